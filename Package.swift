@@ -1,0 +1,82 @@
+// swift-tools-version: 6.1
+// One row per target: its name, what it is, and everything it may import. Arrows point down only;
+// Docs/Architecture.md explains the layers.
+import PackageDescription
+
+/// A library target of this package, with its layer's allowed imports spelled out.
+func library(_ name: String, _ imports: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: imports)
+}
+
+/// The test target of one module; `TestSupport` finds goldens and makes seeded data.
+func tests(_ module: String, _ more: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: module + "Tests", dependencies: [.target(name: module), "TestSupport"] + more)
+}
+
+let package = Package(
+  name: "swift-qlora",
+  platforms: [.macOS(.v15)],
+  products: [
+    .executable(name: "qlora", targets: ["qlora"]),
+    .library(name: "QLoRAPipeline", targets: ["QLoRAPipeline"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    // Layer 0, native and shared foundations.
+    .target(name: "CQLoRAKernels"),
+    .target(name: "CQLoRASystem"),
+    .systemLibrary(
+      name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    library("QLoRADiagnostics", []),
+    library("QLoRAJSON", ["QLoRADiagnostics"]),
+    library("QLoRASystem", ["CQLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
+    // Layer 1, compute.
+    library("QLoRATensor", ["QLoRADiagnostics"]),
+    library("QLoRACPU", ["QLoRATensor", "CQLoRAKernels", "COpenBLAS"]),
+    // Layer 2, artefacts.
+    library("QLoRAFormats", ["QLoRATensor", "QLoRASystem", "QLoRAJSON"]),
+    library("QLoRAText", ["QLoRADiagnostics", "QLoRAJSON"]),
+    library("QLoRAData", ["QLoRAText", "QLoRADiagnostics", "QLoRAJSON"]),
+    // Layer 3, learning.
+    library("QLoRAModels", ["QLoRATensor", "QLoRAFormats"]),
+    library("QLoRATraining", ["QLoRAModels", "QLoRAData", "QLoRASystem"]),
+    // Layer 4, application.
+    library("QLoRARecipe", ["QLoRADiagnostics", "QLoRAJSON"]),
+    library(
+      "QLoRAPipeline",
+      ["QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText", "QLoRAFormats",
+       "QLoRACPU"]),
+    .executableTarget(
+      name: "qlora",
+      dependencies: [
+        "QLoRAPipeline", "QLoRARecipe",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "qlora-bench",
+      dependencies: [
+        "QLoRACPU", "QLoRATensor", "QLoRAModels", "QLoRAPipeline", "CQLoRAKernels", "COpenBLAS",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(name: "make-tool-calls", dependencies: ["QLoRAJSON"]),
+    // Tests.
+    .target(name: "TestSupport", dependencies: ["QLoRADiagnostics", "QLoRAJSON"], path: "Tests/TestSupport"),
+    tests("QLoRAJSON"),
+    tests("QLoRASystem"),
+    tests("QLoRATensor", ["QLoRACPU", "QLoRAFormats"]),
+    tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats"]),
+    tests("QLoRAFormats"),
+    tests("QLoRAText"),
+    tests("QLoRAData"),
+    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats"]),
+    tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
+    tests("QLoRARecipe"),
+    tests("QLoRAPipeline", ["QLoRACPU"]),
+    .testTarget(name: "TidyTests", dependencies: ["TestSupport"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)

@@ -1,0 +1,1 @@
+#include "qlora_system.h"

@@ -1,0 +1,243 @@
+// What a device must be able to do. Operations are coarse; outputs are passed `into:`; calls are
+// enqueued in order and `synchronize()` waits. Activations are `float32` or `bfloat16` tensors
+// (sums are always float32); gradients of activations and parameters are always `float32`.
+
+/// A weight in a layout of its backend's own: quantized or dense, ready for products.
+package protocol PreparedWeight: AnyObject, Sendable {
+  var outFeatures: Int { get }
+  var inFeatures: Int { get }
+  /// Bytes that this weight holds in device memory.
+  var byteCount: Int { get }
+  /// The 4-bit specification; nil for a dense weight.
+  var spec: QuantizationSpec? { get }
+}
+
+/// How a weight is to be kept.
+package enum WeightStorage: Sendable, Hashable {
+  case fourBit(QuantizationSpec)
+  /// `float32` or `bfloat16`.
+  case dense(DType)
+}
+
+/// Takes a weight in flattened pieces, so that no whole fp32 copy ever exists.
+package protocol WeightBuilder: AnyObject {
+  /// The next elements of the row-major matrix; a piece may end anywhere.
+  /// - Throws: a diagnostic for a NaN or an infinity, with its flat index.
+  func append(_ values: UnsafeBufferPointer<Float>) throws
+  /// - Throws: where fewer elements came than the shape has.
+  func finish() throws -> any PreparedWeight
+}
+
+/// The low-rank branch `scale · (dropout(x)·Aᵀ)·Bᵀ` of a product.
+/// Source: Hu et al. 2021, "LoRA", arXiv:2106.09685, section 4.1.
+package struct AdapterTerm: Sendable {
+  /// `[rank, in]` float32.
+  package var a: Tensor
+  /// `[out, rank]` float32.
+  package var b: Tensor
+  package var scale: Float
+  /// nil = no dropout.
+  package var dropout: DropoutMask?
+  /// `[tokens, rank]` float32: written by forward (`dropout(x)·Aᵀ`), read by backward.
+  package var projected: Tensor
+
+  package init(
+    a: Tensor, b: Tensor, scale: Float, dropout: DropoutMask? = nil, projected: Tensor
+  ) {
+    self.a = a
+    self.b = b
+    self.scale = scale
+    self.dropout = dropout
+    self.projected = projected
+  }
+}
+
+/// A counter-based mask: element `i` of the input is kept where
+/// `philox(key, counter: (stream, i))` says so, and then scaled by `1 / (1 − rate)`. It is a pure
+/// function of its fields, so a resumed or re-run forward meets the same mask.
+package struct DropoutMask: Sendable, Hashable {
+  package var rate: Float
+  package var key: UInt64
+  package var stream: UInt64
+
+  package init(rate: Float, key: UInt64, stream: UInt64) {
+    self.rate = rate
+    self.key = key
+    self.stream = stream
+  }
+}
+
+/// One of several products that share an input: `output = x·Wᵀ + bias + adapter`.
+package struct LinearTerm: Sendable {
+  package var weight: any PreparedWeight
+  /// `[out]` float32.
+  package var bias: Tensor?
+  package var adapter: AdapterTerm?
+  /// `[tokens, out]`, float32 or bfloat16.
+  package var output: Tensor
+
+  package init(
+    weight: any PreparedWeight, bias: Tensor? = nil, adapter: AdapterTerm? = nil, output: Tensor
+  ) {
+    self.weight = weight
+    self.bias = bias
+    self.adapter = adapter
+    self.output = output
+  }
+}
+
+/// The gradient of one `LinearTerm`.
+package struct LinearGradientTerm: Sendable {
+  package var weight: any PreparedWeight
+  package var adapter: AdapterTerm?
+  /// `[rank, in]` and `[out, rank]` float32, added to; both nil without an adapter.
+  package var aGradient: Tensor?
+  package var bGradient: Tensor?
+  /// `[tokens, out]` float32.
+  package var outputGradient: Tensor
+
+  package init(
+    weight: any PreparedWeight, adapter: AdapterTerm? = nil, aGradient: Tensor? = nil,
+    bGradient: Tensor? = nil, outputGradient: Tensor
+  ) {
+    self.weight = weight
+    self.adapter = adapter
+    self.aGradient = aGradient
+    self.bGradient = bGradient
+    self.outputGradient = outputGradient
+  }
+}
+
+/// Heads of an attention; `heads` is a multiple of `kvHeads`.
+package struct AttentionLayout: Sendable, Hashable {
+  package var heads: Int
+  package var kvHeads: Int
+  package var headSize: Int
+  /// Multiplies query·key, usually `1 / sqrt(headSize)`.
+  package var scale: Float
+
+  package init(heads: Int, kvHeads: Int, headSize: Int, scale: Float) {
+    self.heads = heads
+    self.kvHeads = kvHeads
+    self.headSize = headSize
+    self.scale = scale
+  }
+}
+
+/// Hyperparameters of one AdamW update at step `step` (from 1).
+/// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+package struct AdamWStep: Sendable, Hashable {
+  package var learningRate: Double
+  package var beta1: Double
+  package var beta2: Double
+  package var epsilon: Double
+  package var weightDecay: Double
+  package var step: Int
+
+  package init(
+    learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double,
+    step: Int
+  ) {
+    self.learningRate = learningRate
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.step = step
+  }
+}
+
+package protocol Backend: AnyObject, Sendable {
+  /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
+  var name: String { get }
+
+  // MARK: Memory
+  /// Uninitialised memory from the backend's pool; it returns there with the last reference.
+  func allocate(_ shape: Shape, _ dtype: DType) -> Tensor
+  func synchronize()
+
+  // MARK: Weights
+  /// - Throws: for a block size or shape that the format does not have.
+  func makeWeightBuilder(
+    outFeatures: Int, inFeatures: Int, _ storage: WeightStorage
+  ) throws -> any WeightBuilder
+  /// A weight that is already in 4 bits.
+  func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight
+  /// The inverse of `prepare`: the weight in the layout of files. nil for a dense weight.
+  func quantizedMatrix(_ weight: any PreparedWeight, sourceDType: DType) -> QuantizedMatrix?
+  /// Rows `rows` decoded into `[rows.count, in]` float32.
+  func decode(_ weight: any PreparedWeight, rows: Range<Int>, into output: Tensor)
+
+  // MARK: Products
+  /// All terms read `input [tokens, in]`.
+  func linear(_ input: Tensor, _ terms: [LinearTerm])
+  /// `inputGradient [tokens, in]` float32 = (+ itself where `accumulating`) Σ terms dY·W + adapter
+  /// branch; adapter gradients are added to. `input` is what forward read.
+  func linearBackward(
+    _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool)
+
+  // MARK: Embedding and head
+  /// `output[t] = table[tokens[t]]`.
+  func embedding(_ tokens: [Int32], _ table: any PreparedWeight, into output: Tensor)
+  /// Sum over `rows` of the cross entropy of `softmax(hidden[row]·headᵀ)` with `targets`, and, where
+  /// wanted, its gradient by `hidden` (`[tokens, hidden]` float32; rows not named become zero).
+  /// Chunked: logits of all rows never exist together. Returns the sum in double precision.
+  func linearCrossEntropy(
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    hiddenGradient: Tensor?
+  ) -> Double
+  /// Negative log-likelihood of each target and the most likely token, per named row.
+  func scoreTokens(
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+  ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32])
+
+  // MARK: Rows and elements
+  /// `output = x · rsqrt(mean(x²) + ε) · weight`; `inverseRMS [tokens]` float32 is kept for backward.
+  /// Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+  func rmsNorm(
+    _ input: Tensor, weight: Tensor, epsilon: Float, into output: Tensor, inverseRMS: Tensor)
+  func rmsNormBackward(
+    _ outputGradient: Tensor, input: Tensor, weight: Tensor, inverseRMS: Tensor,
+    inputGradient: Tensor, accumulating: Bool)
+  /// Rotates pairs (i, i + headSize/2) of every head of `tensor [tokens, heads·headSize]` in place by
+  /// row `positions[t]` of `cosines`/`sines [positions, headSize/2]`; `inverse` turns back.
+  /// Source: Su et al. 2021, arXiv:2104.09864, in the half-split form of GPT-NeoX.
+  func rotary(
+    _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,
+    inverse: Bool)
+  /// `output = silu(gate) · up`. Source: Shazeer 2020, arXiv:2002.05202.
+  func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor)
+  func siluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor)
+  /// `output = left + right`; dtypes may differ, and `output` may be either of them.
+  func add(_ left: Tensor, _ right: Tensor, into output: Tensor)
+  /// Element-wise copy between float32, float16 and bfloat16.
+  func convert(_ input: Tensor, into output: Tensor)
+
+  // MARK: Attention
+  /// Causal attention inside each sequence `bounds[i] ..< bounds[i+1]` of the packed rows.
+  /// `query [tokens, heads·headSize]`, `key`/`value [tokens, kvHeads·headSize]`;
+  /// `logSumExp [heads, tokens]` float32 is kept for backward.
+  /// Source: Dao et al. 2022, "FlashAttention", arXiv:2205.14135.
+  func attention(
+    query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, bounds: [Int],
+    into output: Tensor, logSumExp: Tensor)
+  func attentionBackward(
+    _ outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
+    logSumExp: Tensor, layout: AttentionLayout, bounds: [Int], queryGradient: Tensor,
+    keyGradient: Tensor, valueGradient: Tensor)
+  /// Query rows attend to a cache of `keyCount` rows whose last rows are the queries' own.
+  func cachedAttention(
+    query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
+    into output: Tensor)
+
+  // MARK: Optimizer
+  /// Decoupled decay, bias-corrected moments; all float32 and in place, rounding as
+  /// `torch.optim.AdamW` does (for one tensor at a time).
+  func adamW(
+    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
+    _ step: AdamWStep)
+  /// Σ x² in double precision, in an order that does not depend on the number of threads.
+  func sumOfSquares(_ tensor: Tensor) -> Double
+  func scale(_ tensor: Tensor, by factor: Float)
+}
