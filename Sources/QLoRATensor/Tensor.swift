@@ -5,7 +5,7 @@
 package struct Tensor: Sendable {
   package let shape: Shape
   package let dtype: DType
-  package let storage: Storage
+  package private(set) var storage: Storage
   package let byteOffset: Int
 
   package init(shape: Shape, dtype: DType, storage: Storage, byteOffset: Int = 0) {
@@ -30,7 +30,7 @@ package struct Tensor: Sendable {
   package init(_ values: [Float], shape: Shape) {
     precondition(values.count == shape.count)
     self.init(uninitialized: shape, .float32)
-    withMutableElements(Float.self) { $0.update(fromContentsOf: values) }
+    withMutableElements(Float.self) { _ = $0.update(fromContentsOf: values) }
   }
 
   package init(bytes: [UInt8], shape: Shape, dtype: DType) {
@@ -38,6 +38,9 @@ package struct Tensor: Sendable {
     self.init(uninitialized: shape, dtype)
     withMutableBytes { $0.copyBytes(from: bytes) }
   }
+
+  /// Whether no other tensor shares this one's memory, so that writing into it disturbs nobody.
+  package mutating func isUniquelyReferenced() -> Bool { isKnownUniquelyReferenced(&storage) }
 
   package var count: Int { shape.count }
   package var byteCount: Int { count * dtype.byteSize }

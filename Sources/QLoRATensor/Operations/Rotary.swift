@@ -1,0 +1,38 @@
+// Rotary position embedding, in place: a rotation's gradient is the rotation back.
+
+/// Cosines and sines of every position, `[positions, headSize / 2]` float32.
+package struct RotaryTable: Sendable {
+  package let cosines: Tensor
+  package let sines: Tensor
+
+  package init(cosines: Tensor, sines: Tensor) {
+    self.cosines = cosines
+    self.sines = sines
+  }
+
+  package var positionCount: Int { cosines.shape[0] }
+}
+
+extension Tape {
+  /// Rotates every head of `input [tokens, heads·headSize]` by its token's position.
+  ///
+  /// Overwrites `input`'s value, which no other operation may need afterwards: true of a linear's
+  /// output, whose gradient does not depend on it.
+  /// Source: Su et al. 2021, "RoFormer", arXiv:2104.09864, section 3.4.2.
+  package func rotary(
+    _ input: Variable, headSize: Int, positions: [Int32], table: RotaryTable
+  ) -> Variable {
+    backend.rotary(
+      input.value, headSize: headSize, positions: positions, cosines: table.cosines,
+      sines: table.sines, inverse: false)
+    let result = output(input.value, of: [input])
+    record(result) { [self] in
+      guard let gradient = takeGradient(of: result) else { return }
+      backend.rotary(
+        gradient, headSize: headSize, positions: positions, cosines: table.cosines,
+        sines: table.sines, inverse: true)
+      accumulate(gradient, into: input)
+    }
+    return result
+  }
+}
