@@ -1,0 +1,76 @@
+// Keys and values of the tokens seen so far, so that each new token costs one row of products.
+
+import QLoRATensor
+
+/// The cache of one sequence. It grows by doubling; `count` moves once per forward pass.
+package final class KeyValueCache {
+  /// Tokens whose keys and values are stored.
+  package private(set) var count = 0
+  private var keys: [Tensor?]
+  private var values: [Tensor?]
+  private let backend: any Backend
+
+  init(blockCount: Int, backend: any Backend) {
+    keys = Array(repeating: nil, count: blockCount)
+    values = keys
+    self.backend = backend
+  }
+
+  /// Stores the new rows of one block and attends from them to everything stored.
+  func attend(
+    block: Int, query: Variable, key: Variable, value: Variable, _ layout: AttentionLayout,
+    on tape: Tape
+  ) -> Variable {
+    let newTokens = key.value.shape[0]
+    keys[block] = appended(key.value, to: keys[block])
+    values[block] = appended(value.value, to: values[block])
+    let attended = backend.allocate(query.value.shape, query.value.dtype)
+    if let keys = keys[block], let values = values[block] {
+      backend.cachedAttention(
+        query: query.value, keys: keys, values: values, keyCount: count + newTokens,
+        layout: layout, into: attended)
+    }
+    return Variable(attended)
+  }
+
+  /// Moves on after all blocks have stored `tokens` new rows.
+  func advance(by tokens: Int) { count += tokens }
+
+  /// Forgets everything after the first `tokens` tokens.
+  package func truncate(to tokens: Int) { count = min(count, tokens) }
+
+  private func appended(_ rows: Tensor, to existing: Tensor?) -> Tensor {
+    let needed = count + rows.shape[0]
+    let capacity = existing?.shape[0] ?? 0
+    var target = existing
+    if needed > capacity {
+      let firstCapacity = 64
+      let grown = backend.allocate(
+        [max(needed, 2 * capacity, firstCapacity), rows.shape[1]], rows.dtype)
+      if let existing, count > 0 {
+        backend.convert(existing.rows(0..<count), into: grown.rows(0..<count))
+      }
+      target = grown
+    }
+    let result = target ?? rows
+    backend.convert(rows, into: result.rows(count..<needed))
+    return result
+  }
+}
+
+extension LlamaModel {
+  package func makeCache() -> KeyValueCache {
+    KeyValueCache(blockCount: blocks.count, backend: backend)
+  }
+
+  /// Feeds `tokens` after those in the cache; logits `[vocabulary]` of the token that follows.
+  package func nextLogits(after tokens: [Int32], _ cache: KeyValueCache) -> [Float] {
+    let tape = Tape(backend: backend, isRecording: false)
+    let positions = tokens.indices.map { Int32(cache.count + $0) }
+    let hidden = hiddenStates(
+      tokens, positions: positions, attention: .cached(cache), dropout: nil, on: tape)
+    cache.advance(by: tokens.count)
+    backend.synchronize()
+    return logits(hidden.value.rows(tokens.count - 1..<tokens.count)).floats()
+  }
+}

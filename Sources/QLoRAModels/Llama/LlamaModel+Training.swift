@@ -1,0 +1,42 @@
+// The model as the trainer sees it: sums of losses and their gradients over packed batches.
+
+import QLoRATensor
+
+extension LlamaModel: TrainableModel {
+  package func accumulateGradients(_ batch: TokenBatch, dropoutStream: UInt64) throws -> Double {
+    let tape = Tape(backend: backend)
+    let hidden = hiddenStates(
+      batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
+      dropout: DropoutContext(seed: dropoutSeed, stream: dropoutStream), on: tape)
+    let sum = tape.linearCrossEntropy(
+      hidden, rows: batch.rows, targets: batch.targets, head: head)
+    tape.runBackward()
+    return sum
+  }
+
+  package func lossSum(_ batch: TokenBatch) throws -> Double {
+    let tape = Tape(backend: backend, isRecording: false)
+    return tape.linearCrossEntropy(
+      evaluated(batch, on: tape), rows: batch.rows, targets: batch.targets, head: head)
+  }
+
+  /// Negative log-likelihood of every labelled token and the token that the model likes best there.
+  package func score(
+    _ batch: TokenBatch
+  ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
+    let tape = Tape(backend: backend, isRecording: false)
+    return backend.scoreTokens(
+      evaluated(batch, on: tape).value, rows: batch.rows, targets: batch.targets, head: head)
+  }
+
+  /// Logits `[tokens, vocabulary]` of a whole batch; for comparisons, not for training.
+  package func logits(_ batch: TokenBatch) -> Tensor {
+    logits(evaluated(batch, on: Tape(backend: backend, isRecording: false)).value)
+  }
+
+  private func evaluated(_ batch: TokenBatch, on tape: Tape) -> Variable {
+    hiddenStates(
+      batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
+      dropout: nil, on: tape)
+  }
+}

@@ -1,0 +1,88 @@
+// A frozen Llama decoder with trainable adapters. Forward passes only: gradients are the tape's.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRATensor
+
+/// A causal language model of the Llama family.
+package final class LlamaModel {
+  package let config: ModelConfig
+  package let backend: any Backend
+  /// The type that activations are kept in; sums are always float32.
+  package let activationDType: DType
+  let embedding: any PreparedWeight
+  /// The same object as `embedding` where the model ties them.
+  let head: any PreparedWeight
+  var blocks: [LlamaBlock]
+  /// `[hidden]` float32.
+  let finalNorm: Tensor
+  /// In the order of the optimizer; empty without adapters.
+  package internal(set) var parameters: [Parameter] = []
+  /// Recompute each block in backward instead of keeping its activations.
+  package var recomputesBlocks = false
+  package var dropoutSeed: UInt64 = 0
+  private var rotary: RotaryTable
+
+  init(
+    config: ModelConfig, backend: any Backend, activationDType: DType,
+    embedding: any PreparedWeight, head: any PreparedWeight, blocks: [LlamaBlock],
+    finalNorm: Tensor
+  ) {
+    self.config = config
+    self.backend = backend
+    self.activationDType = activationDType
+    self.embedding = embedding
+    self.head = head
+    self.blocks = blocks
+    self.finalNorm = finalNorm
+    // Grown on demand: most runs need far fewer positions than the model allows.
+    let firstPositions = 512
+    rotary = RotaryTable(config: config, positionCount: firstPositions)
+  }
+
+  /// Bytes of the frozen weights in memory.
+  package var weightBytes: Int {
+    let linears = blocks.flatMap { block in
+      LlamaBlock.linearPaths.map { block[keyPath: $0].weight.byteCount }
+    }
+    let tables = embedding === head ? embedding.byteCount : embedding.byteCount + head.byteCount
+    let norms = (2 * blocks.count + 1) * finalNorm.byteCount
+    return linears.reduce(0, +) + tables + norms
+  }
+
+  /// Final hidden states `[tokens, hidden]`, normalised.
+  func hiddenStates(
+    _ tokens: [Int32], positions: [Int32], attention: AttentionContext, dropout: DropoutContext?,
+    on tape: Tape
+  ) -> Variable {
+    let context = ForwardContext(
+      positions: positions, attention: attention, rotary: rotaryTable(covering: positions),
+      activationDType: activationDType, dropout: dropout)
+    let embedded = backend.allocate([tokens.count, config.hiddenSize], activationDType)
+    backend.embedding(tokens, embedding, into: embedded)
+    var hidden = Variable(embedded)
+    for block in blocks {
+      hidden =
+        recomputesBlocks
+        ? tape.checkpoint(hidden) { tape, input in block.forward(input, context, on: tape) }
+        : block.forward(hidden, context, on: tape)
+    }
+    return tape.rmsNorm(hidden, weight: finalNorm, epsilon: Float(config.rmsNormEpsilon))
+  }
+
+  private func rotaryTable(covering positions: [Int32]) -> RotaryTable {
+    let needed = Int(positions.max() ?? 0) + 1
+    if needed > rotary.positionCount {
+      rotary = RotaryTable(
+        config: config, positionCount: max(needed, 2 * rotary.positionCount))
+    }
+    return rotary
+  }
+
+  /// Logits `[rows, vocabulary]` float32 of some rows of normalised hidden states.
+  func logits(_ hidden: Tensor) -> Tensor {
+    let output = backend.allocate([hidden.shape[0], config.vocabularySize], .float32)
+    backend.linear(hidden, [LinearTerm(weight: head, output: output)])
+    return output
+  }
+}

@@ -1,0 +1,156 @@
+// Streams a model's weights into the backend, quantizing on the way. Peak memory is the quantized
+// model plus one tensor's block scales plus one tile.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRATensor
+
+/// How the weights of a model are to be held.
+package struct LoadOptions: Sendable, Hashable {
+  /// nil = the linears stay dense.
+  package var quantization: QuantizationSpec?
+  /// Modules that stay dense: a full name, a suffix after ".", or a regular expression for the
+  /// whole name.
+  package var skip: [String]
+  /// The type that activations and dense weights are kept in.
+  package var computeDType: DType
+
+  package init(
+    quantization: QuantizationSpec? = QuantizationSpec(), skip: [String] = [],
+    computeDType: DType = .bfloat16
+  ) {
+    self.quantization = quantization
+    self.skip = skip
+    self.computeDType = computeDType
+  }
+}
+
+/// Loads a Llama model from any weight source.
+package struct ModelLoader {
+  /// Floats per tile: 4 MiB, small beside any model and large beside a read's overhead.
+  static let tileElements = 1 << 20
+
+  let source: ModelSource
+  let backend: any Backend
+  let options: LoadOptions
+  /// Called after each tensor with the fraction of parameters loaded.
+  let progress: (Double) -> Void
+  private let skip: ModulePatterns
+
+  package init(
+    _ source: ModelSource, backend: any Backend, options: LoadOptions,
+    progress: @escaping (Double) -> Void = { _ in }
+  ) throws {
+    self.source = source
+    self.backend = backend
+    self.options = options
+    self.progress = progress
+    skip = try ModulePatterns(options.skip)
+  }
+
+  /// - Throws: a diagnostic that names the missing, misshapen or non-finite tensor.
+  package func load() throws -> LlamaModel {
+    let config = source.config
+    let embedding = try weight(
+      "model.embed_tokens", [config.vocabularySize, config.hiddenSize], quantized: false)
+    let head =
+      config.tiesEmbeddings
+      ? embedding
+      : try weight("lm_head", [config.vocabularySize, config.hiddenSize], quantized: false)
+    var blocks: [LlamaBlock] = []
+    for index in 0..<config.layerCount {
+      blocks.append(try block(index))
+      progress(Double(index + 1) / Double(config.layerCount))
+    }
+    return LlamaModel(
+      config: config, backend: backend, activationDType: options.computeDType,
+      embedding: embedding, head: head, blocks: blocks,
+      finalNorm: try vector("model.norm.weight", config.hiddenSize))
+  }
+
+  private func block(_ index: Int) throws -> LlamaBlock {
+    let config = source.config
+    let prefix = "model.layers.\(index)."
+    let queryWidth = config.heads * config.headSize
+    let keyWidth = config.kvHeads * config.headSize
+    func linear(_ name: String, _ out: Int, _ input: Int, bias: Bool) throws -> AdaptedLinear {
+      let module = prefix + name
+      return AdaptedLinear(
+        name: module, weight: try weight(module, [out, input], quantized: true),
+        bias: bias ? try vector(module + ".bias", out) : nil)
+    }
+    let (hidden, wide) = (config.hiddenSize, config.intermediateSize)
+    let (attentionBias, mlpBias) = (config.attentionBias, config.mlpBias)
+    return LlamaBlock(
+      inputNorm: try vector(prefix + "input_layernorm.weight", hidden),
+      postAttentionNorm: try vector(prefix + "post_attention_layernorm.weight", hidden),
+      query: try linear("self_attn.q_proj", queryWidth, hidden, bias: attentionBias),
+      key: try linear("self_attn.k_proj", keyWidth, hidden, bias: attentionBias),
+      value: try linear("self_attn.v_proj", keyWidth, hidden, bias: attentionBias),
+      attentionOutput: try linear("self_attn.o_proj", hidden, queryWidth, bias: attentionBias),
+      gate: try linear("mlp.gate_proj", wide, hidden, bias: mlpBias),
+      up: try linear("mlp.up_proj", wide, hidden, bias: mlpBias),
+      down: try linear("mlp.down_proj", hidden, wide, bias: mlpBias),
+      layout: AttentionLayout(
+        heads: config.heads, kvHeads: config.kvHeads, headSize: config.headSize,
+        scale: 1 / Float(config.headSize).squareRoot()),
+      epsilon: Float(config.rmsNormEpsilon), index: index)
+  }
+
+  /// The weight of one module, in 4 bits where it is to be or already is.
+  private func weight(
+    _ module: String, _ shape: Shape, quantized: Bool
+  ) throws -> any PreparedWeight {
+    let name = module + ".weight"
+    if let matrix = try source.weights.quantizedMatrix(name) {
+      try check(name, found: matrix.shape, expected: shape)
+      return try backend.prepare(matrix)
+    }
+    try check(name, found: try source.weights.shape(of: name), expected: shape)
+    let spec = quantized && !skip.matches(module) ? options.quantization : nil
+    let storage = spec.map(WeightStorage.fourBit) ?? .dense(options.computeDType)
+    let builder = try backend.makeWeightBuilder(
+      outFeatures: shape[0], inFeatures: shape[1], storage)
+    do {
+      try stream(name, count: shape.count) { try builder.append($0) }
+      return try builder.finish()
+    } catch let diagnostic as Diagnostic where diagnostic.location == nil {
+      throw Diagnostic(
+        diagnostic.code, diagnostic.message,
+        at: .tensor(file: source.path, name: name), remedy: diagnostic.remedy)
+    }
+  }
+
+  private func vector(_ name: String, _ count: Int) throws -> Tensor {
+    try check(name, found: try source.weights.shape(of: name), expected: [count])
+    let tensor = Tensor(uninitialized: [count], .float32)
+    try tensor.withMutableElements(Float.self) {
+      try source.weights.readFloats(name, range: 0..<count, into: $0)
+    }
+    return tensor
+  }
+
+  private func stream(
+    _ name: String, count: Int, _ consume: (UnsafeBufferPointer<Float>) throws -> Void
+  ) throws {
+    let tile = Tensor(uninitialized: [min(count, Self.tileElements)], .float32)
+    // SAFETY: `tile` outlives the closure, and the buffer is its own memory.
+    try tile.withMutableElements(Float.self) { buffer in
+      for start in stride(from: 0, to: count, by: Self.tileElements) {
+        let range = start..<min(count, start + Self.tileElements)
+        let part = UnsafeMutableBufferPointer(rebasing: buffer[..<range.count])
+        try source.weights.readFloats(name, range: range, into: part)
+        try consume(UnsafeBufferPointer(part))
+      }
+    }
+  }
+
+  private func check(_ name: String, found: Shape, expected: Shape) throws {
+    guard found == expected else {
+      throw Diagnostic(
+        .unexpectedShape, "expected shape \(expected) from the configuration, found \(found)",
+        at: .tensor(file: source.path, name: name),
+        remedy: "check that config.json belongs to these weights")
+    }
+  }
+}

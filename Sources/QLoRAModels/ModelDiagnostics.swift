@@ -1,0 +1,30 @@
+// The failures of loading models and applying adapters, for messages and `qlora explain`.
+
+import QLoRADiagnostics
+
+extension DiagnosticCode {
+  package static let unexpectedShape = DiagnosticCode(
+    "E0501", .badData,
+    "A tensor's shape differs from what the model's configuration asks for. Usually config.json "
+      + "and the weight files come from different models, or a shard was replaced.")
+  package static let badModulePattern = DiagnosticCode(
+    "E0502", .usage,
+    "A module pattern is not a regular expression. Targets and skip lists take full module names "
+      + "(model.layers.0.self_attn.q_proj), suffixes (q_proj) or regular expressions that match a "
+      + "whole name.")
+  package static let noTarget = DiagnosticCode(
+    "E0503", .usage,
+    "adapter.targets names no linear of this model. Run `qlora inspect MODEL` for the names; "
+      + "\"all-linear\" takes every linear but the output head.")
+  package static let adapterMismatch = DiagnosticCode(
+    "E0504", .badData,
+    "An adapter's tensors do not fit this model: a module is missing, or a shape differs. The "
+      + "adapter was trained on another model, or with other targets.")
+  package static let nonFiniteAdapter = DiagnosticCode(
+    "E0505", .badData,
+    "An adapter holds a NaN or an infinity. Its training diverged; use an earlier checkpoint.")
+
+  package static let allModelCodes: [DiagnosticCode] = [
+    unexpectedShape, badModulePattern, noTarget, adapterMismatch, nonFiniteAdapter,
+  ]
+}

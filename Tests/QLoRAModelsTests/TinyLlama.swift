@@ -1,0 +1,79 @@
+// The tiny Llama of the goldens, made with torch, transformers, PEFT and bitsandbytes.
+
+import QLoRACPU
+import QLoRAFormats
+import QLoRATensor
+import TestSupport
+
+import QLoRAModels
+
+/// Which base the goldens were made on.
+enum GoldenBase: String, CaseIterable, Sendable {
+  case float32, nf4dq
+
+  var quantization: QuantizationSpec? { self == .nf4dq ? QuantizationSpec() : nil }
+}
+
+struct TinyLlama {
+  let goldens: SafetensorsFile
+  let base: GoldenBase
+  let model: LlamaModel
+  /// The golden input ids and labels as one packed batch of three rows.
+  let batch: TokenBatch
+
+  init(
+    _ base: GoldenBase, threads: Int = 2, adapters: Bool = true,
+    computeDType: DType = .float32
+  ) throws {
+    goldens = try SafetensorsFile(path: Goldens.path("tiny-llama-training.safetensors"))
+    self.base = base
+    let source = try ModelSource.open(Goldens.path("tiny-llama"))
+    model = try ModelLoader(
+      source, backend: try CPUBackend(threads: threads),
+      options: LoadOptions(quantization: base.quantization, computeDType: computeDType)
+    ).load()
+    if adapters { try model.addAdapters(adapter("adapter0"), alpha: 8, dropout: 0) }
+    batch = try Self.packedBatch(goldens)
+  }
+
+  /// The golden tensors `<base>.<kind>.<parameter>`, by parameter.
+  func adapter(_ kind: String) throws -> [String: Tensor] {
+    let prefix = "\(base.rawValue).\(kind)."
+    var tensors: [String: Tensor] = [:]
+    for entry in goldens.entries where entry.name.hasPrefix(prefix) {
+      tensors[String(entry.name.dropFirst(prefix.count))] = try goldens.readTensor(entry.name)
+    }
+    return tensors
+  }
+
+  func floats(_ name: String) throws -> [Float] {
+    try goldens.readTensor("\(base.rawValue).\(name)").floats()
+  }
+
+  private static func packedBatch(_ goldens: SafetensorsFile) throws -> TokenBatch {
+    let ids = try goldens.readTensor("input_ids")
+    let labels = try goldens.readTensor("labels").withElements(Int64.self) { $0.map(Int32.init) }
+    let (rows, width) = (ids.shape[0], ids.shape[1])
+    let tokens = ids.withElements(Int64.self) { $0.map(Int32.init) }
+    var labelled: [Int32] = []
+    var targets: [Int32] = []
+    for index in 0..<rows * width where index % width + 1 < width && labels[index + 1] != -100 {
+      labelled.append(Int32(index))
+      targets.append(labels[index + 1])
+    }
+    return TokenBatch(
+      tokens: tokens, positions: (0..<rows * width).map { Int32($0 % width) },
+      bounds: (0...rows).map { $0 * width }, rows: labelled, targets: targets)
+  }
+}
+
+/// ‖a − b‖ / ‖b‖ in double precision.
+func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
+  var difference = 0.0
+  var norm = 0.0
+  for (a, b) in zip(found, expected) {
+    difference += (Double(a) - Double(b)) * (Double(a) - Double(b))
+    norm += Double(b) * Double(b)
+  }
+  return (difference / max(norm, .leastNormalMagnitude)).squareRoot()
+}
