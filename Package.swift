@@ -30,9 +30,10 @@ let package = Package(
     .target(name: "CQLoRASystem"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     library("QLoRADiagnostics", []),
     library("QLoRAJSON", ["QLoRADiagnostics"]),
-    library("QLoRASystem", ["CQLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
+    library("QLoRASystem", ["CQLoRASystem", "CXXHash", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 1, compute.
     library("QLoRATensor", ["QLoRADiagnostics"]),
     library("QLoRACPU", ["QLoRATensor", "CQLoRAKernels", "COpenBLAS"]),

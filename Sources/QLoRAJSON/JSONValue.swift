@@ -116,3 +116,7 @@ extension JSONValue {
     }
   }
 }
+
+extension JSONValue: ExpressibleByStringLiteral {
+  public init(stringLiteral value: String) { self = .string(value) }
+}

@@ -147,7 +147,19 @@ package struct AdamWStep: Sendable, Hashable {
   }
 }
 
-package protocol Backend: AnyObject, Sendable {
+/// The part of a backend that an optimizer needs; all in place on float32 tensors.
+package protocol OptimizerBackend: AnyObject, Sendable {
+  /// Decoupled decay, bias-corrected moments; all float32 and in place, rounding as
+  /// `torch.optim.AdamW` does (for one tensor at a time).
+  func adamW(
+    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
+    _ step: AdamWStep)
+  /// Σ x² in double precision, in an order that does not depend on the number of threads.
+  func sumOfSquares(_ tensor: Tensor) -> Double
+  func scale(_ tensor: Tensor, by factor: Float)
+}
+
+package protocol Backend: OptimizerBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 
@@ -230,14 +242,4 @@ package protocol Backend: AnyObject, Sendable {
   func cachedAttention(
     query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
     into output: Tensor)
-
-  // MARK: Optimizer
-  /// Decoupled decay, bias-corrected moments; all float32 and in place, rounding as
-  /// `torch.optim.AdamW` does (for one tensor at a time).
-  func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
-    _ step: AdamWStep)
-  /// Σ x² in double precision, in an order that does not depend on the number of threads.
-  func sumOfSquares(_ tensor: Tensor) -> Double
-  func scale(_ tensor: Tensor, by factor: Float)
 }

@@ -1,0 +1,35 @@
+// Recognises by their first bytes the files that people hand in by mistake, so that the error can
+// name the remedy. It accepts nothing: the readers ask it only after a file failed their rules.
+import QLoRADiagnostics
+
+enum ForeignFile {
+  /// What the file is, where its first bytes tell; nil for an unknown file.
+  static func diagnose(_ file: InputFile) throws(Diagnostic) -> Diagnostic? {
+    let head = try file.bytes(0..<min(file.byteCount, 64))
+    let place = DiagnosticLocation.file(file.path)
+    if head.starts(with: "version https://git-lfs".utf8) {
+      return Diagnostic(
+        .fileIsLFSPointer, "this is a Git LFS pointer, not the file itself", at: place,
+        remedy: "run `git lfs pull` in its folder")
+    }
+    let isZip = head.starts(with: [0x50, 0x4B, 0x03, 0x04])
+    let isPickle = head.count >= 2 && head[0] == 0x80 && (2...5).contains(head[1])
+    if isZip || isPickle {
+      return Diagnostic(
+        .fileIsPickle, "this is a PyTorch pickle, which could run code when read", at: place,
+        remedy: "convert it to safetensors, or use the model's safetensors files")
+    }
+    if head.starts(with: "GGUF".utf8) {
+      return Diagnostic(
+        .fileIsForeign, "this is a GGUF file, expected safetensors", at: place,
+        remedy: "name it *.gguf and give its path as the model")
+    }
+    let text = String(decoding: head, as: UTF8.self).lowercased()
+    if text.hasPrefix("<!doctype") || text.hasPrefix("<html") || text.hasPrefix("<?xml") {
+      return Diagnostic(
+        .fileIsForeign, "this is a web page, not a model; the download got an error page",
+        at: place, remedy: "download the file again")
+    }
+    return nil
+  }
+}

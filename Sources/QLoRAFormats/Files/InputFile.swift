@@ -1,0 +1,98 @@
+// A plain file opened for reading at chosen places. It reads into the caller's memory and never
+// maps the file: a file that shrinks under us is an error, not a signal.
+import QLoRADiagnostics
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A regular file, open until the last reference is gone. Reads from several threads are fine.
+package final class InputFile: Sendable {
+  package let path: String
+  package let byteCount: Int
+  private let descriptor: Int32
+
+  /// - Throws: `fileMissing`, `fileUnreadable`, or `fileNotRegular` for a folder, pipe or device.
+  package init(path: String) throws(Diagnostic) {
+    // Without O_NONBLOCK a pipe would make us wait for its writer, perhaps for ever.
+    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0 else { throw Self.openFailure(path, errno) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      let failure = Self.openFailure(path, errno)
+      close(descriptor)
+      throw failure
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      close(descriptor)
+      throw Diagnostic(
+        .fileNotRegular, "expected a plain file, found \(Self.kind(of: status.st_mode))",
+        at: .file(path))
+    }
+    self.path = path
+    self.descriptor = descriptor
+    byteCount = Int(status.st_size)
+  }
+
+  deinit { close(descriptor) }
+
+  private static func openFailure(_ path: String, _ code: Int32) -> Diagnostic {
+    let reason = String(cString: strerror(code))
+    if code == ENOENT || code == ENOTDIR {
+      return Diagnostic(.fileMissing, "there is no such file", at: .file(path))
+    }
+    return Diagnostic(.fileUnreadable, "cannot be opened: \(reason)", at: .file(path))
+  }
+
+  private static func kind(of mode: mode_t) -> String {
+    switch mode & S_IFMT {
+    case S_IFDIR: "a folder"
+    case S_IFIFO: "a pipe"
+    case S_IFSOCK: "a socket"
+    default: "a device"
+    }
+  }
+
+  /// Fills `destination` with the bytes from `offset` on.
+  ///
+  /// - Throws: `fileReadFailed` where the system fails or the file ends before.
+  package func read(
+    at offset: Int, into destination: UnsafeMutableRawBufferPointer
+  ) throws(Diagnostic) {
+    // SAFETY: `pread` gets the address and length of what is left of the caller's buffer.
+    guard let start = destination.baseAddress else { return }
+    var done = 0
+    while done < destination.count {
+      let count = pread(descriptor, start + done, destination.count - done, off_t(offset + done))
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else {
+        let reason =
+          count == 0
+          ? "the file ends here, though it had \(byteCount) bytes when it was opened"
+          : "reading failed: \(String(cString: strerror(errno)))"
+        throw Diagnostic(
+          .fileReadFailed, reason, at: .byteOffset(file: path, offset: offset + done))
+      }
+      done += count
+    }
+  }
+
+  /// A copy of `range`, which the caller has bounded.
+  package func bytes(_ range: Range<Int>) throws(Diagnostic) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: range.count)
+    var failure: Diagnostic?
+    bytes.withUnsafeMutableBytes { buffer in
+      do throws(Diagnostic) {
+        try read(at: range.lowerBound, into: buffer)
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+}

@@ -1,0 +1,175 @@
+// The safetensors files of one model folder: a single file, or shards that an index lists. The
+// index and the shards must agree on every tensor.
+import QLoRADiagnostics
+import QLoRAJSON
+import QLoRATensor
+
+/// All tensors of a folder's `model.safetensors` or `model.safetensors.index.json`.
+package struct ShardedSafetensors: Sendable {
+  package static let singleName = "model.safetensors"
+  package static let indexName = "model.safetensors.index.json"
+
+  package let files: [SafetensorsFile]
+  /// Every tensor's name, in the order of the files and of their headers.
+  package let names: [String]
+  private let fileOfName: [String: Int]
+
+  /// - Throws: `fileMissing` naming both files looked for; `shardIndex`, `shardMismatch`.
+  package init(folder: String) throws(Diagnostic) {
+    let index = try InputFile.openIfPresent(folder.appendingComponent(Self.indexName))
+    if let single = try InputFile.openIfPresent(folder.appendingComponent(Self.singleName)) {
+      try self.init(files: [SafetensorsFile(file: single)])
+    } else if let index {
+      try self.init(index: index, folder: folder)
+    } else {
+      throw Diagnostic(
+        .fileMissing, "there is neither \(Self.singleName) nor \(Self.indexName)",
+        at: .file(folder),
+        remedy: "give a model folder with safetensors files, or a .gguf file")
+    }
+  }
+
+  /// The tensors of files that need no index.
+  package init(files: [SafetensorsFile]) throws(Diagnostic) {
+    var names: [String] = []
+    var fileOfName: [String: Int] = [:]
+    for (index, file) in files.enumerated() {
+      for entry in file.entries {
+        if let other = fileOfName.updateValue(index, forKey: entry.name) {
+          throw Diagnostic(
+            .shardMismatch, "tensor \"\(entry.name)\" also stands in \(files[other].path)",
+            at: .file(file.path))
+        }
+        names.append(entry.name)
+      }
+    }
+    self.files = files
+    self.names = names
+    self.fileOfName = fileOfName
+  }
+
+  private init(index: InputFile, folder: String) throws(Diagnostic) {
+    let map = try Self.readIndex(index)
+    var files: [SafetensorsFile] = []
+    for shard in Set(map.values).sorted() {
+      files.append(try SafetensorsFile(path: folder.appendingComponent(shard)))
+    }
+    try self.init(files: files)
+    for (name, shard) in map.sorted(by: { $0.key < $1.key }) {
+      let path = folder.appendingComponent(shard)
+      guard let found = fileOfName[name], files[found].path == path else {
+        throw Diagnostic(
+          .shardMismatch, "the index places tensor \"\(name)\" in \(shard), where it is not",
+          at: .file(path))
+      }
+    }
+    if let extra = names.first(where: { map[$0] == nil }), let place = fileOfName[extra] {
+      throw Diagnostic(
+        .shardMismatch, "tensor \"\(extra)\" is in the shard but not in the index",
+        at: .file(files[place].path))
+    }
+  }
+
+  /// Tensor name to shard name.
+  private static func readIndex(_ file: InputFile) throws(Diagnostic) -> [String: String] {
+    let root = try JSONValue.read(file, limit: SafetensorsHeader.maximumBytes, code: .shardIndex)
+    guard let members = root["weight_map"]?.objectMembers, !members.isEmpty else {
+      throw Diagnostic(
+        .shardIndex, "expected an object \"weight_map\" of tensor names", at: .file(file.path))
+    }
+    var map: [String: String] = [:]
+    for member in members {
+      guard let shard = member.value.stringValue, isShardName(shard) else {
+        throw Diagnostic(
+          .shardIndex,
+          "tensor \"\(member.key)\" must name a *.safetensors file of the same folder",
+          at: .position(
+            file: file.path, line: member.position.line, column: member.position.column))
+      }
+      map[member.key] = shard
+    }
+    return map
+  }
+
+  /// One path component of `[A-Za-z0-9._-]` that ends in `.safetensors`: an index from elsewhere
+  /// must not reach out of its folder.
+  static func isShardName(_ name: String) -> Bool {
+    let suffix = ".safetensors"
+    return name.hasSuffix(suffix) && name.utf8.count > suffix.utf8.count
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"),
+          UInt8(ascii: "-"):
+          true
+        default: false
+        }
+      }
+  }
+
+  package func contains(_ name: String) -> Bool { fileOfName[name] != nil }
+
+  /// The file that holds a tensor.
+  ///
+  /// - Throws: `tensorMissing`.
+  package func file(of name: String) throws(Diagnostic) -> SafetensorsFile {
+    guard let index = fileOfName[name] else {
+      let place = files.first.map { DiagnosticLocation.file($0.path) }
+      throw Diagnostic(
+        .tensorMissing, "there is no tensor \"\(name)\" among the \(names.count) of the model",
+        at: place)
+    }
+    return files[index]
+  }
+
+  package func entry(_ name: String) throws(Diagnostic) -> TensorEntry {
+    try file(of: name).entry(name)
+  }
+
+  package func readTensor(_ name: String) throws -> Tensor { try file(of: name).readTensor(name) }
+}
+
+extension String {
+  /// This path with one more component.
+  func appendingComponent(_ component: String) -> String {
+    hasSuffix("/") ? self + component : self + "/" + component
+  }
+}
+
+extension InputFile {
+  /// nil where nothing is at the path; other failures are thrown.
+  static func openIfPresent(_ path: String) throws(Diagnostic) -> InputFile? {
+    do throws(Diagnostic) {
+      return try InputFile(path: path)
+    } catch {
+      if error.code == .fileMissing { return nil }
+      throw error
+    }
+  }
+}
+
+extension JSONValue {
+  /// Reads a JSON file of at most `limit` bytes; offences carry `code` and their position.
+  static func read(
+    _ file: InputFile, limit: Int, code: DiagnosticCode
+  ) throws(Diagnostic) -> JSONValue {
+    guard file.byteCount <= limit else {
+      throw Diagnostic(
+        code, "\(file.byteCount) bytes of JSON, the limit is \(limit)", at: .file(file.path))
+    }
+    let bytes = try file.bytes(0..<file.byteCount)
+    if bytes.starts(with: "version https://git-lfs".utf8),
+      let pointer = try ForeignFile.diagnose(file)
+    {
+      throw pointer
+    }
+    do throws(JSONError) {
+      return try JSONValue(parsing: bytes)
+    } catch {
+      throw Diagnostic(
+        code, "not valid JSON: \(error.message)",
+        at: .position(
+          file: file.path, line: error.position.line, column: error.position.column))
+    }
+  }
+}

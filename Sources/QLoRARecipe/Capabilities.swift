@@ -1,0 +1,19 @@
+// What this build of qlora can do out of what the recipe format can say; a new ability is a word
+// added here.
+
+/// The words that a key's value may have in this version, by dotted path; a path that is not
+/// listed is not limited.
+package struct Capabilities: Sendable {
+  package var available: [String: [String]]
+
+  package init(available: [String: [String]]) { self.available = available }
+
+  package static let current = Capabilities(available: [
+    "model.quantization.type": ["nf4", "none"],
+    "model.computeDType": ["bfloat16", "float32"],
+    "device": ["auto", "cpu"],
+  ])
+
+  /// Everything that the format can say, for tests.
+  package static let everything = Capabilities(available: [:])
+}

@@ -1,0 +1,45 @@
+// Rules that more than one key takes part in; each key alone has already passed its own check.
+import QLoRADiagnostics
+
+extension RecipeDecoder {
+  /// Of `epochs` and `steps`, the one from the higher layer counts; in one layer they exclude each
+  /// other.
+  mutating func settleDuration(in root: inout RecipeNode) {
+    guard let training = root.child("training"), let epochs = training.child("epochs"),
+      let steps = training.child("steps")
+    else { return }
+    if epochs.origin.rank == steps.origin.rank {
+      let later = epochs.origin.isAfter(steps.origin) ? epochs : steps
+      report(
+        .recipeContradiction, "training.epochs and training.steps are both given",
+        at: later.origin, remedy: "delete one of the two")
+    }
+    root.remove(["training", epochs.origin.rank < steps.origin.rank ? "epochs" : "steps"])
+  }
+
+  mutating func checkConsistency(of recipe: Recipe) {
+    let training = recipe.training
+    if let steps = training.steps, training.schedule.warmupSteps > steps {
+      let origin = origins["training.schedule.warmupSteps"] ?? origins["training.steps"]
+      report(
+        .recipeContradiction,
+        "training.schedule.warmupSteps (\(training.schedule.warmupSteps)) is more than "
+          + "training.steps (\(steps)), so the learning rate would never reach its height",
+        at: origin, remedy: "use at most \(steps) warm-up steps")
+    }
+    if !recipe.data.validation.isEmpty, recipe.data.validationSplit > 0 {
+      report(
+        .recipeContradiction, "data.validation and data.validationSplit are both given",
+        at: origins["data.validationSplit"], remedy: "delete one of the two")
+    }
+  }
+}
+
+extension FieldOrigin {
+  fileprivate func isAfter(_ other: FieldOrigin) -> Bool {
+    guard case .recipe(_, let line, let column) = self,
+      case .recipe(_, let otherLine, let otherColumn) = other
+    else { return false }
+    return (line, column) > (otherLine, otherColumn)
+  }
+}

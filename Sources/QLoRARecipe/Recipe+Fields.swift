@@ -1,0 +1,166 @@
+// The one table of the recipe's keys: decoding, defaults, error messages, `--explain` and the JSON
+// Schema are all read from it. A new key is a stored property and a row here.
+
+extension Recipe: RecipeSection {
+  package static let fields: [Field<Recipe>] = [
+    Field(
+      "name", \.name, .fileName,
+      "Name of the run; the recipe's file name without its ending where it is not given."),
+    Field(section: "model", \.model, "The frozen base model."),
+    Field(section: "adapter", \.adapter, "The trained part."),
+    Field(section: "data", \.data, "The rows to learn from."),
+    Field(section: "training", \.training, "How to train."),
+    Field(
+      "device", \.device, .choice(["auto", "cpu", "cuda"]),
+      "Where to compute; auto takes the fastest device that is present."),
+    Field(
+      "threads", \.threads, .integer(0...4096), "Threads of the CPU backend; 0 means all cores.",
+      unit: "threads"),
+    Field(
+      "output", \.output, .path,
+      "The run's folder, relative to the working directory; runs/<name> where it is not given."),
+    Field(
+      "digests", \.digests, .textMap,
+      "Digests that model, tokenizer, template and data must have; a run records them here.",
+      omitted: { $0.digests.isEmpty }),
+  ]
+}
+
+extension Recipe.Model: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(
+      "path", \.path, .path,
+      "A folder with config.json and safetensors, or a GGUF file; relative to the recipe's folder, "
+        + "else to the working directory.", required: true),
+    Field(section: "quantization", \.quantization, "How the frozen weights are held in memory."),
+    Field(
+      "computeDType", \.computeDType, .choice(["bfloat16", "float32", "float16", "int16"]),
+      "Number type of the activations; sums are always float32."),
+  ]
+}
+
+extension Recipe.Quantization: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(
+      "type", \.type, .choice(Kind.allCases.map(\.rawValue)),
+      "Code of the frozen weights; none keeps them as they are."),
+    Field(
+      "blocksize", \.blocksize, .powerOfTwo(32...4096), "Weights that share one scale.",
+      unit: "weights"),
+    Field("doubleQuant", \.doubleQuant, .boolean, "Whether the scales are quantized too."),
+    Field(
+      "skip", \.skip, .list(.text), "Names of linears, or patterns of them, that stay unquantized."),
+  ]
+}
+
+extension Recipe.Adapter: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field("type", \.type, .choice(["lora"]), "Kind of adapter."),
+    Field("rank", \.rank, .integer(1...65_536), "Columns of A and rows of B of the update B·A."),
+    Field(
+      "alpha", \.alpha, .number(.above(0)), "The update is scaled by alpha ÷ rank."),
+    Field(
+      "dropout", \.dropout, .number(.atLeast(0, below: 1)),
+      "Part of the adapter's inputs that is zeroed in training."),
+    Field(
+      "targets", \.targets, .targets,
+      "Linears that get an adapter: \"all-linear\", a regular expression for whole names, or a "
+        + "list of names."),
+    Field(
+      "initializeFrom", \.initializeFrom, .optional(.path),
+      "A PEFT adapter folder to begin with; null begins with a fresh adapter."),
+  ]
+}
+
+extension Recipe.Data: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(list: "train", \.train, "Files of training rows.", required: true),
+    Field(list: "validation", \.validation, "Files of validation rows."),
+    Field(
+      "validationSplit", \.validationSplit, .number(.atLeast(0, below: 1)),
+      "Part of the training rows to validate with where validation names no file."),
+    Field(
+      "maxTokens", \.maxTokens, .integer(2...1_048_576), "Longest sequence of a micro-batch.",
+      unit: "tokens"),
+    Field(
+      "packing", \.packing, .boolean, "Whether several short rows share one sequence."),
+    Field("shuffle", \.shuffle, .boolean, "Whether each epoch sees the rows in another order."),
+    Field(
+      "overLength", \.overLength, .choice(OverLength.allCases.map(\.rawValue)),
+      "What happens to a row longer than maxTokens; text rows are always cut."),
+  ]
+}
+
+extension Recipe.Source: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(
+      "path", \.path, .path,
+      "A JSONL file; relative to the recipe's folder, else to the working directory.",
+      required: true),
+    Field(
+      "format", \.format, .choice(Recipe.RowFormat.allCases.map(\.rawValue)),
+      "What a row of the file looks like."),
+  ]
+}
+
+extension Recipe.Training: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(
+      "epochs", \.epochs, .integer(1...1_000_000), "Passes over the training rows.",
+      unit: "epochs", omitted: { $0.epochs == nil }),
+    Field(
+      "steps", \.steps, .integer(1...1_000_000_000), "Optimizer steps, instead of epochs.",
+      unit: "steps", omitted: { $0.steps == nil }),
+    Field(
+      "batchSize", \.batchSize, .integer(1...65_536), "Sequences in a micro-batch.",
+      unit: "sequences"),
+    Field(
+      "gradientAccumulation", \.gradientAccumulation, .integer(1...65_536),
+      "Micro-batches in an optimizer step.", unit: "micro-batches"),
+    Field(section: "optimizer", \.optimizer, "How gradients become updates."),
+    Field(section: "schedule", \.schedule, "How the learning rate changes."),
+    Field(
+      "maxGradientNorm", \.maxGradientNorm, .number(.atLeast(0)),
+      "Gradients of a larger norm are scaled down to it; 0 switches this off."),
+    Field(
+      "activationMemory", \.activationMemory, .byteBudget,
+      "Activations kept for the backward pass: \"none\" recomputes nothing, \"full\" recomputes "
+        + "every block, a budget such as \"512MiB\" something between."),
+    Field("seed", \.seed, .integer(0...Int.max), "Seed of shuffling, dropout and fresh adapters."),
+    Field(
+      "evalEvery", \.evalEvery, .integer(0...1_000_000_000),
+      "Optimizer steps between evaluations; 0 means only at the end.", unit: "steps"),
+    Field(
+      "saveEvery", \.saveEvery, .integer(0...1_000_000_000),
+      "Optimizer steps between checkpoints; 0 means only at the end.", unit: "steps"),
+    Field("keep", \.keep, .integer(1...1_000_000), "Newest checkpoints that stay on disk."),
+    Field(
+      "logEvery", \.logEvery, .integer(1...1_000_000_000),
+      "Optimizer steps between progress lines where stderr is not a terminal.", unit: "steps"),
+  ]
+}
+
+extension Recipe.Optimizer: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field("type", \.type, .choice(["adamw"]), "AdamW with decoupled weight decay."),
+    Field(
+      "learningRate", \.learningRate, .number(.atLeast(0)), "Highest rate of the schedule."),
+    Field(
+      "beta1", \.beta1, .number(.atLeast(0, below: 1)), "Decay of the mean of the gradients."),
+    Field(
+      "beta2", \.beta2, .number(.atLeast(0, below: 1)), "Decay of the mean of their squares."),
+    Field("epsilon", \.epsilon, .number(.above(0)), "Added to the root of the squares' mean."),
+    Field("weightDecay", \.weightDecay, .number(.atLeast(0)), "Decay of the weights, per rate."),
+  ]
+}
+
+extension Recipe.Schedule: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(
+      "type", \.type, .choice(Kind.allCases.map(\.rawValue)),
+      "Shape of the learning rate after the warm-up."),
+    Field(
+      "warmupSteps", \.warmupSteps, .integer(0...1_000_000_000),
+      "Optimizer steps over which the rate rises from 0.", unit: "steps"),
+  ]
+}

@@ -1,0 +1,71 @@
+// The `training` section of a recipe as plain values; the trainer itself is QLoRATraining's.
+
+extension Recipe {
+  package struct Training: Sendable, Equatable {
+    package var duration = Duration.epochs(1)
+    /// Sequences (packed or single rows) in a micro-batch.
+    package var batchSize = 4
+    package var gradientAccumulation = 1
+    package var optimizer = Optimizer()
+    package var schedule = Schedule()
+    /// 0 switches clipping off.
+    package var maxGradientNorm = 1.0
+    package var activationMemory = ActivationMemory.none
+    package var seed = 0
+    /// Optimizer steps between evaluations; 0 means only at the end.
+    package var evalEvery = 50
+    package var saveEvery = 50
+    /// How many checkpoints stay on disk.
+    package var keep = 2
+    /// Optimizer steps between progress lines where stderr is not a terminal.
+    package var logEvery = 10
+
+    package init() {}
+
+    package var epochs: Int? {
+      get { if case .epochs(let count) = duration { count } else { nil } }
+      set { if let newValue { duration = .epochs(newValue) } }
+    }
+
+    package var steps: Int? {
+      get { if case .steps(let count) = duration { count } else { nil } }
+      set { if let newValue { duration = .steps(newValue) } }
+    }
+  }
+
+  /// How long to train: passes over the rows, or optimizer steps through as many as it takes.
+  package enum Duration: Sendable, Equatable {
+    case epochs(Int)
+    case steps(Int)
+  }
+
+  package struct Optimizer: Sendable, Equatable {
+    package var type = "adamw"
+    package var learningRate = 2e-4
+    package var beta1 = 0.9
+    package var beta2 = 0.999
+    package var epsilon = 1e-8
+    package var weightDecay = 0.0
+
+    package init() {}
+  }
+
+  package struct Schedule: Sendable, Equatable {
+    package enum Kind: String, Sendable, CaseIterable { case constant, linear, cosine }
+
+    package var type = Kind.cosine
+    package var warmupSteps = 10
+
+    package init() {}
+  }
+
+  /// How much of the forward pass is kept for the backward pass.
+  package enum ActivationMemory: Sendable, Equatable {
+    /// Keep everything, recompute nothing.
+    case none
+    /// Recompute every block.
+    case full
+    /// Keep as many blocks' activations as fit into so many bytes.
+    case budget(bytes: Int)
+  }
+}

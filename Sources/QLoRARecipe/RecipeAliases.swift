@@ -1,0 +1,101 @@
+// What other trainers call our keys, so that a recipe written from habit gets a useful answer. The
+// names are only recognised in messages; none of them is accepted.
+
+enum RecipeAliases {
+  /// The path that a foreign key has here, or, in parentheses, what to do instead.
+  static func path(for key: String, in level: String) -> String? {
+    let plain = Nearness.plain(key)
+    return table["\(level):\(plain)"] ?? table[plain]
+  }
+
+  /// Every foreign name, spelled without case, `_` and `-`; `section:name` counts in one section.
+  static let table: [String: String] = [
+    // PEFT's LoraConfig, and the prefixed forms that axolotl and LLaMA-Factory use.
+    "r": "adapter.rank", "lorar": "adapter.rank", "lorarank": "adapter.rank",
+    "qlorarank": "adapter.rank", "loradim": "adapter.rank",
+    "loraalpha": "adapter.alpha", "loradropout": "adapter.dropout",
+    "targetmodules": "adapter.targets", "loratarget": "adapter.targets",
+    "loratargets": "adapter.targets", "loratargetmodules": "adapter.targets",
+    "loratargetlinear": "adapter.targets", "loraattnmodules": "adapter.targets",
+    "applyloratomlp": "adapter.targets", "modules": "adapter.targets",
+    "loramodeldir": "adapter.initializeFrom", "peftmodel": "adapter.initializeFrom",
+    "adapternameorpath": "adapter.initializeFrom", "adapterpath": "adapter.initializeFrom",
+    "pefttype": "adapter.type", "finetuningtype": "adapter.type", "adaptertype": "adapter.type",
+    "lora": "adapter", "peft": "adapter", "peftconfig": "adapter", "loraconfig": "adapter",
+    // Models and their quantization, as transformers and bitsandbytes call them.
+    "basemodel": "model.path", "modelname": "model.path", "modelnameorpath": "model.path",
+    "pretrainedmodelnameorpath": "model.path", "checkpointdir": "model.path",
+    "basemodelnameorpath": "model.path", "modelid": "model.path", "modelpath": "model.path",
+    "bnb4bitquanttype": "model.quantization.type", "quanttype": "model.quantization.type",
+    "loadin4bit": "model.quantization.type", "loadin8bit": "model.quantization.type",
+    "quantizationbit": "model.quantization.type", "bits": "model.quantization.type",
+    "quantizationtype": "model.quantization.type",
+    "bnb4bitusedoublequant": "model.quantization.doubleQuant",
+    "doublequantization": "model.quantization.doubleQuant",
+    "usedoublequant": "model.quantization.doubleQuant",
+    "bnb4bitblocksize": "model.quantization.blocksize",
+    "groupsize": "model.quantization.blocksize",
+    "llmint8skipmodules": "model.quantization.skip",
+    "modulestonotconvert": "model.quantization.skip",
+    "bnb4bitcomputedtype": "model.computeDType", "dtype": "model.computeDType",
+    "torchdtype": "model.computeDType", "bf16": "model.computeDType",
+    "fp16": "model.computeDType", "fp32": "model.computeDType", "tf32": "model.computeDType",
+    "quantizationconfig": "model.quantization", "bnbconfig": "model.quantization",
+    // Rows.
+    "dataset": "data.train", "datasets": "data.train", "trainfile": "data.train",
+    "traindata": "data.train", "trainfiles": "data.train", "datasetpath": "data.train",
+    "evaldataset": "data.validation", "testdatasets": "data.validation",
+    "evalfile": "data.validation", "validationfile": "data.validation",
+    "valsetsize": "data.validationSplit", "valsize": "data.validationSplit",
+    "testsize": "data.validationSplit",
+    "sequencelen": "data.maxTokens", "maxseqlen": "data.maxTokens",
+    "maxseqlength": "data.maxTokens", "maxlength": "data.maxTokens",
+    "cutofflen": "data.maxTokens", "blocklength": "data.maxTokens", "seqlen": "data.maxTokens",
+    "contextlength": "data.maxTokens", "modelmaxlength": "data.maxTokens",
+    "packed": "data.packing", "samplepacking": "data.packing", "neatpacking": "data.packing",
+    "padtosequencelen": "data.packing", "groupbylength": "data.packing",
+    "shuffledata": "data.shuffle", "shufflemergeddatasets": "data.shuffle",
+    "excesslengthstrategy": "data.overLength", "truncation": "data.overLength",
+    "data:type": "data.train.0.format", "conversation": "data.train.0.format",
+    "datasettype": "data.train.0.format", "chatformat": "data.train.0.format",
+    // Training.
+    "numepochs": "training.epochs", "numtrainepochs": "training.epochs",
+    "maxepochs": "training.epochs", "maxsteps": "training.steps", "iters": "training.steps",
+    "maxstepsperepoch": "training.steps", "numsteps": "training.steps",
+    "totalsteps": "training.steps",
+    "microbatchsize": "training.batchSize", "perdevicetrainbatchsize": "training.batchSize",
+    "perdevicebatchsize": "training.batchSize", "trainbatchsize": "training.batchSize",
+    "gradientaccumulationsteps": "training.gradientAccumulation",
+    "gradaccumulationsteps": "training.gradientAccumulation",
+    "accumulationsteps": "training.gradientAccumulation",
+    "optim": "training.optimizer.type", "optimizertype": "training.optimizer.type",
+    "training.optimizer:name": "training.optimizer.type",
+    "lr": "training.optimizer.learningRate", "baselr": "training.optimizer.learningRate",
+    "maxlr": "training.optimizer.learningRate", "peaklr": "training.optimizer.learningRate",
+    "wd": "training.optimizer.weightDecay", "eps": "training.optimizer.epsilon",
+    "adamepsilon": "training.optimizer.epsilon", "adambeta1": "training.optimizer.beta1",
+    "adambeta2": "training.optimizer.beta2",
+    "betas": "(use \"beta1\" and \"beta2\" in training.optimizer)",
+    "lrscheduler": "training.schedule.type", "lrschedulertype": "training.schedule.type",
+    "scheduler": "training.schedule.type", "training.schedule:name": "training.schedule.type",
+    "numwarmupsteps": "training.schedule.warmupSteps", "warmup": "training.schedule.warmupSteps",
+    "warmupratio": "(use \"warmupSteps\" in training.schedule, a count of optimizer steps)",
+    "maxgradnorm": "training.maxGradientNorm", "clipgradnorm": "training.maxGradientNorm",
+    "gradclip": "training.maxGradientNorm", "gradientclipping": "training.maxGradientNorm",
+    "gradientcheckpointing": "training.activationMemory",
+    "enableactivationcheckpointing": "training.activationMemory",
+    "usegradientcheckpointing": "training.activationMemory",
+    "gradcheckpoint": "training.activationMemory",
+    "randomseed": "training.seed", "randomstate": "training.seed", "dataseed": "training.seed",
+    "evalsteps": "training.evalEvery", "evalstrategy": "training.evalEvery",
+    "evaluationstrategy": "training.evalEvery", "stepspereval": "training.evalEvery",
+    "savesteps": "training.saveEvery", "savestrategy": "training.saveEvery",
+    "savetotallimit": "training.keep", "loggingsteps": "training.logEvery",
+    "logeverynsteps": "training.logEvery",
+    // The run.
+    "outputdir": "output", "outdir": "output", "savedir": "output", "runname": "name",
+    "experimentname": "name", "numthreads": "threads", "nthreads": "threads",
+    "resumefromcheckpoint": "(use `qlora resume RUN_DIR` to continue a run)",
+    "trainoninputs": "(prompts are never trained; the format of the data says what is)",
+  ]
+}

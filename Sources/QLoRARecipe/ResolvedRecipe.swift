@@ -1,0 +1,55 @@
+// A recipe with every value filled in, knowing who decided each one; what a run saves and what the
+// pipeline builds from.
+import QLoRADiagnostics
+import QLoRAJSON
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+package struct ResolvedRecipe: Sendable {
+  /// Every value; input paths and `output` are absolute.
+  package let recipe: Recipe
+  /// The file's path as it was given; nil where the recipe was made in memory.
+  package let file: String?
+  /// Who decided each value that is not at its default, by dotted path.
+  let origins: [String: FieldOrigin]
+  /// Where inputs are looked up, in order.
+  let inputFolders: [String]
+
+  /// The canonical form: decoding it gives this recipe again.
+  package var jsonValue: JSONValue { recipe.recipeJSON }
+
+  /// The text of `recipe.resolved.json`.
+  package var text: String { JSONWriter.text(jsonValue, style: .indented) + "\n" }
+
+  package func origin(of path: String) -> FieldOrigin { origins[path] ?? .default }
+
+  /// An error for every input that the recipe names and that does not exist.
+  package func missingInputs() -> [Diagnostic] {
+    var inputs = [("model.path", recipe.model.path)]
+    if let path = recipe.adapter.initializeFrom { inputs.append(("adapter.initializeFrom", path)) }
+    for (index, source) in recipe.data.train.enumerated() {
+      inputs.append(("data.train.\(index).path", source.path))
+    }
+    for (index, source) in recipe.data.validation.enumerated() {
+      inputs.append(("data.validation.\(index).path", source.path))
+    }
+    return inputs.filter { !FileManager.default.fileExists(atPath: $0.1) }.map { key, path in
+      let places =
+        path.hasPrefix("/") ? "" : "; looked in \(inputFolders.joined(separator: " and in "))"
+      return Diagnostic(
+        .recipeInputMissing, "\(key): \"\(path)\" does not exist\(places)",
+        at: origins[key]?.location, remedy: remedy(for: key, path))
+    }
+  }
+
+  private func remedy(for key: String, _ path: String) -> String {
+    if key == "model.path", path.hasSuffix("Models/SmolLM2-135M-Instruct.Q4_1.gguf") {
+      return "`make model` fetches it"
+    }
+    return "correct the path, or give another one with --set \(key)=PATH"
+  }
+}

@@ -1,0 +1,166 @@
+// A file system for tests that fails, shortens, tears or "crashes" at its k-th call. After a crash
+// every further call fails without touching the disk, as if the process were gone.
+import CQLoRASystem
+
+/// What happens at the chosen call.
+package enum Fault: Sendable, CaseIterable {
+  case inputOutput, full, interrupted, shortWrite, tornWrite, crashBefore, crashAfter
+
+  package var isCrash: Bool { [.tornWrite, .crashBefore, .crashAfter].contains(self) }
+}
+
+/// Counts the calls that change something, and applies `fault` at call number `position` (from 0).
+// SAFETY: used by one thread at a time; a test owns it.
+package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
+  /// The error number of every call after a crash; no system call has it.
+  package static let crashNumber: Int32 = 9999
+
+  private let base: any FileSystem
+  private let position: Int
+  private let fault: Fault
+  private var open: Set<OpenFile> = []
+  /// Calls so far.
+  package private(set) var callCount = 0
+  package private(set) var hasCrashed = false
+
+  /// - Parameter position: nil only counts.
+  package init(
+    _ base: any FileSystem = PosixFileSystem(), at position: Int? = nil, fault: Fault = .crashBefore
+  ) {
+    self.base = base
+    self.position = position ?? -1
+    self.fault = fault
+  }
+
+  private func crash() {
+    hasCrashed = true
+    open.forEach(base.close)
+    open = []
+  }
+
+  private func perform<Result>(
+    _ operation: FileOperation, _ path: String, _ body: () throws(FileFailure) -> Result
+  ) throws(FileFailure) -> Result {
+    if hasCrashed { throw FileFailure(operation, path, Self.crashNumber) }
+    defer { callCount += 1 }
+    guard callCount == position else { return try body() }
+    switch fault {
+    case .inputOutput: throw FileFailure(operation, path, qlora_error_io)
+    case .full: throw FileFailure(operation, path, qlora_error_full)
+    case .interrupted: throw FileFailure(operation, path, qlora_error_interrupted)
+    case .shortWrite, .tornWrite: return try body()
+    case .crashBefore: crash()
+    case .crashAfter:
+      _ = try body()
+      crash()
+    }
+    throw FileFailure(operation, path, Self.crashNumber)
+  }
+
+  private func alive(_ operation: FileOperation, _ path: String) throws(FileFailure) {
+    if hasCrashed { throw FileFailure(operation, path, Self.crashNumber) }
+  }
+
+  package func create(_ path: String) throws(FileFailure) -> OpenFile {
+    try perform(.create, path) { () throws(FileFailure) in
+      let file = try base.create(path)
+      open.insert(file)
+      return file
+    }
+  }
+
+  package func openForAppending(_ path: String) throws(FileFailure) -> OpenFile {
+    try perform(.openForAppending, path) { () throws(FileFailure) in
+      let file = try base.openForAppending(path)
+      open.insert(file)
+      return file
+    }
+  }
+
+  package func reserve(_ file: OpenFile, byteCount: Int) throws(FileFailure) {
+    try perform(.reserve, file.path) { () throws(FileFailure) in
+      try base.reserve(file, byteCount: byteCount)
+    }
+  }
+
+  package func write(
+    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer
+  ) throws(FileFailure) -> Int {
+    let half = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)])
+    let halves = callCount == position && !hasCrashed && !half.isEmpty
+    if halves, fault == .shortWrite {
+      callCount += 1
+      return try base.write(file, half)
+    }
+    if halves, fault == .tornWrite {
+      _ = try base.write(file, half)
+      crash()
+    }
+    return try perform(.write, file.path) { () throws(FileFailure) in
+      try base.write(file, bytes)
+    }
+  }
+
+  package func truncate(_ file: OpenFile, to byteCount: Int) throws(FileFailure) {
+    try perform(.truncate, file.path) { () throws(FileFailure) in
+      try base.truncate(file, to: byteCount)
+    }
+  }
+
+  package func synchronize(_ file: OpenFile) throws(FileFailure) {
+    try perform(.synchronize, file.path) { () throws(FileFailure) in try base.synchronize(file) }
+  }
+
+  package func close(_ file: OpenFile) {
+    if open.remove(file) != nil { base.close(file) }
+  }
+
+  package func makeDirectory(_ path: String) throws(FileFailure) {
+    try perform(.makeDirectory, path) { () throws(FileFailure) in try base.makeDirectory(path) }
+  }
+
+  package func synchronizeDirectory(_ path: String) throws(FileFailure) {
+    try perform(.synchronizeDirectory, path) { () throws(FileFailure) in
+      try base.synchronizeDirectory(path)
+    }
+  }
+
+  package func rename(
+    _ path: String, to target: String, replacing: Bool
+  ) throws(FileFailure) {
+    try perform(.rename, target) { () throws(FileFailure) in
+      try base.rename(path, to: target, replacing: replacing)
+    }
+  }
+
+  package func remove(_ path: String) throws(FileFailure) {
+    try perform(.remove, path) { () throws(FileFailure) in try base.remove(path) }
+  }
+
+  package func removeDirectory(_ path: String) throws(FileFailure) {
+    try perform(.removeDirectory, path) { () throws(FileFailure) in
+      try base.removeDirectory(path)
+    }
+  }
+
+  package func read(
+    _ path: String, _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(FileFailure) {
+    try perform(.read, path) { () throws(FileFailure) in try base.read(path, body) }
+  }
+
+  package func list(_ path: String) throws(FileFailure) -> [String] {
+    try alive(.list, path)
+    return try base.list(path)
+  }
+
+  package func status(_ path: String) throws(FileFailure) -> FileStatus? {
+    try alive(.status, path)
+    return try base.status(path)
+  }
+
+  package func freeByteCount(_ path: String) throws(FileFailure) -> Int {
+    try alive(.freeSpace, path)
+    return try base.freeByteCount(path)
+  }
+}

@@ -1,0 +1,22 @@
+// Requests to stop, as a flag that the training loop polls; the handler itself is C.
+import CQLoRASystem
+
+package enum Signals {
+  /// Makes INT, TERM, HUP, USR1, USR2 and XCPU set a flag, a second INT leave at once with status
+  /// 130, and broken pipes an ordinary write error. Call once, early.
+  package static func install() { _ = qlora_signals_install() }
+
+  /// The first signal since `clear()`.
+  package static var pending: Int32? {
+    let number = qlora_signals_pending()
+    return number == 0 ? nil : number
+  }
+
+  package static func clear() { qlora_signals_clear() }
+}
+
+/// What this process has used.
+package enum ProcessMemory {
+  /// The largest resident size so far, in bytes.
+  package static var peakByteCount: Int { Int(qlora_peak_memory_bytes()) }
+}
