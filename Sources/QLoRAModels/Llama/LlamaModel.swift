@@ -58,7 +58,7 @@ package final class LlamaModel {
     let context = ForwardContext(
       positions: positions, attention: attention, rotary: rotaryTable(covering: positions),
       activationDType: activationDType, dropout: dropout)
-    let embedded = backend.allocate([tokens.count, config.hiddenSize], activationDType)
+    let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
     backend.embedding(tokens, embedding, into: embedded)
     var hidden = Variable(embedded)
     for block in blocks {
@@ -67,7 +67,7 @@ package final class LlamaModel {
         ? tape.checkpoint(hidden) { tape, input in block.forward(input, context, on: tape) }
         : block.forward(hidden, context, on: tape)
     }
-    return tape.rmsNorm(hidden, weight: finalNorm, epsilon: Float(config.rmsNormEpsilon))
+    return tape.rmsNorm(hidden, weight: finalNorm, epsilon: config.normEpsilon)
   }
 
   private func rotaryTable(covering positions: [Int32]) -> RotaryTable {

@@ -52,34 +52,34 @@ package struct ModelLoader {
   package func load() throws -> LlamaModel {
     let config = source.config
     let embedding = try weight(
-      "model.embed_tokens", [config.vocabularySize, config.hiddenSize], quantized: false)
+      "model.embed_tokens", [config.vocabularySize, config.hidden], quantized: false)
     let head =
       config.tiesEmbeddings
       ? embedding
-      : try weight("lm_head", [config.vocabularySize, config.hiddenSize], quantized: false)
+      : try weight("lm_head", [config.vocabularySize, config.hidden], quantized: false)
     var blocks: [LlamaBlock] = []
-    for index in 0..<config.layerCount {
+    for index in 0..<config.layers {
       blocks.append(try block(index))
-      progress(Double(index + 1) / Double(config.layerCount))
+      progress(Double(index + 1) / Double(config.layers))
     }
     return LlamaModel(
       config: config, backend: backend, activationDType: options.computeDType,
       embedding: embedding, head: head, blocks: blocks,
-      finalNorm: try vector("model.norm.weight", config.hiddenSize))
+      finalNorm: try vector("model.norm.weight", config.hidden))
   }
 
   private func block(_ index: Int) throws -> LlamaBlock {
     let config = source.config
     let prefix = "model.layers.\(index)."
-    let queryWidth = config.heads * config.headSize
-    let keyWidth = config.kvHeads * config.headSize
+    let queryWidth = config.heads * config.headDim
+    let keyWidth = config.kvHeads * config.headDim
     func linear(_ name: String, _ out: Int, _ input: Int, bias: Bool) throws -> AdaptedLinear {
       let module = prefix + name
       return AdaptedLinear(
         name: module, weight: try weight(module, [out, input], quantized: true),
         bias: bias ? try vector(module + ".bias", out) : nil)
     }
-    let (hidden, wide) = (config.hiddenSize, config.intermediateSize)
+    let (hidden, wide) = (config.hidden, config.intermediate)
     let (attentionBias, mlpBias) = (config.attentionBias, config.mlpBias)
     return LlamaBlock(
       inputNorm: try vector(prefix + "input_layernorm.weight", hidden),
@@ -92,9 +92,9 @@ package struct ModelLoader {
       up: try linear("mlp.up_proj", wide, hidden, bias: mlpBias),
       down: try linear("mlp.down_proj", hidden, wide, bias: mlpBias),
       layout: AttentionLayout(
-        heads: config.heads, kvHeads: config.kvHeads, headSize: config.headSize,
-        scale: 1 / Float(config.headSize).squareRoot()),
-      epsilon: Float(config.rmsNormEpsilon), index: index)
+        heads: config.heads, kvHeads: config.kvHeads, headSize: config.headDim,
+        scale: 1 / Float(config.headDim).squareRoot()),
+      epsilon: config.normEpsilon, index: index)
   }
 
   /// The weight of one module, in 4 bits where it is to be or already is.
