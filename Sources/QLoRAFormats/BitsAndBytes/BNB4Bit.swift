@@ -1,0 +1,123 @@
+// The 4-bit format of bitsandbytes as tensors of a file, and its plain decoding. Encoding and fast
+// decoding belong to backends.
+import QLoRADiagnostics
+import QLoRAJSON
+import QLoRATensor
+
+package enum BNB4Bit {
+  /// The sixteen values of a 4-bit type, by code.
+  ///
+  /// Source: Dettmers et al. 2023, "QLoRA", arXiv:2305.14314, appendix E (nf4).
+  package static func table(_ type: FourBitType) -> [Float] {
+    switch type {
+    case .nf4:
+      [
+        -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453,
+        -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0,
+        0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
+        0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
+      ]
+    case .fp4:
+      [0, 0.0625, 8, 12, 4, 6, 2, 3].map { $0 / 12 }
+        + [0, 0.0625, 8, 12, 4, 6, 2, 3].map { -$0 / 12 }
+    }
+  }
+
+  /// The tensors that stand for the weight `name` (`….weight`) in a file, as bitsandbytes names,
+  /// shapes and spells them.
+  package static func tensors(
+    _ name: String, _ matrix: QuantizedMatrix
+  ) -> [(name: String, tensor: Tensor)] {
+    var tensors: [(name: String, tensor: Tensor)] = [
+      (name, matrix.packed.reshaped([matrix.packed.count, 1])),
+      (name + ".quant_map", Tensor(table(matrix.spec.type), shape: [16])),
+    ]
+    var state: [(String, JSONValue)] = [
+      ("quant_type", .string(matrix.spec.type.rawValue)),
+      ("blocksize", .int(matrix.spec.blockSize)),
+      ("dtype", .string(matrix.sourceDType.rawValue)),
+      ("shape", .list(matrix.shape.extents.map { .int($0) })),
+    ]
+    switch matrix.scales {
+    case .plain(let absmax): tensors.append((name + ".absmax", absmax))
+    case .nested(let nested):
+      tensors.append((name + ".absmax", nested.codes))
+      tensors.append((name + ".nested_absmax", nested.absmax))
+      tensors.append((name + ".nested_quant_map", nested.map))
+      state.append(("nested_blocksize", .int(QuantizationSpec.nestedBlockSize)))
+      state.append(("nested_dtype", .string(DType.float32.rawValue)))
+      // A float32 widened and then spelled as a double, as Python does.
+      state.append(("nested_offset", .double(Double(nested.offset))))
+    }
+    let text = Array(JSONWriter.text(.dictionary(state), style: .spaced).utf8)
+    let stateName = name + FourBitState.stateMark + matrix.spec.type.rawValue
+    tensors.append((stateName, Tensor(bytes: text, shape: [text.count], dtype: .uint8)))
+    return tensors
+  }
+
+  /// `quantization_config` of config.json, as transformers writes it.
+  package static func quantizationConfig(
+    _ spec: QuantizationSpec, computeDType: DType, skippedModules: [String]? = nil
+  ) -> JSONValue {
+    .dictionary([
+      ("_load_in_4bit", .bool(true)),
+      ("_load_in_8bit", .bool(false)),
+      ("bnb_4bit_compute_dtype", .string(computeDType.rawValue)),
+      ("bnb_4bit_quant_storage", .string(DType.uint8.rawValue)),
+      ("bnb_4bit_quant_type", .string(spec.type.rawValue)),
+      ("bnb_4bit_use_double_quant", .bool(spec.doubleQuantized)),
+      ("llm_int8_enable_fp32_cpu_offload", .bool(false)),
+      ("llm_int8_has_fp16_weight", .bool(false)),
+      ("llm_int8_skip_modules", skippedModules.map { .list($0.map { .string($0) }) } ?? .null),
+      ("llm_int8_threshold", .double(6)),
+      ("load_in_4bit", .bool(true)),
+      ("load_in_8bit", .bool(false)),
+      ("quant_method", .string("bitsandbytes")),
+    ])
+  }
+
+  /// Decodes elements `range` of the flattened matrix: `table[code] · absmax[i / blockSize]`,
+  /// rounded to the type that the weight had.
+  static func decode(
+    _ matrix: QuantizedMatrix, _ range: Range<Int>,
+    into destination: UnsafeMutableBufferPointer<Float>
+  ) {
+    let table = table(matrix.spec.type)
+    let size = matrix.spec.blockSize
+    matrix.packed.withElements(UInt8.self) { packed in
+      var element = range.lowerBound
+      while element < range.upperBound {
+        let end = min(range.upperBound, (element / size + 1) * size)
+        let scale = absmax(matrix.scales, element / size)
+        for index in element..<end {
+          let code = packed[index / 2] >> (index % 2 == 0 ? 4 : 0) & 15
+          destination[index - range.lowerBound] = matrix.sourceDType.rounded(
+            table[Int(code)] * scale)
+        }
+        element = end
+      }
+    }
+  }
+
+  /// The scale of one block.
+  private static func absmax(_ scales: BlockScales, _ block: Int) -> Float {
+    switch scales {
+    case .plain(let absmax): return absmax[flat: block]
+    case .nested(let nested):
+      let code = nested.codes.pointer(UInt8.self)[block]
+      return nested.map[flat: Int(code)] * nested.absmax[flat: block / QuantizationSpec.nestedBlockSize]
+        + nested.offset
+    }
+  }
+}
+
+extension DType {
+  /// A float rounded to this type, ties to even.
+  fileprivate func rounded(_ value: Float) -> Float {
+    switch self {
+    case .bfloat16: float(bfloat16: value.bfloat16Bits)
+    case .float16: float(binary16: Float16(value).bitPattern)
+    default: value
+    }
+  }
+}

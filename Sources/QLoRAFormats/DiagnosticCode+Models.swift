@@ -1,0 +1,62 @@
+// The codes of failures that come from a model folder, its configuration, its quantized weights or
+// an adapter (E0250…E0279).
+import QLoRADiagnostics
+
+extension DiagnosticCode {
+  package static let modelMissing = DiagnosticCode(
+    "E0250", .inputMissing,
+    "There is no model at the path. Give a folder with config.json and safetensors files, one "
+      + "safetensors file beside its config.json, or a .gguf file.")
+  package static let configMissing = DiagnosticCode(
+    "E0251", .inputMissing,
+    "A model in safetensors needs its config.json in the same folder.")
+  package static let configInvalid = DiagnosticCode(
+    "E0252", .badData,
+    "A value of the model's configuration is missing, of the wrong kind, or contradicts another.")
+  package static let architectureUnsupported = DiagnosticCode(
+    "E0253", .badData,
+    "The model is of an architecture that this program does not know. It trains models of the "
+      + "Llama family (model_type or general.architecture `llama`).")
+  package static let quantizationUnsupported = DiagnosticCode(
+    "E0254", .badData,
+    "The model was quantized by a method that this program does not read. It reads 16 and 32 bit "
+      + "floats, the 4-bit format of bitsandbytes, and GGUF. Use the model's unquantized form.")
+  package static let ropeUnsupported = DiagnosticCode(
+    "E0255", .badData,
+    "The model scales its rotary positions in a way that this program does not compute. Known are "
+      + "`default`, `linear` and `llama3`.")
+
+  package static let fourBitState = DiagnosticCode(
+    "E0260", .badData,
+    "The quantization state of a 4-bit weight is not the JSON that bitsandbytes writes, or asks "
+      + "for a block size or type that the format does not have.")
+  package static let fourBitTensor = DiagnosticCode(
+    "E0261", .badData,
+    "A tensor that belongs to a 4-bit weight is missing, or its size does not fit the weight's "
+      + "shape and block size.")
+
+  package static let adapterMissing = DiagnosticCode(
+    "E0270", .inputMissing,
+    "An adapter folder holds adapter_config.json and adapter_model.safetensors; one of them is "
+      + "not there.")
+  package static let adapterConfig = DiagnosticCode(
+    "E0271", .badData,
+    "A value of adapter_config.json is missing or of the wrong kind, or asks for a method other "
+      + "than LoRA.")
+  package static let adapterKeys = DiagnosticCode(
+    "E0272", .badData,
+    "The tensors of an adapter do not come in pairs lora_A and lora_B of fitting shapes, or one "
+      + "of them is of a kind that this program does not apply. An adapter is never applied in "
+      + "part.")
+  package static let adapterEmpty = DiagnosticCode(
+    "E0273", .badData, "The adapter file holds no tensor, so there is nothing to apply.")
+
+  package static let allModelFileCodes: [DiagnosticCode] = [
+    modelMissing, configMissing, configInvalid, architectureUnsupported, quantizationUnsupported,
+    ropeUnsupported, fourBitState, fourBitTensor, adapterMissing, adapterConfig, adapterKeys,
+    adapterEmpty,
+  ]
+
+  /// Every code of this module, for `qlora explain`.
+  package static let allFormatsCodes = allFileCodes + allGGUFCodes + allModelFileCodes
+}

@@ -1,0 +1,86 @@
+// Opens a base model by path: a Hugging Face folder, one safetensors file beside its config.json,
+// or a GGUF file. It downloads nothing and builds nothing.
+import QLoRADiagnostics
+import QLoRATensor
+
+/// A base model's configuration and weights.
+package struct ModelSource: Sendable {
+  package enum Origin: Sendable {
+    /// The folder, where tokenizer and template files lie too.
+    case folder(String)
+    /// The file, whose metadata hold tokenizer and template too.
+    case gguf(GGUFFile)
+  }
+
+  /// A file that the model was read from, for digests.
+  package struct InputDigest: Sendable, Hashable {
+    package let path: String
+    package let byteCount: Int
+  }
+
+  package let config: ModelConfig
+  package let weights: any WeightSource
+  package let origin: Origin
+  package let digestInputs: [InputDigest]
+
+  /// - Throws: `modelMissing` naming what was looked for, or what is wrong inside.
+  package static func open(_ path: String) throws -> ModelSource {
+    let opened: InputFile
+    do throws(Diagnostic) {
+      opened = try InputFile(path: path)
+    } catch {
+      switch error.code {
+      case .fileNotRegular: return try openFolder(path)
+      case .fileMissing:
+        throw Diagnostic(
+          .modelMissing, "there is no model folder and no .gguf or .safetensors file of this name",
+          at: .file(path), remedy: "check the path, or download the model")
+      default: throw error
+      }
+    }
+    let magic = try opened.bytes(0..<min(4, opened.byteCount))
+    if magic.elementsEqual("GGUF".utf8) || path.hasSuffix(".gguf") {
+      return try openGGUF(opened)
+    }
+    return try openFile(opened)
+  }
+
+  private static func openGGUF(_ file: InputFile) throws -> ModelSource {
+    let gguf = try GGUFFile(file: file)
+    let config = try ModelConfig(gguf: gguf)
+    return try ModelSource(
+      config: config, weights: GGUFWeightSource(gguf, config: config), origin: .gguf(gguf),
+      digestInputs: [InputDigest(path: file.path, byteCount: file.byteCount)])
+  }
+
+  private static func openFile(_ file: InputFile) throws -> ModelSource {
+    let weights = try SafetensorsFile(file: file)
+    let folder = file.path.lastIndex(of: "/").map { String(file.path[..<$0]) } ?? "."
+    return try open(ShardedSafetensors(files: [weights]), folder: folder.isEmpty ? "/" : folder)
+  }
+
+  private static func openFolder(_ folder: String) throws -> ModelSource {
+    let configPath = folder.appendingComponent("config.json")
+    if try InputFile.openIfPresent(configPath) == nil,
+      try InputFile.openIfPresent(folder.appendingComponent(ShardedSafetensors.singleName)) == nil,
+      try InputFile.openIfPresent(folder.appendingComponent(ShardedSafetensors.indexName)) == nil
+    {
+      throw Diagnostic(
+        .modelMissing,
+        "no config.json, \(ShardedSafetensors.singleName) or \(ShardedSafetensors.indexName) here",
+        at: .file(folder), remedy: "give the folder that holds them, or a .gguf file")
+    }
+    // The configuration first: it tells a wrong architecture before gigabytes are looked at.
+    _ = try ModelConfig(configPath: configPath)
+    return try open(ShardedSafetensors(folder: folder), folder: folder)
+  }
+
+  private static func open(_ files: ShardedSafetensors, folder: String) throws -> ModelSource {
+    let configPath = folder.appendingComponent("config.json")
+    let config = try ModelConfig(configPath: configPath)
+    let inputs = [try InputFile(path: configPath)] + files.files.map(\.file)
+    return try ModelSource(
+      config: config, weights: SafetensorsWeightSource(files), origin: .folder(folder),
+      digestInputs: inputs.map { InputDigest(path: $0.path, byteCount: $0.byteCount) })
+  }
+}
