@@ -11,7 +11,9 @@ struct FunctionLength: Equatable {
 enum FunctionLengths {
   static func swift(_ code: String) -> [FunctionLength] {
     let bytes = Array(code.utf8)
-    let declaration = /(?:^|[^.\w])(func\s+[^\s(<]+|init(?=[?(<])|deinit(?=\s*\{)|subscript(?=[(<]))/
+    // \x28 is an opening parenthesis, \x3C an angle bracket: the mask does not know regexes.
+    let declaration =
+      /(?:^|[^.\w])(func\s+[^\s\x28\x3C]+|init(?=[?\x28\x3C])|deinit\b|subscript(?=[\x28\x3C]))/
     return code.matches(of: declaration).compactMap { match in
       let start = code.utf8.distance(from: code.startIndex, to: match.output.1.startIndex)
       guard let open = bodyStart(bytes, after: start) else { return nil }
@@ -30,8 +32,9 @@ enum FunctionLengths {
       if header.last(where: { $0 > 32 }) == UInt8(ascii: ")") {
         let text = String(decoding: header, as: UTF8.self)
         let name = text.matches(of: /(\w+)\s*\(/).last.map { String($0.output.1) } ?? "?"
-        let blanks = header.prefix { $0 <= 32 }.count
-        found.append(length(bytes, name: name, from: index + blanks, open: open))
+        let statement = header.lastIndex(of: UInt8(ascii: ";")).map { $0 + 1 } ?? index
+        let blanks = header[statement...].prefix { $0 <= 32 }.count
+        found.append(length(bytes, name: name, from: statement + blanks, open: open))
       } else if text(header).contains(/extern\s*$/) {
         index = open + 1
         continue

@@ -16,7 +16,12 @@ import Testing
   /// The modules that a file imports, with the line of each.
   static func imports(_ file: SourceFile) -> [(module: String, line: Int)] {
     let statement =
-      /^\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:(?:package|public|internal|private|fileprivate)\s+)?import\s+(?:(?:struct|class|enum|protocol|func|var|typealias)\s+)?([\w]+)/
+      #/
+      ^ \s* (?: @\w+ (?: \([^)]*\) )? \s+ )*
+      (?: (?: package | public | internal | private | fileprivate ) \s+ )?
+      import \s+ (?: (?: struct | class | enum | protocol | func | var | typealias ) \s+ )?
+      (\w+)
+      /#
     return file.code.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
       .compactMap { line in
         line.element.firstMatch(of: statement).map { (String($0.output.1), line.offset + 1) }

@@ -33,7 +33,9 @@ import Testing
   }
 
   @Test func functionsAreShort() throws {
-    let swift = try SourceTree.swift("Sources", "Tests").map { ($0, FunctionLengths.swift($0.code)) }
+    let swift = try SourceTree.swift("Sources", "Tests").map {
+      ($0, FunctionLengths.swift($0.code))
+    }
     let native = try SourceTree.native().map { ($0, FunctionLengths.c($0.code)) }
     let violations = (swift + native).flatMap { file, functions in
       functions
