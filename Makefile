@@ -1,0 +1,48 @@
+# The tasks of the project. `make quickstart` and `make test` are all that a newcomer needs.
+
+.PHONY: help quickstart quickstart-short setup build test test-interop bench goldens format lint \
+  check clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 18
+
+quickstart: ## install, build, fetch a base model, fine-tune it, show what it learned
+	@Scripts/quickstart.sh
+
+quickstart-short: ## the same in a few steps, kept nowhere
+	@Scripts/quickstart.sh --short
+
+setup: ## install with apt what building needs
+	@Scripts/setup.sh build
+
+build: setup ## build the qlora command into .build/release
+	swift build -c release --product qlora
+
+# Release, because a debug build of the reference arithmetic takes many times longer. Without
+# testable imports the modules are those of `make build`, and are not compiled twice.
+test: setup ## build and run all tests
+	swift test -c release --disable-testable-imports
+
+test-interop: build ## compare with PyTorch, transformers, PEFT and bitsandbytes
+	Scripts/interop/run.sh
+
+bench: setup ## measure kernels and a training step, beside PyTorch where it is installed
+	Scripts/bench/run.sh
+
+goldens: ## make Tests/Goldens again with the reference libraries
+	Scripts/goldens/run.sh
+
+format: ## rewrite the Swift sources in the house style
+	swift format --in-place --recursive --parallel Package.swift Sources Tests
+
+lint: ## check the form of Swift, shell and Python sources
+	Scripts/lint.sh
+
+check: setup lint ## what continuous integration runs
+	swift build -c release
+	$(MAKE) test
+	$(MAKE) quickstart-short
+
+clean: ## remove what was built; models and runs stay
+	swift package clean
+	rm -rf .build

@@ -1,0 +1,200 @@
+// Cuts text into the words that merges never cross: the regular expressions of GPT-2, Llama 3 and
+// Qwen 2 written out by hand, and the splitting of digits that SmolLM does before GPT-2's.
+
+/// A known splitting pattern. Together its alternatives match any character, so nothing is lost.
+enum SplitPattern: Sendable, Equatable {
+  /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+  case gpt2
+  /// As `qwen2`, but numbers in groups of up to three digits.
+  case llama3
+  /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*`
+  /// `|\s*[\r\n]+|\s+(?!\S)|\s+`
+  case qwen2
+
+  /// How tokenizer.json files spell the patterns.
+  static let spellings: [(text: String, pattern: SplitPattern)] = {
+    let contractions = "'s|'t|'re|'ve|'m|'ll|'d"
+    let blanks = #"\s+(?!\S)|\s+"#
+    let modern = { (numbers: String) in
+      #"(?i:\#(contractions))|[^\r\n\p{L}\p{N}]?\p{L}+|\#(numbers)"#
+        + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"# + blanks
+    }
+    return [
+      (#"\#(contractions)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|"# + blanks, .gpt2),
+      (modern(#"\p{N}{1,3}"#), .llama3),
+      (modern(#"\p{N}"#), .qwen2),
+    ]
+  }()
+}
+
+/// The steps between added tokens and merges.
+struct Splitter: Sendable, Equatable {
+  enum Digits: Sendable, Equatable { case kept, separated, oneByOne }
+
+  var digits: Digits = .kept
+  /// nil: a stretch of text is one word.
+  var pattern: SplitPattern?
+  /// A space goes before a stretch that does not begin with one.
+  var addsPrefixSpace = false
+
+  /// Calls `body` with the byte range of each stretch between digits, in order.
+  func forEachStretch(_ bytes: [UInt8], _ range: Range<Int>, _ body: (Range<Int>) -> Void) {
+    guard digits != .kept else { return body(range) }
+    var start = range.lowerBound
+    var index = start
+    while index < range.upperBound {
+      let first = DecodedScalar(bytes, at: index)
+      guard ScalarClass.isSplitDigit(first.scalar) else {
+        index += first.count
+        continue
+      }
+      if start < index { body(start..<index) }
+      start = index
+      index += first.count
+      while digits == .separated, index < range.upperBound {
+        let next = DecodedScalar(bytes, at: index)
+        guard ScalarClass.isSplitDigit(next.scalar) else { break }
+        index += next.count
+      }
+      body(start..<index)
+      start = index
+    }
+    if start < index { body(start..<index) }
+  }
+
+  /// Calls `body` with the byte range of each word of a stretch, in order.
+  func forEachWord(_ bytes: [UInt8], _ stretch: Range<Int>, _ body: (Range<Int>) -> Void) {
+    guard let pattern else { return body(stretch) }
+    var start = stretch.lowerBound
+    while start < stretch.upperBound {
+      let end: Int =
+        switch pattern {
+        case .gpt2: Self.endOfGPT2Word(bytes, start, stretch.upperBound)
+        case .llama3: Self.endOfModernWord(bytes, start, stretch.upperBound, digits: 3)
+        case .qwen2: Self.endOfModernWord(bytes, start, stretch.upperBound, digits: 1)
+        }
+      body(start..<end)
+      start = end
+    }
+  }
+
+  private static func endOfGPT2Word(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+    if let contraction = endOfContraction(bytes, start, end, ignoringCase: false) {
+      return contraction
+    }
+    let first = DecodedScalar(bytes, at: start)
+    let kind = ScalarClass.of(first.scalar)
+    if kind != .space { return endOfRun(of: kind, bytes, from: start + first.count, to: end) }
+    // One plain space belongs to the word after it.
+    if bytes[start] == UInt8(ascii: " "), start + 1 < end {
+      let next = DecodedScalar(bytes, at: start + 1)
+      let nextKind = ScalarClass.of(next.scalar)
+      if nextKind != .space {
+        return endOfRun(of: nextKind, bytes, from: start + 1 + next.count, to: end)
+      }
+    }
+    return endOfBlanks(bytes, start, end)
+  }
+
+  private static func endOfModernWord(
+    _ bytes: [UInt8], _ start: Int, _ end: Int, digits: Int
+  ) -> Int {
+    if let contraction = endOfContraction(bytes, start, end, ignoringCase: true) {
+      return contraction
+    }
+    let first = DecodedScalar(bytes, at: start)
+    let kind = ScalarClass.of(first.scalar)
+    let second = start + first.count
+    if kind == .letter { return endOfRun(of: .letter, bytes, from: second, to: end) }
+    if kind == .number { return endOfNumber(bytes, second, end, remaining: digits - 1) }
+    let isNewline = first.scalar == "\n" || first.scalar == "\r"
+    let next = second < end ? DecodedScalar(bytes, at: second) : nil
+    let nextKind = next.map { ScalarClass.of($0.scalar) }
+    // Any one character but a line break may lead a word of letters.
+    if !isNewline, let next, nextKind == .letter {
+      return endOfRun(of: .letter, bytes, from: second + next.count, to: end)
+    }
+    if kind == .other { return endOfSymbols(bytes, second, end) }
+    if first.scalar == " ", let next, nextKind == .other {
+      return endOfSymbols(bytes, second + next.count, end)
+    }
+    return endOfLines(bytes, start, end) ?? endOfBlanks(bytes, start, end)
+  }
+
+  private static func endOfNumber(
+    _ bytes: [UInt8], _ start: Int, _ end: Int, remaining: Int
+  ) -> Int {
+    var index = start
+    for _ in 0..<remaining where index < end {
+      let next = DecodedScalar(bytes, at: index)
+      guard ScalarClass.of(next.scalar) == .number else { break }
+      index += next.count
+    }
+    return index
+  }
+
+  /// `[^\s\p{L}\p{N}]*[\r\n]*`
+  private static func endOfSymbols(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+    var index = endOfRun(of: .other, bytes, from: start, to: end)
+    while index < end, bytes[index] == 0x0A || bytes[index] == 0x0D { index += 1 }
+    return index
+  }
+
+  /// `\s*[\r\n]+`: white space up to its last line break; nil where it holds none.
+  private static func endOfLines(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int? {
+    var last: Int?
+    var index = start
+    while index < end {
+      let next = DecodedScalar(bytes, at: index)
+      guard ScalarClass.of(next.scalar) == .space else { break }
+      index += next.count
+      if next.scalar == "\n" || next.scalar == "\r" { last = index }
+    }
+    return last
+  }
+
+  /// `\s+(?!\S)|\s+`: white space, less its last character where a word follows it.
+  private static func endOfBlanks(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+    var index = start
+    var beforeLast = start
+    while index < end {
+      let next = DecodedScalar(bytes, at: index)
+      guard ScalarClass.of(next.scalar) == .space else { break }
+      beforeLast = index
+      index += next.count
+    }
+    return index < end && beforeLast > start ? beforeLast : index
+  }
+
+  private static func endOfRun(
+    of kind: ScalarClass, _ bytes: [UInt8], from start: Int, to end: Int
+  ) -> Int {
+    var index = start
+    while index < end {
+      let next = DecodedScalar(bytes, at: index)
+      guard ScalarClass.of(next.scalar) == kind else { break }
+      index += next.count
+    }
+    return index
+  }
+
+  /// `'s|'t|'re|'ve|'m|'ll|'d`
+  private static func endOfContraction(
+    _ bytes: [UInt8], _ start: Int, _ end: Int, ignoringCase: Bool
+  ) -> Int? {
+    guard bytes[start] == UInt8(ascii: "'"), start + 1 < end else { return nil }
+    let fold: UInt8 = ignoringCase ? 0x20 : 0
+    switch bytes[start + 1] | fold {
+    case UInt8(ascii: "s"), UInt8(ascii: "t"), UInt8(ascii: "m"), UInt8(ascii: "d"):
+      return start + 2
+    case UInt8(ascii: "r"), UInt8(ascii: "v"):
+      return start + 2 < end && bytes[start + 2] | fold == UInt8(ascii: "e") ? start + 3 : nil
+    case UInt8(ascii: "l"):
+      return start + 2 < end && bytes[start + 2] | fold == UInt8(ascii: "l") ? start + 3 : nil
+    // The long s (U+017F, C5 BF) is an s to a pattern that ignores case.
+    case 0xE5 where ignoringCase && bytes[start + 1] == 0xC5:
+      return start + 2 < end && bytes[start + 2] == 0xBF ? start + 3 : nil
+    default: return nil
+    }
+  }
+}

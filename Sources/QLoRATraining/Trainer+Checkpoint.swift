@@ -1,0 +1,115 @@
+// The trainer's state to a checkpoint and back.
+import QLoRADiagnostics
+import QLoRAJSON
+import QLoRASystem
+import QLoRATensor
+
+/// Names of a checkpoint's files; PEFT reads the first two.
+package enum CheckpointFile {
+  package static let adapter = "adapter_model.safetensors"
+  package static let adapterConfiguration = "adapter_config.json"
+  package static let optimizer = "optimizer.safetensors"
+  package static let state = "state.json"
+}
+
+extension Trainer {
+  /// Room for headers and small files in the estimate of a checkpoint's size.
+  private static let smallFilesByteCount = 1 << 16
+
+  private var parameterTensors: [NamedTensor] {
+    inputs.model.parameters.map { NamedTensor($0.name, $0.value) }
+  }
+
+  // MARK: Saving
+
+  /// Saves; a failure is a warning until too many came in a row.
+  func saveOrWarn() throws {
+    do {
+      _ = try save()
+    } catch let failure as Diagnostic where failure.code.exitCode != .diverged {
+      saveFailures += 1
+      if saveFailures >= options.maximumSaveFailures { throw failure }
+      events(.warning(failure))
+    }
+  }
+
+  /// Commits the state of the last step's end.
+  /// - Returns: the checkpoint's path.
+  func save() throws -> String {
+    let clock = ContinuousClock()
+    let start = clock.now
+    try checkParameters()
+    try log?.synchronize()
+    state.metricsByteCount = log?.byteCount ?? 0
+    let payload = parameterTensors.reduce(0) { $0 + $1.tensor.byteCount }
+    let path = try run.checkpoints.save(
+      step: state.step, expectedByteCount: 3 * payload + Self.smallFilesByteCount,
+      facts: manifestFacts, keep: options.keep, writeFiles)
+    lastSavedStep = state.step
+    saveFailures = 0
+    events(
+      .checkpointSaved(step: state.step, path: path, seconds: (clock.now - start).seconds))
+    return path
+  }
+
+  private func writeFiles(_ directory: AtomicDirectory) throws {
+    let metadata = [(name: "format", value: "pt")]
+    for (name, tensors) in [
+      (CheckpointFile.adapter, parameterTensors), (CheckpointFile.optimizer, optimizer.state),
+    ] {
+      let payload = tensors.reduce(0) { $0 + $1.tensor.byteCount }
+      try directory.write(name, byteCount: payload) { sink in
+        try inputs.artifacts.codec.encode(tensors, metadata: metadata) { try sink.write($0) }
+      }
+    }
+    try directory.write(
+      CheckpointFile.adapterConfiguration, inputs.artifacts.adapterConfiguration)
+    let text = JSONWriter.text(
+      state.json(identity: inputs.artifacts.identity), style: .indented)
+    try directory.write(CheckpointFile.state, Array((text + "\n").utf8))
+  }
+
+  private var manifestFacts: [JSONMember] {
+    let named = inputs.artifacts.identity + inputs.artifacts.provenance
+    return [JSONMember("step", .int(state.step))]
+      + named.map { JSONMember($0.name, .string($0.value)) }
+  }
+
+  /// A checkpoint never holds a value that is not finite.
+  private func checkParameters() throws {
+    let broken = inputs.model.parameters.first {
+      !inputs.backend.sumOfSquares($0.value).isFinite
+    }
+    if let broken {
+      throw diverged(
+        .parameterNotFinite, "after step \(state.step), \(broken.name) is not finite")
+    }
+  }
+
+  // MARK: Restoring
+
+  /// Takes over the newest intact checkpoint.
+  /// - Returns: its path, or nil where the run starts at step 1.
+  func restoreNewest() throws -> String? {
+    let newest = try run.checkpoints.newestIntact { events(.warning($0)) }
+    guard let checkpoint = newest else { return nil }
+    func bytes(_ name: String) throws -> [UInt8] {
+      try checkpoint.manifest.read(name, of: checkpoint.path, run.fileSystem)
+    }
+    func path(_ name: String) -> String { FilePath.join(checkpoint.path, name) }
+    let codec = inputs.artifacts.codec
+    let restored = try TrainingState(
+      parsing: try bytes(CheckpointFile.state), identity: inputs.artifacts.identity,
+      file: path(CheckpointFile.state))
+    let adapter = try codec.decode(
+      try bytes(CheckpointFile.adapter), file: path(CheckpointFile.adapter))
+    let moments = try codec.decode(
+      try bytes(CheckpointFile.optimizer), file: path(CheckpointFile.optimizer))
+    try TensorRestoration.copy(
+      adapter, into: parameterTensors, file: path(CheckpointFile.adapter))
+    try optimizer.restore(moments, step: restored.step, file: path(CheckpointFile.optimizer))
+    state = restored
+    lastSavedStep = restored.step
+    return checkpoint.path
+  }
+}

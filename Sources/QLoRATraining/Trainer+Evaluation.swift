@@ -1,0 +1,32 @@
+// Evaluation on the validation data after a step. It changes no parameter, so it can be abandoned
+// and repeated by a resumed run.
+import QLoRADiagnostics
+import QLoRATensor
+
+extension Trainer {
+  func evaluate() throws {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let batches = inputs.validation
+    var sum = 0.0
+    for (index, batch) in batches.enumerated() {
+      try checkInterruption()
+      sum += try inputs.model.lossSum(batch)
+      events(.evaluating(step: state.step, done: index + 1, count: batches.count))
+    }
+    guard sum.isFinite else {
+      throw diverged(
+        .lossNotFinite, "the evaluation loss after step \(state.step) is not finite")
+    }
+    let labelled = batches.reduce(0) { $0 + $1.labelledCount }
+    let loss = sum / Double(max(1, labelled))
+    let isBest = loss < state.bestEvaluationLoss ?? .infinity
+    if isBest { state.bestEvaluationLoss = loss }
+    state.isEvaluationPending = false
+    state.elapsedSeconds += (clock.now - start).seconds
+    let metrics = EvaluationMetrics(
+      step: state.step, loss: loss, labelledTokens: labelled, isBest: isBest)
+    append(metrics.json)
+    events(.evaluation(metrics))
+  }
+}

@@ -1,0 +1,80 @@
+// One optimizer step: accumulate, average, check, clip, update.
+import QLoRADiagnostics
+import QLoRASystem
+import QLoRATensor
+
+extension Trainer {
+  /// Bits of the dropout stream that number the micro-batch within a step.
+  private static let microBatchBits: UInt64 = 24
+
+  /// Runs step `step`; everything before the update can be abandoned without a trace.
+  ///
+  /// A step without a labelled token has loss 0 and gradients 0.
+  func trainStep(_ step: Int) throws {
+    let clock = ContinuousClock()
+    let start = clock.now
+    try checkInterruption()
+    let batches = try inputs.batches.microBatches(step: step)
+    gradients.clear()
+    var lossSum = 0.0
+    for (index, batch) in batches.enumerated() {
+      try checkInterruption()
+      let stream = UInt64(step) << Self.microBatchBits | UInt64(index)
+      lossSum += try inputs.model.accumulateGradients(batch, dropoutStream: stream)
+      guard lossSum.isFinite else { throw lossNotFinite(step, index, batches.count) }
+    }
+    let labelled = batches.reduce(0) { $0 + $1.labelledCount }
+    gradients.average(over: labelled)
+    let norm = gradients.norm
+    guard norm.isFinite else { throw gradientNotFinite(step) }
+    gradients.clip(norm: norm, to: options.maximumGradientNorm)
+    let rate = options.schedule.rate(step: step)
+    optimizer.update(learningRate: rate)
+
+    let tokens = batches.reduce(0) { $0 + $1.tokens.count }
+    let seconds = (clock.now - start).seconds
+    state.elapsedSeconds += seconds
+    report(
+      StepMetrics(
+        step: step, loss: lossSum / Double(max(1, labelled)), learningRate: rate,
+        gradientNorm: norm, tokens: tokens, labelledTokens: labelled,
+        tokensPerSecond: seconds > 0 ? Double(tokens) / seconds : 0,
+        peakMemoryBytes: ProcessMemory.peakByteCount, elapsedSeconds: state.elapsedSeconds))
+  }
+
+  private func report(_ metrics: StepMetrics) {
+    state.record(metrics)
+    append(metrics.json)
+    events(.step(metrics))
+  }
+
+  // MARK: Divergence
+
+  private func lossNotFinite(_ step: Int, _ index: Int, _ count: Int) -> Diagnostic {
+    diverged(
+      .lossNotFinite,
+      "the loss of step \(step) is not finite in micro-batch \(index + 1) of \(count)")
+  }
+
+  private func gradientNotFinite(_ step: Int) -> Diagnostic {
+    let name = gradients.firstNonFinite?.name ?? "all parameters together"
+    return diverged(
+      .gradientNotFinite, "the gradient of step \(step) is not finite, first in \(name)")
+  }
+
+  func diverged(_ code: DiagnosticCode, _ what: String) -> Diagnostic {
+    let losses = state.recentLosses.map { "\($0)" }.joined(separator: ", ")
+    let history = losses.isEmpty ? "" : " (the losses before: \(losses))"
+    return Diagnostic(
+      code, what + history, at: .file(run.path),
+      remedy: "lower training.optimizer.learningRate; no update was made from this step")
+  }
+}
+
+extension Duration {
+  /// As a floating-point number.
+  var seconds: Double {
+    let (whole, attoseconds) = components
+    return Double(whole) + Double(attoseconds) * 1e-18
+  }
+}

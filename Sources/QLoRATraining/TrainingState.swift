@@ -1,0 +1,80 @@
+// What a run must remember between steps beside tensors, as `state.json` of a checkpoint has it.
+// Shuffles, dropout and the learning rate are pure functions of the step and need no memory.
+import QLoRADiagnostics
+import QLoRAJSON
+
+package struct TrainingState: Sendable, Equatable {
+  package static let formatVersion = 1
+  /// How many losses the report of a divergence shows.
+  static let recentLossCount = 20
+
+  /// Optimizer steps done.
+  package var step = 0
+  package var tokens = 0
+  package var labelledTokens = 0
+  package var elapsedSeconds = 0.0
+  package var bestEvaluationLoss: Double?
+  /// The evaluation after `step` is due but was interrupted.
+  package var isEvaluationPending = false
+  package var recentLosses: [Double] = []
+  /// The length of `metrics.jsonl` at this point.
+  package var metricsByteCount = 0
+
+  package init() {}
+
+  mutating func record(_ metrics: StepMetrics) {
+    step = metrics.step
+    tokens += metrics.tokens
+    labelledTokens += metrics.labelledTokens
+    recentLosses = (recentLosses + [metrics.loss]).suffix(Self.recentLossCount)
+  }
+
+  func json(identity: [CheckpointArtifacts.Identity]) -> JSONValue {
+    .dictionary([
+      ("formatVersion", .int(Self.formatVersion)), ("step", .int(step)), ("tokens", .int(tokens)),
+      ("labelledTokens", .int(labelledTokens)), ("elapsedSeconds", .double(elapsedSeconds)),
+      ("bestEvaluationLoss", bestEvaluationLoss.map { .double($0) } ?? .null),
+      ("isEvaluationPending", .bool(isEvaluationPending)),
+      ("recentLosses", .list(recentLosses.map { .double($0) })),
+      ("metricsByteCount", .int(metricsByteCount)),
+      ("identity", .dictionary(identity.map { ($0.name, .string($0.value)) })),
+    ])
+  }
+
+  /// Reads `state.json` and insists on the same identity.
+  init(
+    parsing bytes: [UInt8], identity: [CheckpointArtifacts.Identity], file: String
+  ) throws(Diagnostic) {
+    guard let json = try? JSONValue(parsing: bytes),
+      json["formatVersion"]?.intValue == Self.formatVersion, let step = json["step"]?.intValue,
+      let tokens = json["tokens"]?.intValue, let labelled = json["labelledTokens"]?.intValue,
+      let elapsed = json["elapsedSeconds"]?.doubleValue,
+      let isPending = json["isEvaluationPending"]?.boolValue,
+      let losses = json["recentLosses"]?.arrayValue?.compactMap(\.doubleValue),
+      let byteCount = json["metricsByteCount"]?.intValue
+    else {
+      throw Diagnostic(
+        .checkpointMismatch, "expected a state of format version \(Self.formatVersion)",
+        at: .file(file), remedy: "resume with the version that made the checkpoint")
+    }
+    for expected in identity {
+      let found = json["identity"]?[expected.name]?.stringValue
+      guard found == expected.value else {
+        throw Diagnostic(
+          .resumeIdentity,
+          "\(expected.name) changed since the checkpoint: it was \(found ?? "not recorded"), "
+            + "and is \(expected.value)", at: .file(file),
+          remedy: "restore it, or train into a new output directory")
+      }
+    }
+    self.init()
+    self.step = step
+    self.tokens = tokens
+    labelledTokens = labelled
+    elapsedSeconds = elapsed
+    bestEvaluationLoss = json["bestEvaluationLoss"]?.doubleValue
+    isEvaluationPending = isPending
+    recentLosses = losses
+    metricsByteCount = byteCount
+  }
+}
