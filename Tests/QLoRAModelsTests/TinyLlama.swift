@@ -32,7 +32,7 @@ struct TinyLlama {
       source, backend: try CPUBackend(threads: threads),
       options: LoadOptions(quantization: base.quantization, computeDType: computeDType)
     ).load()
-    if adapters { try model.addAdapters(adapter("adapter0"), alpha: 8, dropout: 0) }
+    if adapters { try model.addAdapters(initialAdapter()) }
     batch = try Self.packedBatch(goldens)
   }
 
@@ -44,6 +44,23 @@ struct TinyLlama {
       tensors[String(entry.name.dropFirst(prefix.count))] = try goldens.readTensor(entry.name)
     }
     return tensors
+  }
+
+  /// The adapter that training starts from: rank 4, alpha 8.
+  private func initialAdapter() throws -> PEFTAdapter {
+    let tensors = try adapter("adapter0")
+    let pairs = tensors.keys.filter { $0.contains(".lora_A.") }.sorted().compactMap { name in
+      let module = name.replacing("base_model.model.", with: "")
+        .replacing(".lora_A.weight", with: "")
+      return tensors[name].flatMap { a in
+        tensors[name.replacing(".lora_A.", with: ".lora_B.")].map { b in
+          PEFTAdapter.Pair(module: module, a: a, b: b)
+        }
+      }
+    }
+    return PEFTAdapter(
+      config: PEFTAdapterConfig(baseModel: nil, rank: 4, alpha: 8, targets: .pattern("all-linear")),
+      pairs: pairs)
   }
 
   func floats(_ name: String) throws -> [Float] {

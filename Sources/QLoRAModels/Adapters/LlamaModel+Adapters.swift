@@ -1,6 +1,7 @@
 // Putting adapters on a model, filling them from a file, and naming them as PEFT does.
 
 import QLoRADiagnostics
+import QLoRAFormats
 import QLoRATensor
 
 extension LlamaModel {
@@ -13,7 +14,8 @@ extension LlamaModel {
   /// - Throws: `noTarget` where the targets name no linear.
   package func addAdapters(_ options: AdapterOptions) throws {
     let selected = try targetNames(options.targets)
-    attach(dropout: options.dropout, scale: Float(options.alpha / Double(options.rank))) { linear in
+    let scale = Float(options.alpha / Double(options.rank))
+    attach(dropout: options.dropout) { linear in
       guard selected.contains(linear.name) else { return nil }
       let bound = 1 / Float(linear.weight.inFeatures).squareRoot()
       var random = SplitMix64(seed: options.seed, name: linear.name)
@@ -21,26 +23,21 @@ extension LlamaModel {
       let values = (0..<count).map { _ in (2 * Float(random.unit()) - 1) * bound }
       return (
         a: Tensor(values, shape: [options.rank, linear.weight.inFeatures]),
-        b: Tensor(zeros: [linear.weight.outFeatures, options.rank])
+        b: Tensor(zeros: [linear.weight.outFeatures, options.rank]), scale: scale
       )
     }
   }
 
-  /// Puts the tensors of an adapter file (by PEFT's parameter names) on their modules.
-  /// - Throws: `adapterMismatch` for a tensor without a module, a missing half, or another shape.
-  package func addAdapters(
-    _ tensors: [String: Tensor], alpha: Double, dropout: Double
-  ) throws {
-    try checkFit(tensors)
-    let ranks = Set(tensors.filter { $0.key.hasSuffix(".lora_A.weight") }.map { $0.value.shape[0] })
-    guard let rank = ranks.first, ranks.count == 1 else {
-      throw Diagnostic(.adapterMismatch, "expected one rank for all modules, found \(ranks.sorted())")
-    }
-    attach(dropout: dropout, scale: Float(alpha / Double(rank))) { linear in
-      guard let a = tensors[Self.parameterName(linear.name, "A")],
-        let b = tensors[Self.parameterName(linear.name, "B")]
-      else { return nil }
-      return (a, b)
+  /// Puts an adapter that was trained before on its modules, with its own rank and scale.
+  /// - Throws: `adapterMismatch` for a module or shape that this model does not have.
+  package func addAdapters(_ adapter: PEFTAdapter) throws {
+    try checkFit(adapter)
+    let pairs = Dictionary(adapter.pairs.map { ($0.module, $0) }) { $1 }
+    try attach(dropout: adapter.config.dropout) { linear in
+      guard let pair = pairs[linear.name] else { return nil }
+      return (
+        a: pair.a, b: pair.b, scale: try adapter.config.scale(of: linear.name, rank: pair.rank)
+      )
     }
   }
 
@@ -50,13 +47,13 @@ extension LlamaModel {
   }
 
   private func attach(
-    dropout: Double, scale: Float, _ halves: (AdaptedLinear) -> (a: Tensor, b: Tensor)?
-  ) {
+    dropout: Double, _ halves: (AdaptedLinear) throws -> (a: Tensor, b: Tensor, scale: Float)?
+  ) rethrows {
     parameters = []
     for index in blocks.indices {
       for path in LlamaBlock.linearPaths {
         let linear = blocks[index][keyPath: path]
-        guard let (a, b) = halves(linear) else { continue }
+        guard let (a, b, scale) = try halves(linear) else { continue }
         let adapter = LowRankAdapter(
           a: Parameter(name: Self.parameterName(linear.name, "A"), value: a),
           b: Parameter(name: Self.parameterName(linear.name, "B"), value: b),
@@ -90,35 +87,37 @@ extension LlamaModel {
     module.split(separator: ".").last.map(String.init) ?? module
   }
 
-  private func checkFit(_ tensors: [String: Tensor]) throws {
-    var expected: [String: Shape] = [:]
-    for linear in linears {
-      let a = tensors[Self.parameterName(linear.name, "A")]
-      let rank = a?.shape[0] ?? 0
-      expected[Self.parameterName(linear.name, "A")] = [rank, linear.weight.inFeatures]
-      expected[Self.parameterName(linear.name, "B")] = [linear.weight.outFeatures, rank]
-    }
-    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-      guard let shape = expected[name] else {
+  private func checkFit(_ adapter: PEFTAdapter) throws {
+    let byName = Dictionary(linears.map { ($0.name, $0.weight) }) { $1 }
+    for pair in adapter.pairs {
+      guard let weight = byName[pair.module] else {
         throw Diagnostic(
-          .adapterMismatch, "the adapter's tensor \"\(name)\" belongs to no linear of this model",
+          .adapterMismatch, "the adapter's module \"\(pair.module)\" is no linear of this model",
           remedy: "use the base model that adapter_config.json names")
       }
-      guard shape == tensor.shape else {
+      let expected: [Shape] = [[pair.rank, weight.inFeatures], [weight.outFeatures, pair.rank]]
+      guard [pair.a.shape, pair.b.shape] == expected else {
         throw Diagnostic(
-          .adapterMismatch, "\"\(name)\" should be \(shape), found \(tensor.shape)")
+          .adapterMismatch,
+          "\"\(pair.module)\": expected lora_A \(expected[0]) and lora_B \(expected[1]), found "
+            + "\(pair.a.shape) and \(pair.b.shape)",
+          remedy: "use the base model that adapter_config.json names")
       }
-      guard tensor.floats().allSatisfy(\.isFinite) else {
-        throw Diagnostic(.nonFiniteAdapter, "\"\(name)\" holds a NaN or an infinity")
+      guard pair.a.floats().allSatisfy(\.isFinite), pair.b.floats().allSatisfy(\.isFinite) else {
+        throw Diagnostic(.nonFiniteAdapter, "\"\(pair.module)\" holds a NaN or an infinity")
       }
     }
-    for name in expected.keys.sorted() where name.contains(".lora_B.") {
-      let other = name.replacing(".lora_B.", with: ".lora_A.")
-      if (tensors[name] == nil) != (tensors[other] == nil) {
-        throw Diagnostic(
-          .adapterMismatch, "one half of an adapter is missing: \"\(name)\" or \"\(other)\"")
-      }
+  }
+}
+
+extension PEFTAdapterConfig {
+  /// What multiplies B·A on one module: alpha / rank, or alpha / √rank where rank-stabilised.
+  /// Source: Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732, for the root.
+  func scale(of module: String, rank: Int) throws -> Float {
+    let pattern = try alphaPattern.sorted { $0.key < $1.key }.first { entry in
+      try ModulePatterns(["(.*\\.)?(\(entry.key))"]).matches(module)
     }
-    if tensors.isEmpty { throw Diagnostic(.adapterMismatch, "the adapter holds no tensors") }
+    let alpha = pattern?.value ?? alpha
+    return Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
   }
 }

@@ -5,6 +5,16 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRATensor
 
+extension ModelSource {
+  /// What messages call the model: its folder or file.
+  package var path: String {
+    switch origin {
+    case .folder(let folder): folder
+    case .gguf(let file): file.path
+    }
+  }
+}
+
 /// How the weights of a model are to be held.
 package struct LoadOptions: Sendable, Hashable {
   /// nil = the linears stay dense.

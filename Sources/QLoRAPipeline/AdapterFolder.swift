@@ -1,0 +1,80 @@
+// Adapters as PEFT folders: what a run exports, and what other commands load.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRARecipe
+import QLoRASystem
+
+/// An adapter folder and how its training held the base model.
+package struct AdapterFolder {
+  package let path: String
+  package let adapter: PEFTAdapter
+  /// As the adapter was trained; nil for adapters of other tools.
+  package let load: LoadOptions?
+
+  /// Opens an adapter folder, or the adapter of a run directory.
+  ///
+  /// - Throws: diagnostics for a missing or foreign adapter (exit codes 65 and 66).
+  package static func open(_ path: String) throws -> AdapterFolder {
+    let files = PosixFileSystem()
+    let inner = FilePath.join(path, "adapter")
+    let isRun = try files.status(FilePath.join(inner, PEFTAdapterConfig.fileName)) != nil
+    let folder = isRun ? inner : path
+    return AdapterFolder(
+      path: folder, adapter: try PEFTAdapter.read(folder),
+      load: try? TrainedWith.read(folder))
+  }
+}
+
+/// `qlora.json` beside an adapter: how the base was held in training, which PEFT does not record and
+/// evaluation must repeat. Other tools ignore the file.
+enum TrainedWith {
+  static let fileName = "qlora.json"
+
+  static func text(_ options: LoadOptions) -> String {
+    let quantization: JSONValue =
+      options.quantization.map {
+        .dictionary([
+          ("type", .string($0.type.rawValue)), ("blocksize", .int($0.blockSize)),
+          ("doubleQuant", .bool($0.doubleQuantized)),
+        ])
+      } ?? .null
+    return JSONWriter.text(
+      .dictionary([
+        ("computeDType", .string(options.computeDType.rawValue)), ("quantization", quantization),
+        ("skip", .list(options.skip.map { .string($0) })),
+      ]), style: .indented) + "\n"
+  }
+
+  static func read(_ folder: String) throws -> LoadOptions {
+    let path = FilePath.join(folder, fileName)
+    let json = try JSONValue(parsing: try PosixFileSystem().contents(path))
+    guard let dtype = json["computeDType"]?.stringValue.flatMap(DType.init) else {
+      throw Diagnostic(.adapterBaseUnknown, "computeDType is missing", at: .file(path))
+    }
+    var spec: QuantizationSpec?
+    if let quantization = json["quantization"], !quantization.isNull {
+      guard let type = quantization["type"]?.stringValue.flatMap(FourBitType.init),
+        let blockSize = quantization["blocksize"]?.intValue,
+        let doubled = quantization["doubleQuant"]?.boolValue
+      else { throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path)) }
+      spec = QuantizationSpec(type: type, blockSize: blockSize, doubleQuantized: doubled)
+    }
+    let skip = json["skip"]?.arrayValue?.compactMap(\.stringValue) ?? []
+    return LoadOptions(quantization: spec, skip: skip, computeDType: dtype)
+  }
+}
+
+extension LlamaModel {
+  /// The adapters of this model as PEFT keeps them.
+  func peftAdapter(_ config: PEFTAdapterConfig) -> PEFTAdapter {
+    PEFTAdapter(
+      config: config,
+      pairs: linears.compactMap { linear in
+        linear.adapter.map {
+          PEFTAdapter.Pair(module: linear.name, a: $0.a.value, b: $0.b.value)
+        }
+      })
+  }
+}

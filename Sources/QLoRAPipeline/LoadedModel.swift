@@ -1,0 +1,115 @@
+// A base model ready to run: weights in the backend, tokenizer, chat template, end tokens.
+
+import QLoRACPU
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRATensor
+import QLoRAText
+
+/// Which model to load and how to hold it.
+package struct ModelRequest: Sendable {
+  package var path: String
+  package var load: LoadOptions
+  /// 0 = all cores.
+  package var threads: Int
+
+  package init(path: String, load: LoadOptions = LoadOptions(), threads: Int = 0) {
+    self.path = path
+    self.load = load
+    self.threads = threads
+  }
+}
+
+package struct LoadedModel {
+  package let source: ModelSource
+  package let model: LlamaModel
+  package let text: ModelText
+
+  /// - Throws: diagnostics for missing or damaged files (exit codes 65 and 66).
+  package static func load(
+    _ request: ModelRequest, progress: @escaping (Double) -> Void = { _ in }
+  ) throws -> LoadedModel {
+    let source = try ModelSource.open(request.path)
+    let text = try ModelText(source)
+    let backend = try CPUBackend(threads: request.threads)
+    let model = try ModelLoader(
+      source, backend: backend, options: request.load, progress: progress
+    ).load()
+    return LoadedModel(source: source, model: model, text: text)
+  }
+}
+
+/// A model's tokenizer and template, which need no weights.
+package struct ModelText {
+  package let tokenizer: Tokenizer
+  /// nil where the model brings none; then only `text` and `prompt-completion` rows work.
+  package let template: ChatTemplate?
+  /// Tokens after which generation ends.
+  package let endTokens: Set<Int32>
+
+  package init(_ source: ModelSource) throws {
+    switch source.origin {
+    case .folder(let folder): tokenizer = try Tokenizer.load(folder: folder)
+    case .gguf(let file): tokenizer = try Tokenizer(gguf: GGUFVocabulary(file))
+    }
+    let tokenizer = tokenizer
+    guard tokenizer.vocabularyCount <= source.config.vocabularySize else {
+      throw Diagnostic(
+        .vocabularyMismatch,
+        "the tokenizer has \(tokenizer.vocabularyCount) tokens, the model's embedding "
+          + "\(source.config.vocabularySize)", at: .file(source.path),
+        remedy: "use the tokenizer that came with the weights")
+    }
+    template = try tokenizer.chatTemplateSource.map {
+      try ChatTemplate(
+        source: $0, bosToken: tokenizer.bosToken?.text ?? "",
+        eosToken: tokenizer.eosToken?.text ?? "")
+    }
+    endTokens = Set(source.config.eosTokens.map(Int32.init) + [tokenizer.eosToken?.id].compactMap { $0 })
+  }
+
+  /// - Throws: where the model has no chat template.
+  package func requireTemplate(_ path: String) throws -> ChatTemplate {
+    guard let template else {
+      throw Diagnostic(
+        .templateMissing, "this model brings no chat template", at: .file(path),
+        remedy: "use its instruct version, add chat_template.jinja, or train on text rows")
+    }
+    return template
+  }
+}
+
+extension GGUFVocabulary {
+  /// The vocabulary that a GGUF file carries in its metadata.
+  init(_ file: GGUFFile) throws {
+    let metadata = file.metadata
+    guard let tokens = metadata["tokenizer.ggml.tokens"]?.strings else {
+      throw Diagnostic(
+        .vocabularyMissing, "there is no tokenizer.ggml.tokens in the metadata",
+        at: .file(file.path), remedy: "use a GGUF file that was converted with its tokenizer")
+    }
+    func token(_ key: String) -> Int32? {
+      metadata["tokenizer.ggml.\(key)_token_id"]?.int.map(Int32.init(clamping:))
+    }
+    self.init(
+      tokens: tokens, tokenTypes: metadata["tokenizer.ggml.token_type"]?.integers ?? [],
+      merges: metadata["tokenizer.ggml.merges"]?.strings ?? [],
+      preTokenizer: metadata["tokenizer.ggml.pre"]?.string ?? "default",
+      modelName: metadata["tokenizer.ggml.model"]?.string ?? "", bosID: token("bos"),
+      eosID: token("eos"), padID: token("padding"), unknownID: token("unknown"),
+      addBOS: metadata["tokenizer.ggml.add_bos_token"]?.bool,
+      chatTemplate: metadata["tokenizer.chat_template"]?.string)
+  }
+}
+
+extension GGUFValue {
+  /// An array of integers of any width; nil for anything else.
+  fileprivate var integers: [Int32]? {
+    guard case .array(let array) = self else { return nil }
+    switch array {
+    case .integers(let values): return values.map { Int32(clamping: $0) }
+    default: return nil
+    }
+  }
+}

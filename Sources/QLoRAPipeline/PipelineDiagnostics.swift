@@ -1,0 +1,32 @@
+// The failures that only show when parts are put together, and the table of every code there is.
+
+import QLoRADiagnostics
+
+extension DiagnosticCode {
+  package static let vocabularyMismatch = DiagnosticCode(
+    "E0550", .badData,
+    "The tokenizer knows more tokens than the model has embeddings, so some ids would have no row. "
+      + "The tokenizer belongs to another model.")
+  package static let vocabularyMissing = DiagnosticCode(
+    "E0551", .badData,
+    "A GGUF file without its vocabulary cannot turn text into tokens. Convert the model again with "
+      + "its tokenizer files beside it.")
+  package static let templateMissing = DiagnosticCode(
+    "E0552", .badData,
+    "Chat rows are rendered by the model's own chat template, and this model has none. Base models "
+      + "usually lack one; their instruct versions have it.")
+  package static let nothingToEvaluate = DiagnosticCode(
+    "E0553", .badData, "The evaluation data hold no row with a labelled token.")
+  package static let adapterBaseUnknown = DiagnosticCode(
+    "E0554", .usage,
+    "A command needs to know the base model. Give it with --model, or train the adapter with this "
+      + "tool, which writes base_model_name_or_path into adapter_config.json.")
+  package static let inputChanged = DiagnosticCode(
+    "E0555", .resumeRefused,
+    "An input of the run (model, tokenizer, template or data) is not what it was when the run "
+      + "began, so continuing would not give the run that was asked for. Restore the input, or "
+      + "train into a new output directory.")
+  package static let outputFolderExists = DiagnosticCode(
+    "E0556", .outputExists,
+    "The output already exists. Nothing is overwritten; choose another path or remove it first.")
+}
