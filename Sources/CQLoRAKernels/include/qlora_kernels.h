@@ -1,1 +1,31 @@
+/* The contract between Swift and the single-threaded SIMD kernels: one table of function pointers
+ * per instruction set. Kernels neither allocate, nor thread, nor do I/O; counts are elements unless
+ * named otherwise; pointers need only the alignment of their element type and never alias unless a
+ * slot says so. `reference` is scalar C and the oracle of the tests. */
 #pragma once
+
+#include "qlora_kernels_product.h"
+#include "qlora_kernels_rows.h"
+
+typedef struct qlora_kernels {
+  /* "reference", "avx2", "avx512" or "neon". */
+  const char *name;
+  const qlora_product_kernels *product;
+  const qlora_row_kernels *rows;
+} qlora_kernels;
+
+/* The best table this CPU runs, or the one that the environment variable QLORA_ISA names;
+ * NULL where that one is unknown or the CPU lacks it. */
+const qlora_kernels *qlora_kernels_select(void);
+
+/* The table called `name`, or NULL where it is unknown or the CPU lacks it. */
+const qlora_kernels *qlora_kernels_for(const char *name);
+
+/* One spin-wait hint. */
+static inline void qlora_spin_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}

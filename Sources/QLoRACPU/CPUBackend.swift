@@ -1,0 +1,57 @@
+// The CPU backend's state: its kernels, threads and memory. What it computes is in the extensions
+// `CPUBackend+….swift`.
+import CQLoRAKernels
+import QLoRADiagnostics
+import QLoRATensor
+
+/// Who computes the large products of `linear`.
+package enum ProductEngine: String, Sendable, CaseIterable {
+  /// Our kernels, which decode 4-bit weights into the cache as they go.
+  case fused
+  /// Decode a block of weights to fp32 and hand it to OpenBLAS.
+  case openBLAS
+  /// The faster of both for the shape, by measurement.
+  case automatic
+}
+
+// SAFETY: `kernels` points to constant tables; everything else is Sendable.
+package final class CPUBackend: @unchecked Sendable {
+  package let name: String
+  package let threadPool: ThreadPool
+  package let storagePool = StoragePool()
+  let kernels: UnsafePointer<qlora_kernels>
+  let engine: ProductEngine
+
+  /// - Parameters:
+  ///   - threads: 0 means all cores.
+  ///   - instructionSet: such as `avx2`; nil takes `QLORA_ISA` or else the best of this CPU.
+  /// - Throws: where the CPU lacks the instruction set.
+  package init(
+    threads: Int = 0, product: ProductEngine = .automatic, instructionSet: String? = nil
+  ) throws {
+    let table = instructionSet.map { qlora_kernels_for($0) } ?? qlora_kernels_select()
+    guard let table else {
+      throw Diagnostic(
+        .instructionSetMissing,
+        "this CPU has no kernels called \"\(instructionSet ?? "in QLORA_ISA")\"",
+        remedy: "unset QLORA_ISA, or use one of: \(Self.instructionSets.joined(separator: ", "))")
+    }
+    kernels = table
+    name = "cpu (\(String(cString: table.pointee.name)))"
+    threadPool = ThreadPool(threads: threads)
+    engine = product
+  }
+
+  /// The tables that this CPU can run, best first.
+  package static let instructionSets = ["avx512", "avx2", "neon", "reference"].filter {
+    qlora_kernels_for($0) != nil
+  }
+
+  package func allocate(_ shape: Shape, _ dtype: DType) -> Tensor {
+    Tensor(
+      shape: shape, dtype: dtype, storage: storagePool.borrow(shape.count * dtype.byteSize))
+  }
+
+  /// Nothing to wait for: every call has finished when it returns.
+  package func synchronize() {}
+}
