@@ -1,10 +1,51 @@
-/* Which row kernel serves each slot on each instruction set; fallbacks are visible here. */
+// The tables of the row, element, attention and optimizer kernels, one per instruction set. Every
+// slot names its function, so that a missing kernel does not link.
 #include "qlora_kernels_rows.h"
 
-const qlora_row_kernels qlora_rows_reference = {.name = "reference"};
+#define DECLARE(isa)                                                                              \
+  void qlora_rms_norm_##isa(long, long, float, const void *, qlora_element, const void *,   \
+                            qlora_element, void *, qlora_element, float *);                       \
+  void qlora_rms_norm_backward_##isa(long, long, const float *, const void *,               \
+                                     qlora_element, const void *, qlora_element, const float *,   \
+                                     float *, int);                                               \
+  void qlora_rotary_##isa(long, long, long, void *, qlora_element, const int32_t *,      \
+                          const float *, const float *, int);                                     \
+  void qlora_silu_multiply_##isa(long, const void *, qlora_element, const void *,              \
+                                 qlora_element, void *, qlora_element);                           \
+  void qlora_silu_multiply_backward_##isa(long, const float *, const void *, qlora_element,    \
+                                          const void *, qlora_element, float *, float *);         \
+  void qlora_add_##isa(long, const void *, qlora_element, const void *, qlora_element,         \
+                       void *, qlora_element);                                                    \
+  void qlora_convert_##isa(long, const void *, qlora_element, void *, qlora_element);          \
+  void qlora_scale_##isa(long, void *, qlora_element, float);                                  \
+  double qlora_sum_of_squares_##isa(long, const void *, qlora_element);                        \
+  void qlora_adamw_##isa(long, float *, const float *, float *, float *,                       \
+                         const qlora_adamw_constants *);                                          \
+  void qlora_attention_##isa(const qlora_attention *);                                            \
+  void qlora_attention_backward_##isa(const qlora_attention_gradients *);                         \
+  void qlora_attention_row_##isa(const qlora_attention *);
+
+#define TABLE(isa)                                                                                \
+  DECLARE(isa)                                                                                    \
+  const qlora_row_kernels qlora_rows_##isa = {                                                   \
+      .name = #isa,                                                                               \
+      .rms_norm = qlora_rms_norm_##isa,                                                           \
+      .rms_norm_backward = qlora_rms_norm_backward_##isa,                                         \
+      .rotary = qlora_rotary_##isa,                                                               \
+      .silu_multiply = qlora_silu_multiply_##isa,                                                 \
+      .silu_multiply_backward = qlora_silu_multiply_backward_##isa,                               \
+      .add = qlora_add_##isa,                                                                     \
+      .convert = qlora_convert_##isa,                                                             \
+      .scale = qlora_scale_##isa,                                                                 \
+      .sum_of_squares = qlora_sum_of_squares_##isa,                                               \
+      .adamw = qlora_adamw_##isa,                                                                 \
+      .attention = qlora_attention_##isa,                                                         \
+      .attention_backward = qlora_attention_backward_##isa,                                       \
+      .attention_row = qlora_attention_row_##isa,                                                 \
+  };
+
+TABLE(reference)
 #if defined(__x86_64__)
-const qlora_row_kernels qlora_rows_avx2 = {.name = "avx2"};
-const qlora_row_kernels qlora_rows_avx512 = {.name = "avx512"};
-#elif defined(__aarch64__)
-const qlora_row_kernels qlora_rows_neon = {.name = "neon"};
+TABLE(avx2)
+TABLE(avx512)
 #endif

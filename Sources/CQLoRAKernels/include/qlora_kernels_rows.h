@@ -1,15 +1,139 @@
-/* Kernels over rows and elements: norms, rotary, activations, attention, optimizer. */
+// The contract of the kernels for rows, elements, attention and the optimizer. Matrix products
+// have a contract of their own in qlora_kernels.h.
+//
+// Every kernel is single-threaded, allocates nothing and does no I/O; callers split the work. One
+// table per instruction set holds the same functions; `reference` is the specification. Pointers
+// need the alignment of their element only. Inputs and outputs may be the same memory where an
+// operation is element by element; otherwise they must not overlap. Values of 16 bits are widened
+// on load and rounded to the nearest, ties to even, on store; all arithmetic is float32 unless
+// said otherwise.
 #pragma once
+#include <stddef.h>
+#include <stdint.h>
 
-typedef struct qlora_row_kernels {
-  /* Filled by the row kernels; C has no empty structs. */
+/// The type of the elements behind a `void *`.
+typedef enum {
+  qlora_element_f32 = 0,
+  qlora_element_bf16 = 1,
+  /// Accepted by `convert` only.
+  qlora_element_f16 = 2,
+} qlora_element;
+
+/// Constants of one AdamW update, each rounded once from double precision.
+typedef struct {
+  float decay;                ///< 1 − lr·wd
+  float first_weight;         ///< 1 − β1
+  float beta2;                ///< β2
+  float second_weight;        ///< 1 − β2
+  float correction2_root;     ///< √(1 − β2^t)
+  float epsilon;              ///< ε
+  float negative_step_size;   ///< −lr / (1 − β1^t)
+} qlora_adamw_constants;
+
+/// Query tiles are this many queries wide, and key blocks this many keys, in every instruction set.
+enum { qlora_attention_tile = 48 };
+
+/// The query heads that share one key/value head, in one sequence. Row `i` of queries stands at
+/// position `first + i` and sees keys `0 ... first + i`; `first + queries == keys`.
+typedef struct {
+  qlora_element query_type, key_type, value_type, output_type;
+  /// The first row, at the first head of the group; the heads of a group lie side by side.
+  const void *query;
+  /// The first row, at the shared head.
+  const void *key, *value;
+  /// Elements from one row to the next.
+  long query_stride, key_stride, value_stride, output_stride;
+  long queries, keys, first;
+  /// Query heads in the group.
+  long group;
+  /// A multiple of 8, at most 256.
+  long head_size;
+  float scale;
+  /// Written by the forward pass, read by the backward pass; laid out as `query`.
+  void *output;
+  /// `[group][log_sum_exp_stride]`: log Σ exp(scale · q·k); may be NULL in the forward pass.
+  float *log_sum_exp;
+  long log_sum_exp_stride;
+  /// `qlora_attention_scratch(keys, head_size)` floats, aligned to 64 bytes.
+  float *scratch;
+} qlora_attention;
+
+/// Gradients of the same; the strides are those of `query` and `key`, and `first` is 0.
+typedef struct {
+  qlora_attention forward;
+  const float *output_gradient;
+  float *query_gradient, *key_gradient, *value_gradient;
+} qlora_attention_gradients;
+
+/// Keys rounded up to whole blocks.
+static inline long qlora_attention_padded(long keys) {
+  return (keys + qlora_attention_tile - 1) / qlora_attention_tile * qlora_attention_tile;
+}
+
+/// Floats of scratch that either pass needs: five key-sized arrays (both packings of the keys, the
+/// packed values and the two gradients), six query tiles and five square tiles with their margins.
+static inline long qlora_attention_scratch(long keys, long head_size) {
+  return 5 * qlora_attention_padded(keys) * head_size + 6 * qlora_attention_tile * head_size
+       + 8 * qlora_attention_tile * qlora_attention_tile;
+}
+
+/// Floats of scratch that `attention_row` needs.
+static inline long qlora_attention_row_scratch(long keys, long group) {
+  return (keys + 16) * group;
+}
+
+typedef struct {
   const char *name;
+
+  /// out = x · r · weight with r = 1 / √(mean(x²) + ε), kept per row in `inverse_rms`.
+  /// Zhang & Sennrich 2019, arXiv:1910.07467.
+  void (*rms_norm)(long rows, long width, float epsilon, const void *x, qlora_element x_type,
+                   const void *weight, qlora_element weight_type, void *out,
+                   qlora_element out_type, float *inverse_rms);
+  /// dx (+)= r·(w·dy) − x · r³/width · Σ w·dy·x.
+  void (*rms_norm_backward)(long rows, long width, const float *dy, const void *x,
+                            qlora_element x_type, const void *weight, qlora_element weight_type,
+                            const float *inverse_rms, float *dx, int accumulate);
+  /// In every head: (a, b) ← (a·c − b·s, b·c + a·s), with a the first half and b the second, and
+  /// c, s from row `positions[row]` of `[positions, head_size / 2]` tables; `inverse` negates s.
+  /// Su et al. 2021, arXiv:2104.09864.
+  void (*rotary)(long rows, long heads, long head_size, void *x, qlora_element type,
+                 const int32_t *positions, const float *cosines, const float *sines, int inverse);
+
+  /// out = gate · σ(gate) · up. Shazeer 2020, arXiv:2002.05202.
+  void (*silu_multiply)(long count, const void *gate, qlora_element gate_type, const void *up,
+                        qlora_element up_type, void *out, qlora_element out_type);
+  /// dgate = dy · up · σ·(1 + gate·(1 − σ)); dup = dy · gate · σ.
+  void (*silu_multiply_backward)(long count, const float *dy, const void *gate,
+                                 qlora_element gate_type, const void *up, qlora_element up_type,
+                                 float *dgate, float *dup);
+  void (*add)(long count, const void *left, qlora_element left_type, const void *right,
+              qlora_element right_type, void *out, qlora_element out_type);
+  void (*convert)(long count, const void *x, qlora_element x_type, void *out,
+                  qlora_element out_type);
+  void (*scale)(long count, void *x, qlora_element type, float factor);
+  /// Σ x² in double precision over sixteen interleaved sums that are then added in pairs (8 apart,
+  /// 4, 2, 1): the same bits in every instruction set.
+  double (*sum_of_squares)(long count, const void *x, qlora_element type);
+  /// One update, rounding as PyTorch's vectorized single-tensor loop does: the interpolation of m
+  /// and the last addition to v are fused, the rest is one rounding per operation.
+  /// Loshchilov & Hutter 2019, arXiv:1711.05101.
+  void (*adamw)(long count, float *parameter, const float *gradient, float *first_moment,
+                float *second_moment, const qlora_adamw_constants *constants);
+
+  /// Causal softmax attention, tile by tile. Dao et al. 2022, arXiv:2205.14135.
+  void (*attention)(const qlora_attention *task);
+  /// Writes (does not add to) all three gradients.
+  void (*attention_backward)(const qlora_attention_gradients *task);
+  /// `attention` for `queries == 1`: no packing, the keys are read once. Scratch is
+  /// `qlora_attention_row_scratch(keys, group)` floats; `log_sum_exp` is not written.
+  void (*attention_row)(const qlora_attention *task);
 } qlora_row_kernels;
 
 extern const qlora_row_kernels qlora_rows_reference;
 #if defined(__x86_64__)
+/// Needs AVX2, FMA and F16C.
 extern const qlora_row_kernels qlora_rows_avx2;
+/// Needs AVX-512 F, BW, DQ and VL besides.
 extern const qlora_row_kernels qlora_rows_avx512;
-#elif defined(__aarch64__)
-extern const qlora_row_kernels qlora_rows_neon;
 #endif
