@@ -62,7 +62,9 @@ let package = Package(
         "QLoRACPU", "QLoRATensor", "QLoRAModels", "QLoRAPipeline", "CQLoRAKernels", "COpenBLAS",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
-    .executableTarget(name: "make-tool-calls", dependencies: ["QLoRAJSON"]),
+    // The generator of Datasets/tool-calls, a library so that tests can check the committed files.
+    library("ToolCallCorpus", ["QLoRAJSON"]),
+    .executableTarget(name: "make-tool-calls", dependencies: ["ToolCallCorpus"]),
     // Tests.
     .target(name: "TestSupport", dependencies: ["QLoRADiagnostics", "QLoRAJSON"], path: "Tests/TestSupport"),
     tests("QLoRAJSON"),
@@ -71,7 +73,7 @@ let package = Package(
     tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats"]),
     tests("QLoRAFormats"),
     tests("QLoRAText"),
-    tests("QLoRAData"),
+    tests("QLoRAData", ["ToolCallCorpus"]),
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),

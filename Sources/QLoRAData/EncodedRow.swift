@@ -1,0 +1,67 @@
+// What encoding makes of rows: tokens with labels, and the counts that a run reports.
+
+/// The label of a token that is not trained, as PyTorch's cross entropy ignores it.
+package let untrainedLabel: Int32 = -100
+
+/// A row as the model sees it. `labels[i]` belongs to `tokens[i]`; the shift is the model's.
+package struct EncodedRow: Sendable, Equatable {
+  /// What a greedy continuation is compared with.
+  package struct Answer: Sendable, Equatable {
+    /// How many of the row's tokens come before the answer: the prompt of a generation.
+    package let promptTokenCount: Int
+    /// The last assistant message, or the completion.
+    package let text: String
+
+    package init(promptTokenCount: Int, text: String) {
+      self.promptTokenCount = promptTokenCount
+      self.text = text
+    }
+  }
+
+  package var tokens: [Int32]
+  /// The token itself where it is trained, else −100; the first is always −100.
+  package var labels: [Int32]
+  /// Which of the data sources the row comes from, counted from 0.
+  package let source: Int
+  /// The row's number in its file, counted from 1.
+  package let number: Int
+  /// Nil for plain text and where cutting left nothing of the answer.
+  package var answer: Answer?
+
+  package init(
+    tokens: [Int32], labels: [Int32], source: Int = 0, number: Int = 1, answer: Answer? = nil
+  ) {
+    precondition(tokens.count == labels.count)
+    self.tokens = tokens
+    self.labels = labels
+    if !labels.isEmpty { self.labels[0] = untrainedLabel }
+    self.source = source
+    self.number = number
+    self.answer = answer
+  }
+
+  package var labelledTokenCount: Int { labels.count { $0 != untrainedLabel } }
+}
+
+/// What becomes of a conversation or completion with more tokens than fit.
+package enum OverLength: String, Sendable, CaseIterable {
+  case truncate, drop, error
+}
+
+/// The counts of one encoding, for the log and for `validate`.
+package struct EncodingReport: Sendable, Equatable {
+  /// Rows read from files.
+  package var rows = 0
+  /// Rows after encoding; plain text longer than `maxTokens` becomes several.
+  package var encodedRows = 0
+  package var tokens = 0
+  package var labelledTokens = 0
+  /// Rows cut at `maxTokens`.
+  package var truncated = 0
+  /// Rows left out: too long under `drop`, or cut before their first trained token.
+  package var dropped = 0
+  /// Places in messages that spell a control token and were kept as ordinary text.
+  package var controlLookalikes = 0
+
+  package init() {}
+}

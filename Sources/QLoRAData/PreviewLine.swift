@@ -1,0 +1,39 @@
+// A sequence as `qlora preview --json` shows it: the contract's line format.
+import QLoRAJSON
+
+package struct PreviewLine: Sendable, Equatable {
+  /// Counted from 1, as in metrics.
+  package let step: Int
+  /// Counted from 0 within the step.
+  package let microBatch: Int
+  /// Counted from 0 within the micro-batch.
+  package let sequence: Int
+  package let content: PackedSequence
+
+  package var json: JSONValue {
+    func list(_ numbers: [Int32]) -> JSONValue { .list(numbers.map { .int(Int($0)) }) }
+    return .dictionary([
+      ("step", .int(step)), ("microBatch", .int(microBatch)), ("sequence", .int(sequence)),
+      ("tokens", list(content.tokens)), ("labels", list(content.labels)),
+      ("starts", .list(content.starts.map { .int($0) })),
+    ])
+  }
+}
+
+extension BatchPlan {
+  /// The first `count` sequences in training order.
+  package func preview(_ count: Int) -> [PreviewLine] {
+    var lines: [PreviewLine] = []
+    var step = 1
+    while step <= stepCount, lines.count < count {
+      for (microBatch, sequences) in sequences(step: step).enumerated() {
+        for (sequence, content) in sequences.enumerated() {
+          lines.append(
+            PreviewLine(step: step, microBatch: microBatch, sequence: sequence, content: content))
+        }
+      }
+      step += 1
+    }
+    return Array(lines.prefix(count))
+  }
+}
