@@ -53,8 +53,17 @@ let package = Package(
     .executableTarget(
       name: "qlora",
       dependencies: [
-        "QLoRAPipeline", "QLoRARecipe",
+        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRADiagnostics", "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      exclude: [
+        "PipelineContract.md", "BaseModelOptions.swift", "ProgressPrinter.swift",
+        "ProgressText.swift", "RunEnding.swift", "TrainingEvent+JSON.swift",
+        "Commands/TrainCommand.swift", "Commands/ResumeCommand.swift",
+        "Commands/EvalCommand.swift", "Commands/GenerateCommand.swift",
+        "Commands/PreviewCommand.swift", "Commands/InspectCommand.swift",
+        "Commands/MergeCommand.swift", "Commands/ExportCommand.swift",
+        "Commands/DoctorCommand.swift",
       ]),
     .executableTarget(
       name: "qlora-bench",

@@ -15,16 +15,18 @@ package enum RecipeLoader {
 
   /// Reads a recipe's file and lays environment and command line over it.
   ///
+  /// - Parameter requiresInputs: whether an input that does not exist is an error too.
   /// - Throws: `Diagnostics` with every error there is.
   package static func load(
     path: String, overrides: [RecipeOverride] = [], environment: [String: String] = [:],
-    capabilities: Capabilities = .current,
+    capabilities: Capabilities = .current, requiresInputs: Bool = false,
     workingDirectory: String = FileManager.default.currentDirectoryPath
   ) throws(Diagnostics) -> ResolvedRecipe {
     let bytes = try read(path)
     return try load(
       bytes: bytes, file: path, overrides: overrides, environment: environment,
-      capabilities: capabilities, workingDirectory: workingDirectory)
+      capabilities: capabilities, requiresInputs: requiresInputs,
+      workingDirectory: workingDirectory)
   }
 
   /// As `load(path:)`, for a text that is already in memory; `file` is for messages and for the
@@ -32,6 +34,7 @@ package enum RecipeLoader {
   package static func load(
     bytes: [UInt8], file: String, overrides: [RecipeOverride] = [],
     environment: [String: String] = [:], capabilities: Capabilities = .current,
+    requiresInputs: Bool = false,
     workingDirectory: String = FileManager.default.currentDirectoryPath
   ) throws(Diagnostics) -> ResolvedRecipe {
     let json = try parse(bytes, file)
@@ -50,9 +53,22 @@ package enum RecipeLoader {
     var recipe = Recipe()
     decoder.section(root, "", into: &recipe)
     decoder.checkConsistency(of: recipe)
-    let problems = variables.problems + decoder.diagnostics
-    guard problems.isEmpty else { throw Diagnostics(problems) }
-    return finish(recipe, decoder.origins, file, workingDirectory)
+    let resolved = finish(recipe, decoder.origins, file, workingDirectory)
+    let missing = requiresInputs ? resolved.missingInputs() : []
+    let problems = variables.problems + decoder.diagnostics + missing
+    guard problems.isEmpty else { throw Diagnostics(problems.sorted(by: precedes)) }
+    return resolved
+  }
+
+  /// The order of reading: the file from top to bottom, then variables and arguments.
+  private static func precedes(_ left: Diagnostic, _ right: Diagnostic) -> Bool {
+    func place(_ diagnostic: Diagnostic) -> (Int, Int) {
+      guard case .position(_, let line, let column) = diagnostic.location else {
+        return (Int.max, 0)
+      }
+      return (line, column)
+    }
+    return place(left) < place(right)
   }
 
   private static func finish(

@@ -37,9 +37,12 @@ package struct ResolvedRecipe: Sendable {
     for (index, source) in recipe.data.validation.enumerated() {
       inputs.append(("data.validation.\(index).path", source.path))
     }
-    return inputs.filter { !FileManager.default.fileExists(atPath: $0.1) }.map { key, path in
+    let absent = inputs.filter { _, path in
+      !path.isEmpty && !FileManager.default.fileExists(atPath: path)
+    }
+    return absent.map { key, path in
       let places =
-        path.hasPrefix("/") ? "" : "; looked in \(inputFolders.joined(separator: " and in "))"
+        path.hasPrefix("/") ? "" : " in \(inputFolders.joined(separator: " nor in "))"
       return Diagnostic(
         .recipeInputMissing, "\(key): \"\(path)\" does not exist\(places)",
         at: origins[key]?.location, remedy: remedy(for: key, path))
@@ -48,7 +51,7 @@ package struct ResolvedRecipe: Sendable {
 
   private func remedy(for key: String, _ path: String) -> String {
     if key == "model.path", path.hasSuffix("Models/SmolLM2-135M-Instruct.Q4_1.gguf") {
-      return "`make model` fetches it"
+      return "`Scripts/fetch-smollm2.sh` fetches it"
     }
     return "correct the path, or give another one with --set \(key)=PATH"
   }

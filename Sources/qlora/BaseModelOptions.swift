@@ -1,0 +1,42 @@
+// The arguments that every command with a model, and perhaps an adapter, takes.
+import ArgumentParser
+import QLoRAPipeline
+
+struct BaseModelOptions: ParsableArguments {
+  @Option(help: "The base model: a folder with config.json and safetensors, or a GGUF file.")
+  var model: String
+
+  @Option(help: "A PEFT adapter folder to apply.")
+  var adapter: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "nf4 or none; as the adapter was trained if not given, and none without an adapter.",
+      valueName: "type"))
+  var quantization: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "bfloat16 or float32; as the adapter was trained if not given, else float32.",
+      valueName: "type"))
+  var computeDtype: String?
+
+  @Option(help: "Threads to compute with; 0 means all cores.")
+  var threads = 0
+
+  func validate() throws {
+    if let quantization, !["nf4", "none"].contains(quantization) {
+      throw ValidationError("--quantization must be nf4 or none, found \"\(quantization)\".")
+    }
+    if let computeDtype, !["bfloat16", "float32"].contains(computeDtype) {
+      throw ValidationError("--compute-dtype must be bfloat16 or float32, found \"\(computeDtype)\".")
+    }
+    if threads < 0 { throw ValidationError("--threads must not be negative.") }
+  }
+
+  var values: BaseOptions {
+    BaseOptions(
+      model: model, adapter: adapter, quantization: quantization, computeDType: computeDtype,
+      threads: threads)
+  }
+}

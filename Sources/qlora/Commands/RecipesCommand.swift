@@ -1,0 +1,81 @@
+// `qlora recipes`: the recipes that come with qlora.
+import ArgumentParser
+import QLoRADiagnostics
+import QLoRAJSON
+import QLoRARecipe
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+struct RecipesCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "recipes",
+    abstract: "Lists, prints or copies the recipes that come with qlora.",
+    discussion: """
+      Example:
+        qlora recipes ls
+        qlora recipes cp smollm2-135m-qlora-tool-calls my-recipe.json
+      """,
+    subcommands: [List.self, Print.self, Copy.self], defaultSubcommand: List.self)
+
+  struct List: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "ls", abstract: "Lists the recipes.", discussion: "Example:\n  qlora recipes ls")
+
+    @OptionGroup var output: OutputOptions
+
+    func run() throws {
+      for recipe in try RecipeShelf.find().recipes() {
+        if output.json {
+          Console.output(
+            json: .dictionary([("name", .string(recipe.name)), ("path", .string(recipe.path))]))
+        } else {
+          Console.output(recipe.name)
+        }
+      }
+    }
+  }
+
+  struct Print: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "cat", abstract: "Prints a recipe.",
+      discussion: "Example:\n  qlora recipes cat smollm2-135m-qlora-tool-calls")
+
+    @Argument(help: "The recipe's name.")
+    var name: String
+
+    func run() throws {
+      Console.outputPart(String(decoding: try RecipeShelf.find().contents(of: name), as: UTF8.self))
+    }
+  }
+
+  struct Copy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "cp", abstract: "Copies a recipe; never overwrites.",
+      discussion: "Example:\n  qlora recipes cp smollm2-135m-qlora-tool-calls my-recipe.json")
+
+    @Argument(help: "The recipe's name.")
+    var name: String
+
+    @Argument(help: "The file to write; NAME.json in the working directory if not given.")
+    var destination: String?
+
+    func run() throws {
+      let contents = try RecipeShelf.find().contents(of: name)
+      let path = destination ?? "\(name).json"
+      do {
+        try contents.write(to: URL(filePath: path), options: .withoutOverwriting)
+      } catch let error as CocoaError where error.code == .fileWriteFileExists {
+        throw Diagnostic(
+          .outputInTheWay, "the file exists already", at: .file(path),
+          remedy: "give another name as the second argument")
+      } catch {
+        throw Diagnostic(.cannotWrite, "the file cannot be written", at: .file(path))
+      }
+      Console.output(path)
+    }
+  }
+}

@@ -1,0 +1,84 @@
+// Shows a run while it goes on: plain lines, a redrawn block on a terminal, or JSON lines on stdout.
+import QLoRAJSON
+import QLoRATraining
+
+final class ProgressPrinter {
+  private let json: Bool
+  private let logEvery: Int
+  private let saveEvery: Int
+  private let isLive: Bool
+  private var stepCount = 0
+  private var losses: [Double] = []
+  private var drawnLines = 0
+
+  /// `saveEvery` 0 leaves out when the next save is due.
+  init(json: Bool, logEvery: Int = 10, saveEvery: Int = 0) {
+    self.json = json
+    self.logEvery = logEvery
+    self.saveEvery = saveEvery
+    isLive = !json && Console.stderrIsTerminal
+  }
+
+  func show(_ event: TrainingEvent) {
+    if json {
+      if let line = event.jsonValue { Console.output(json: line) }
+      return
+    }
+    switch event {
+    case .started(let step, let count, let checkpoint):
+      stepCount = count
+      say(checkpoint.map { "resumed from \($0): step \(step) of \(count)" } ?? "\(count) steps")
+    case .step(let metrics): show(metrics)
+    case .evaluating(_, let done, let count):
+      if isLive { draw(["evaluating \(done) of \(count)"]) }
+    case .evaluation(let metrics):
+      let best = metrics.isBest ? ", the best so far" : ""
+      say("step \(metrics.step): evaluation loss \(ProgressText.decimal(metrics.loss, 4))\(best)")
+    case .checkpointSaved(let step, let path, let seconds):
+      say("step \(step): saved \(path) in \(ProgressText.decimal(seconds, 1)) s")
+    case .warning(let diagnostic): say("warning: \(diagnostic)")
+    case .interrupted(let step, _, let path): say("stopped after step \(step); saved \(path)")
+    case .finished(let step): say("finished after \(step) steps")
+    }
+  }
+
+  private func show(_ metrics: StepMetrics) {
+    losses.append(metrics.loss)
+    let columns = 40
+    if losses.count > columns { losses.removeFirst() }
+    if isLive {
+      draw([
+        "step \(metrics.step) of \(stepCount)  loss \(ProgressText.decimal(metrics.loss, 4))  "
+          + ProgressText.spark(losses),
+        ProgressText.rates(metrics, stepCount: stepCount) + nextSave(after: metrics.step),
+      ])
+    } else if metrics.step == 1 || metrics.step % logEvery == 0 || metrics.step == stepCount {
+      Console.error(
+        "step \(metrics.step) of \(stepCount)  loss \(ProgressText.decimal(metrics.loss, 4))  "
+          + ProgressText.rates(metrics, stepCount: stepCount))
+    }
+  }
+
+  private func nextSave(after step: Int) -> String {
+    saveEvery > 0 ? "  save in \(saveEvery - step % saveEvery)" : ""
+  }
+
+  /// A line that stays, above the block.
+  private func say(_ text: String) {
+    erase()
+    Console.error(text)
+  }
+
+  private func draw(_ lines: [String]) {
+    erase()
+    // The block must not wrap, or erasing it would leave pieces behind.
+    let width = Console.terminalWidth
+    Console.errorPart(lines.map { String($0.prefix(width - 1)) + "\n" }.joined())
+    drawnLines = lines.count
+  }
+
+  private func erase() {
+    if drawnLines > 0 { Console.errorPart("\u{1B}[\(drawnLines)F\u{1B}[J") }
+    drawnLines = 0
+  }
+}
