@@ -11,7 +11,7 @@ for script in .ci/run Scripts/*.sh Scripts/*/*.sh; do
 done
 
 if command -v python3 >/dev/null; then
-  python3 - Scripts/*/*.py <<'PYTHON'
+  python3 - Scripts/*.py Scripts/*/*.py <<'PYTHON'
 import ast, sys
 for path in sys.argv[1:]:
     ast.parse(open(path, encoding="utf-8").read(), path)
