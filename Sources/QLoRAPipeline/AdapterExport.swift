@@ -1,0 +1,58 @@
+// Writing an adapter as a folder that PEFT loads as it is.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRASystem
+
+enum AdapterExport {
+  /// Writes the folder in one piece: it appears complete or not at all. Its files carry no time, no
+  /// path of the run and no run id, so equal runs give equal bytes.
+  static func write(
+    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String, to path: String
+  ) throws {
+    let tensors = adapter.tensors()
+    let bytes = tensors.reduce(0) { $0 + $1.tensor.byteCount }
+    let pending = try AtomicDirectory(
+      FilePath.lastComponent(of: path), in: FilePath.parent(of: path), expectedByteCount: bytes)
+    do {
+      try pending.write(PEFTAdapter.weightsName) { sink in
+        try SafetensorsWriter.write(tensors) { try sink.write($0) }
+      }
+      try pending.write(PEFTAdapterConfig.fileName, Array(adapter.config.fileText().utf8))
+      if let load { try pending.write(TrainedWith.fileName, Array(TrainedWith.text(load).utf8)) }
+      try pending.write("README.md", Array(card(adapter, load, name).utf8))
+      _ = try pending.commit()
+    } catch {
+      pending.discard()
+      throw error
+    }
+  }
+
+  /// The model card.
+  private static func card(_ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String) -> String {
+    let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"
+    let held =
+      load?.quantization.map {
+        "\($0.type.rawValue), blocks of \($0.blockSize)"
+          + ($0.doubleQuantized ? ", double quantization" : "")
+      } ?? "not quantized"
+    return """
+      ---
+      library_name: peft
+      ---
+      # \(name)
+
+      A LoRA adapter trained with swift-qlora.
+
+      | | |
+      |---|---|
+      | base model | \(base) |
+      | base in training | \(held) |
+      | rank | \(adapter.config.rank) |
+      | alpha | \(adapter.config.alpha) |
+      | modules | \(adapter.pairs.count) |
+
+      """
+  }
+}

@@ -1,0 +1,86 @@
+// From a recipe's words to each module's own options: the only place where both are known.
+
+import QLoRAData
+import QLoRAModels
+import QLoRARecipe
+import QLoRATensor
+import QLoRATraining
+
+extension Recipe {
+  var loadOptions: LoadOptions {
+    var spec: QuantizationSpec?
+    if let type = FourBitType(rawValue: model.quantization.type.rawValue) {
+      spec = QuantizationSpec(
+        type: type, blockSize: model.quantization.blocksize,
+        doubleQuantized: model.quantization.doubleQuant)
+    }
+    return LoadOptions(
+      quantization: spec, skip: model.quantization.skip,
+      computeDType: DType(rawValue: model.computeDType) ?? .float32)
+  }
+
+  var adapterOptions: AdapterOptions {
+    let targets: AdapterTargets =
+      switch adapter.targets {
+      case .allLinear: .allLinear
+      case .pattern(let pattern): .pattern(pattern)
+      case .names(let names): .names(names)
+      }
+    return AdapterOptions(
+      rank: adapter.rank, alpha: adapter.alpha, dropout: adapter.dropout, targets: targets,
+      seed: UInt64(bitPattern: Int64(training.seed)))
+  }
+
+  var batchSettings: BatchSettings {
+    let length: RunLength =
+      switch training.duration {
+      case .epochs(let count): .epochs(count)
+      case .steps(let count): .steps(count)
+      }
+    return BatchSettings(
+      maxTokens: data.maxTokens, packing: data.packing, shuffle: data.shuffle,
+      batchSize: training.batchSize, accumulation: training.gradientAccumulation, length: length,
+      seed: UInt64(bitPattern: Int64(training.seed)))
+  }
+
+  func trainingOptions(stepCount: Int) -> TrainingOptions {
+    let optimizer = training.optimizer
+    let shape =
+      LearningRateSchedule.Shape(rawValue: training.schedule.type.rawValue) ?? .constant
+    return TrainingOptions(
+      adamW: AdamWOptions(
+        beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
+        weightDecay: optimizer.weightDecay),
+      schedule: LearningRateSchedule(
+        shape: shape, peak: optimizer.learningRate, warmupSteps: training.schedule.warmupSteps,
+        stepCount: stepCount),
+      maximumGradientNorm: training.maxGradientNorm, evalEvery: training.evalEvery,
+      saveEvery: training.saveEvery, keep: training.keep)
+  }
+}
+
+extension Recipe.Source {
+  var dataSource: DataSource {
+    DataSource(path: path, format: QLoRAData.RowFormat(rawValue: format.rawValue) ?? .messages)
+  }
+}
+
+extension MicroBatch {
+  /// As the model takes it.
+  var tokenBatch: TokenBatch {
+    let (rows, targets) = predictions()
+    return TokenBatch(
+      tokens: tokens, positions: positions, bounds: bounds, rows: rows, targets: targets)
+  }
+}
+
+/// The plan of a run as the trainer's source of batches.
+struct PlannedBatches: BatchSource {
+  let plan: BatchPlan
+
+  var stepCount: Int { plan.stepCount }
+
+  func microBatches(step: Int) throws -> [TokenBatch] {
+    plan.microBatches(step: step).map(\.tokenBatch)
+  }
+}

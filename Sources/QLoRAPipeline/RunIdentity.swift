@@ -1,0 +1,84 @@
+// What must not change between the stretches of a run: recipe, model, tokenizer and rows.
+
+import QLoRAData
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAJSON
+import QLoRARecipe
+import QLoRASystem
+import QLoRATraining
+
+/// Digests of a run's inputs, recorded with its recipe and in every checkpoint.
+struct RunIdentity {
+  /// In a fixed order: `recipe`, `model`, `tokenizer`, `data`.
+  let digests: [(name: String, value: String)]
+
+  init(_ recipe: Recipe, source: ModelSource, text: ModelText, data: RunData) throws {
+    digests = [
+      ("recipe", Self.recipeDigest(recipe)),
+      ("model", try Self.fileDigest(source.digestInputs.map(\.path))),
+      ("tokenizer", Self.tokenizerDigest(text)),
+      (
+        "data",
+        "\(DataFingerprint(data.train))-\(DataFingerprint(data.validation))"
+      ),
+    ]
+  }
+
+  var artifacts: [CheckpointArtifacts.Identity] {
+    digests.map { CheckpointArtifacts.Identity($0.name, $0.value) }
+  }
+
+  /// - Throws: `inputChanged` naming the first recorded digest that differs.
+  func check(against recorded: [String: String], run: String) throws {
+    for (name, value) in digests {
+      if let before = recorded[name], before != value {
+        throw Diagnostic(
+          .inputChanged, "the run's \(name) changed since it began: digest \(before), now \(value)",
+          at: .file(run), remedy: "restore it, or train into a new output directory")
+      }
+    }
+  }
+
+  /// Of everything that decides the numbers; names, places, threads and logging do not.
+  private static func recipeDigest(_ recipe: Recipe) -> String {
+    var recipe = recipe
+    let blank = Recipe()
+    recipe.name = blank.name
+    recipe.output = blank.output
+    recipe.threads = blank.threads
+    recipe.device = blank.device
+    recipe.digests = [:]
+    recipe.model.path = ""
+    recipe.data.train = recipe.data.train.map { .init(path: "", format: $0.format) }
+    recipe.data.validation = recipe.data.validation.map { .init(path: "", format: $0.format) }
+    recipe.adapter.initializeFrom = nil
+    recipe.training.logEvery = blank.training.logEvery
+    recipe.training.keep = blank.training.keep
+    recipe.training.saveEvery = blank.training.saveEvery
+    return Digest(of: ResolvedRecipe.canonicalText(recipe).utf8).description
+  }
+
+  private static func fileDigest(_ paths: [String]) throws -> String {
+    let stream = StreamingDigest()
+    for path in paths {
+      let file = try InputFile(path: path)
+      let pieceBytes = 1 << 22
+      for start in stride(from: 0, to: file.byteCount, by: pieceBytes) {
+        let piece = try file.bytes(start..<min(file.byteCount, start + pieceBytes))
+        piece.withUnsafeBytes(stream.update)
+      }
+    }
+    return stream.digest.description
+  }
+
+  /// Of the vocabulary and the template, whatever files they came from.
+  private static func tokenizerDigest(_ text: ModelText) -> String {
+    let stream = StreamingDigest()
+    for id in 0..<Int32(text.tokenizer.vocabularyCount) {
+      Array(text.tokenizer.text(of: id).utf8 + [0]).withUnsafeBytes(stream.update)
+    }
+    Array((text.tokenizer.chatTemplateSource ?? "").utf8).withUnsafeBytes(stream.update)
+    return stream.digest.description
+  }
+}

@@ -1,0 +1,171 @@
+// A run from its recipe to its adapter: the composition root of training.
+
+import QLoRAData
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAJSON
+import QLoRAModels
+import QLoRARecipe
+import QLoRASystem
+import QLoRATensor
+import QLoRATraining
+
+/// What a run tells its listeners before and while it trains.
+package enum RunEvent: Sendable {
+  /// The fraction of the model that is loaded.
+  case loading(Double)
+  case prepared(RunSummary)
+  case training(TrainingEvent)
+  case exported(path: String)
+}
+
+/// What a run is about to do.
+package struct RunSummary: Sendable {
+  package var name: String
+  package var device: String
+  package var output: String
+  package var trainableParameters: Int
+  package var weightBytes: Int
+  package var stepCount: Int
+  package var report: EncodingReport
+  package var validationRows: Int
+}
+
+/// How a run ended well.
+package struct RunResult: Sendable {
+  package var outcome: TrainingOutcome
+  package var output: String
+  /// nil where the run was interrupted.
+  package var adapterPath: String?
+}
+
+package struct TrainingRun {
+  private let recipe: ResolvedRecipe
+  private let run: RunDirectory
+  private let isResuming: Bool
+  private let events: (RunEvent) -> Void
+
+  /// Starts a run in a directory without a committed checkpoint.
+  ///
+  /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
+  ///   training meet.
+  package static func start(
+    _ recipe: ResolvedRecipe, events: @escaping (RunEvent) -> Void = { _ in }
+  ) throws -> RunResult {
+    let missing = recipe.missingInputs()
+    guard missing.isEmpty else { throw Diagnostics(missing) }
+    let run = try RunDirectory(starting: recipe.recipe.output)
+    return try TrainingRun(recipe: recipe, run: run, isResuming: false, events: events).perform()
+  }
+
+  /// Continues a run bit for bit, from step 1 where it has no checkpoint; a finished one completes
+  /// whatever export is missing.
+  ///
+  /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
+  package static func resume(
+    _ directory: String, events: @escaping (RunEvent) -> Void = { _ in }
+  ) throws -> RunResult {
+    let run = try RunDirectory(resuming: directory)
+    let saved = try RecipeLoader.load(path: run.recipePath)
+    let missing = saved.missingInputs()
+    guard missing.isEmpty else { throw Diagnostics(missing) }
+    return try TrainingRun(recipe: saved, run: run, isResuming: true, events: events).perform()
+  }
+
+  private func perform() throws -> RunResult {
+    Signals.watch()
+    let recipe = recipe.recipe
+    // Rows before weights: a bad row shows in a second, a model may take minutes.
+    let source = try ModelSource.open(recipe.model.path)
+    let text = try ModelText(source)
+    let data = try RunData(recipe, text: text)
+    let identity = try RunIdentity(recipe, source: source, text: text, data: data)
+    try identity.check(against: recipe.digests, run: run.path)
+    if !isResuming { try saveRecipe(identity) }
+    let loaded = try LoadedModel.load(
+      ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads)
+    ) { events(.loading($0)) }
+    try prepare(loaded.model)
+    return try train(loaded, data, identity)
+  }
+
+  private func saveRecipe(_ identity: RunIdentity) throws {
+    var recorded = recipe.recipe
+    recorded.digests = Dictionary(identity.digests.map { ($0.name, $0.value) }) { $1 }
+    try AtomicFile.write(run.recipePath, Array(ResolvedRecipe.canonicalText(recorded).utf8))
+  }
+
+  /// Puts the adapters on the model.
+  private func prepare(_ model: LlamaModel) throws {
+    let recipe = recipe.recipe
+    if let path = recipe.adapter.initializeFrom {
+      var adapter = try AdapterFolder.open(path).adapter
+      adapter.config.dropout = recipe.adapter.dropout
+      try model.addAdapters(adapter)
+    } else {
+      try model.addAdapters(recipe.adapterOptions)
+    }
+    model.dropoutSeed = UInt64(bitPattern: Int64(recipe.training.seed))
+    model.recomputesBlocks = recipe.training.activationMemory == .full
+  }
+
+  private func train(
+    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity
+  ) throws -> RunResult {
+    let recipe = recipe.recipe
+    let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
+    let config = adapterConfig(loaded.model)
+    let inputs = TrainingInputs(
+      model: loaded.model, backend: loaded.model.backend, batches: PlannedBatches(plan: plan),
+      validation: data.validationBatches(recipe.batchSettings),
+      artifacts: CheckpointArtifacts(
+        codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
+        identity: identity.artifacts,
+        provenance: [.init("tool", ToolVersion.text), .init("device", loaded.model.backend.name)]))
+    events(.prepared(summary(loaded.model, plan, data)))
+    let trainer = Trainer(
+      inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run
+    ) { events(.training($0)) }
+    let outcome = try trainer.train()
+    guard case .finished = outcome else {
+      return RunResult(outcome: outcome, output: run.path, adapterPath: nil)
+    }
+    try exportAdapter(loaded.model, config)
+    events(.exported(path: run.adapterPath))
+    return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)
+  }
+
+  private func summary(_ model: LlamaModel, _ plan: BatchPlan, _ data: RunData) -> RunSummary {
+    RunSummary(
+      name: recipe.recipe.name, device: model.backend.name, output: run.path,
+      trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
+      weightBytes: model.weightBytes, stepCount: plan.stepCount, report: data.report,
+      validationRows: data.validation.count)
+  }
+
+  private func adapterConfig(_ model: LlamaModel) -> PEFTAdapterConfig {
+    let recipe = recipe.recipe
+    let modules = model.linears.filter { $0.adapter != nil }
+    let suffixes = Set(modules.compactMap { $0.name.split(separator: ".").last.map(String.init) })
+    let everySuffix = model.linears.allSatisfy { linear in
+      linear.adapter != nil || !suffixes.contains { linear.name.hasSuffix("." + $0) }
+    }
+    // Suffixes where they say exactly which modules carry an adapter, full names where not.
+    let names = everySuffix ? suffixes.sorted() : modules.map(\.name)
+    let rank = modules.first?.adapter?.rank ?? recipe.adapter.rank
+    let scale = modules.first?.adapter?.scale ?? 1
+    return PEFTAdapterConfig(
+      baseModel: recipe.model.path, rank: rank, alpha: Double(scale) * Double(rank),
+      dropout: recipe.adapter.dropout, targets: .list(names))
+  }
+
+  private func exportAdapter(_ model: LlamaModel, _ config: PEFTAdapterConfig) throws {
+    let files = PosixFileSystem()
+    if try files.status(FilePath.join(run.adapterPath, PEFTAdapterConfig.fileName)) != nil {
+      return
+    }
+    try AdapterExport.write(
+      model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
+      to: run.adapterPath)
+  }
+}
