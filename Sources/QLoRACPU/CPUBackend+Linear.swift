@@ -213,7 +213,7 @@ extension CPUBackend {
   }
 
   /// `mask(x)` as float32, for the branch of an adapter with dropout.
-  func dropped(_ input: Tensor, _ mask: DropoutMask) -> Tensor {
+  package func dropped(_ input: Tensor, _ mask: DropoutMask) -> Tensor {
     let output = widened(input, copying: true)
     let columns = input.shape[1]
     let kernels = product
