@@ -1,0 +1,128 @@
+/* A few tokens times one group of 8 rows: 16 lanes are 2 columns x 8 rows, so weights go from the
+ * stream to the FMA without a buffer. Bound by memory at one token. */
+#include "../product_slots.h"
+
+#include "begin.h"
+
+/* Lanes 0-7 hold x[0], lanes 8-15 hold x[1]. */
+QLORA_INLINE __m512 pair(const float *x) {
+  return _mm512_mask_broadcastss_ps(_mm512_set1_ps(x[0]), 0xFF00, _mm_load_ss(x + 1));
+}
+
+/* The even columns' sums plus the odd ones'. */
+QLORA_INLINE void store(const __m512 *sums, const int tokens, float *out) {
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) {
+    _mm256_storeu_ps(out + t * 8, _mm256_add_ps(_mm512_castps512_ps256(sums[t]),
+                                                _mm512_extractf32x8_ps(sums[t], 1)));
+  }
+}
+
+QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, const float *table,
+                           const float *scales, long lines_per_block, const float *x, long stride,
+                           float *out) {
+  const __m512 values = _mm512_loadu_ps(table);
+  __m512 sums[8];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
+  for (long line = 0; line < lines; scales += 8) {
+    long end = line + lines_per_block < lines ? line + lines_per_block : lines;
+    const __m512 scale = _mm512_broadcast_f32x8(_mm256_loadu_ps(scales));
+    /* Two chains per token hide the latency of the FMA when there are few of them. */
+    __m512 even[8], odd[8];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) even[t] = odd[t] = _mm512_setzero_ps();
+    for (; line < end; line++) {
+      const __m512i bits = _mm512_loadu_si512(codes + line * 64);
+      const float *columns = x + line * 16;
+#pragma clang loop unroll(full)
+      for (int j = 0; j < 8; j += 2) {
+        const __m512 w0 = _mm512_permutexvar_ps(_mm512_srli_epi32(bits, 4 * j), values);
+        const __m512 w1 = _mm512_permutexvar_ps(_mm512_srli_epi32(bits, 4 * j + 4), values);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+          even[t] = _mm512_fmadd_ps(w0, pair(columns + t * stride + 2 * j), even[t]);
+          odd[t] = _mm512_fmadd_ps(w1, pair(columns + t * stride + 2 * j + 2), odd[t]);
+        }
+      }
+    }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      sums[t] = _mm512_fmadd_ps(_mm512_add_ps(even[t], odd[t]), scale, sums[t]);
+    }
+  }
+  store(sums, tokens, out);
+}
+
+QLORA_INLINE __m512 weights(const void *w, long at, const int bf16) {
+  if (!bf16) return _mm512_loadu_ps((const float *)w + at);
+  __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)w + at));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+QLORA_INLINE void dense(const int tokens, long k, const void *w, const float *x, long stride,
+                        float *out, const int bf16) {
+  __m512 even[8], odd[8];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) even[t] = odd[t] = _mm512_setzero_ps();
+  long i = 0;
+  for (; i + 4 <= k; i += 4) {
+    const __m512 w0 = weights(w, i * 8, bf16), w1 = weights(w, i * 8 + 16, bf16);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+      even[t] = _mm512_fmadd_ps(w0, pair(x + t * stride + i), even[t]);
+      odd[t] = _mm512_fmadd_ps(w1, pair(x + t * stride + i + 2), odd[t]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int t = 0; t < tokens; t++) even[t] = _mm512_add_ps(even[t], odd[t]);
+  store(even, tokens, out);
+  for (; i < k; i++) {
+    __m256 row =
+        bf16 ? _mm256_castsi256_ps(_mm256_slli_epi32(
+                   _mm256_cvtepu16_epi32(
+                       _mm_loadu_si128((const __m128i *)((const uint16_t *)w + i * 8))), 16))
+             : _mm256_loadu_ps((const float *)w + i * 8);
+    for (int t = 0; t < tokens; t++) {
+      __m256 sum = _mm256_loadu_ps(out + t * 8);
+      _mm256_storeu_ps(out + t * 8, _mm256_fmadd_ps(row, _mm256_set1_ps(x[t * stride + i]), sum));
+    }
+  }
+}
+
+/* One body per number of tokens, so that the sums live in registers. */
+#define FOR_TOKENS(call)    \
+  switch (tokens) {         \
+    case 1: call(1); break; \
+    case 2: call(2); break; \
+    case 3: call(3); break; \
+    case 4: call(4); break; \
+    case 5: call(5); break; \
+    case 6: call(6); break; \
+    case 7: call(7); break; \
+    default: call(8);       \
+  }
+
+void qlora_few_lines_avx512(long tokens, long lines, const uint8_t *codes, const float *table,
+                            const float *scales, long lines_per_block, const float *x, long stride,
+                            float *out) {
+#define CALL(n) lines_of(n, lines, codes, table, scales, lines_per_block, x, stride, out)
+  FOR_TOKENS(CALL)
+#undef CALL
+}
+
+void qlora_few_f32_avx512(long tokens, long k, const float *w, const float *x, long stride,
+                          float *out) {
+#define CALL(n) dense(n, k, w, x, stride, out, 0)
+  FOR_TOKENS(CALL)
+#undef CALL
+}
+
+void qlora_few_bf16_avx512(long tokens, long k, const uint16_t *w, const float *x, long stride,
+                           float *out) {
+#define CALL(n) dense(n, k, w, x, stride, out, 1)
+  FOR_TOKENS(CALL)
+#undef CALL
+}
+
+#include "end.h"

@@ -1,0 +1,335 @@
+// The gradients of `linear`: `dX = dY·W + scale·(dY·B)·A`, `dA = scale·(dY·B)ᵀ·x`,
+// `dB = scale·dYᵀ·u`. The weight is decoded in blocks of columns by the same kernels as forward.
+import CQLoRAKernels
+import QLoRATensor
+
+extension ProductBlocking {
+  /// Columns of a weight per work item of backward: two lines.
+  static let columns = 32
+  /// Tokens whose partial `dX` a work item keeps: 21 tiles × 32 columns × 48 are 126 KiB.
+  static let tiles = 21
+  /// Decoded rows × columns at once: 256 KiB.
+  static let backwardFloats = 64 * 1024
+  /// Groups of 8 rows per visit of a tile, again 24 KiB of activations.
+  static let groups = depth / 8
+}
+
+/// What backward computes with for one term.
+private struct BackwardTerm {
+  let weight: any PanelWeight
+  /// dY as tiles `[out][48]`.
+  let gradient: TokenTiles
+  let adapter: AdapterTerm?
+  /// `scale·dY·B` as tiles `[rank][48]`.
+  let low: TokenTiles?
+}
+
+extension CPUBackend {
+  package func linearBackward(
+    _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool
+  ) {
+    if input.shape[0] == 0 { return }
+    let prepared = terms.map { prepare($0) }
+    if let inputGradient {
+      backpropagate(prepared, into: inputGradient, accumulating: accumulating)
+      for term in prepared where term.adapter?.dropout != nil {
+        backpropagateDropped(term, into: inputGradient)
+      }
+    }
+    for (term, prepared) in zip(terms, prepared) {
+      guard let adapter = term.adapter, let low = prepared.low else { continue }
+      if let gradient = term.aGradient {
+        let source = adapter.dropout.map { dropped(input, $0) } ?? input
+        addInputGradient(low, source, into: gradient)
+      }
+      if let gradient = term.bGradient {
+        addOutputGradient(adapter, term.outputGradient, into: gradient)
+      }
+    }
+  }
+
+  private func prepare(_ term: LinearGradientTerm) -> BackwardTerm {
+    let weight = panelWeight(term.weight)
+    let gradient = pack(
+      term.outputGradient, tokens: term.outputGradient.shape[0], columns: weight.outFeatures)
+    return BackwardTerm(
+      weight: weight, gradient: gradient, adapter: term.adapter,
+      low: term.adapter.map { lowGradient($0, gradient) })
+  }
+
+  /// `scale·dY·B` as tiles.
+  private func lowGradient(_ adapter: AdapterTerm, _ gradient: TokenTiles) -> TokenTiles {
+    let (rows, rank) = (adapter.b.shape[0], adapter.b.shape[1])
+    let low = TokenTiles(tokens: gradient.tokens, columns: rank, storagePool)
+    let panels = storagePool.borrow(low.columns * rows * 4)
+    let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
+    let b = adapter.b.pointer(Float.self)
+    for column in 0..<low.columns {
+      let place = panel + column / 8 * rows * 8 + column % 8
+      for row in 0..<rows {
+        place[row * 8] = column < rank ? adapter.scale * b[row * rank + column] : 0
+      }
+    }
+    let kernels = product
+    threadPool.run(low.count) { tile in
+      for group in 0..<low.columns / 8 {
+        accumulateTile(
+          depth: rows, panel + group * rows * 8, gradient[tile],
+          into: low[tile] + group * 8 * TokenTiles.width, vectors: low.vectors(in: tile),
+          adding: false, kernels)
+      }
+    }
+    withExtendedLifetime(panels) {}
+    return low
+  }
+
+  // MARK: The input's gradient
+
+  /// `output = dY·W` for a gradient that is already in tiles.
+  func backpropagate(_ gradient: TokenTiles, _ weight: any PanelWeight, into output: Tensor) {
+    let term = BackwardTerm(weight: weight, gradient: gradient, adapter: nil, low: nil)
+    backpropagate([term], into: output, accumulating: false)
+  }
+
+  /// Work items are blocks of columns times ranges of tiles; an item sums over all terms.
+  private func backpropagate(
+    _ terms: [BackwardTerm], into output: Tensor, accumulating: Bool
+  ) {
+    guard let first = terms.first else { return }
+    let columns = output.shape[1]
+    let tiles = first.gradient.count
+    let blocks = (columns + ProductBlocking.columns - 1) / ProductBlocking.columns
+    let least = max(1, min(tiles, threadPool.threads * 2 / max(1, blocks)))
+    let parts = max(least, (tiles + ProductBlocking.tiles - 1) / ProductBlocking.tiles)
+    let partTiles = (tiles + parts - 1) / parts
+    let sums = partTiles * ProductBlocking.columns * TokenTiles.width
+    let (storage, memory) = scratch(floats: sums + ProductBlocking.backwardFloats + 1024)
+    threadPool.run(blocks * parts) { item, worker in
+      let start = item / parts * ProductBlocking.columns
+      let part = item % parts
+      let range = min(part * partTiles, tiles)..<min((part + 1) * partTiles, tiles)
+      if range.isEmpty { return }
+      let block = ColumnBlock(
+        columns: start..<min(start + ProductBlocking.columns, columns), tiles: range,
+        sums: memory(worker), decoded: memory(worker) + sums)
+      for (index, term) in terms.enumerated() { add(term, to: block, first: index == 0) }
+      store(block, terms[0].gradient, into: output, accumulating: accumulating)
+    }
+    withExtendedLifetime(storage) {}
+  }
+
+  /// One item of `backpropagate` and its scratch memory.
+  private struct ColumnBlock {
+    let columns: Range<Int>
+    let tiles: Range<Int>
+    /// `[tiles][columns][48]`.
+    let sums: UnsafeMutablePointer<Float>
+    let decoded: UnsafeMutablePointer<Float>
+
+    var groups: Int { (columns.count + 7) / 8 }
+
+    func sum(_ tile: Int, _ group: Int) -> UnsafeMutablePointer<Float> {
+      sums + ((tile - tiles.lowerBound) * ProductBlocking.columns + group * 8) * TokenTiles.width
+    }
+  }
+
+  private func add(_ term: BackwardTerm, to block: ColumnBlock, first: Bool) {
+    let kernels = product
+    // A group's columns lie one line width apart, so that the last line fits.
+    let width = (block.columns.count + 15) / 16 * 16
+    let step = ProductBlocking.backwardFloats / (width * 8)
+    for start in stride(from: 0, to: term.weight.groups, by: step) {
+      let count = min(step, term.weight.groups - start)
+      for group in 0..<count {
+        term.weight.decode(
+          group: start + group, columns: block.columns, into: block.decoded + group * width * 8,
+          kernels)
+      }
+      for tile in block.tiles {
+        multiply(
+          term.gradient, tile: tile, groups: start..<start + count, width: width, block,
+          first: first && start == 0, kernels)
+      }
+    }
+    if let adapter = term.adapter, adapter.dropout == nil, let low = term.low {
+      addLowRank(adapter, low, to: block, kernels)
+    }
+  }
+
+  private func multiply(
+    _ gradient: TokenTiles, tile: Int, groups: Range<Int>, width: Int, _ block: ColumnBlock,
+    first: Bool, _ kernels: qlora_product_kernels
+  ) {
+    for start in stride(from: 0, to: groups.count, by: ProductBlocking.groups) {
+      let count = min(ProductBlocking.groups, groups.count - start)
+      let x = gradient[tile] + (groups.lowerBound + start) * 8 * TokenTiles.width
+      for group in 0..<block.groups {
+        kernels.tile_transposed(
+          count, block.decoded + (start * width + group * 8) * 8, width * 8, x,
+          block.sum(tile, group), gradient.vectors(in: tile), first && start == 0 ? 0 : 1)
+      }
+    }
+  }
+
+  /// Adds `low·A` to the sums.
+  private func addLowRank(
+    _ adapter: AdapterTerm, _ low: TokenTiles, to block: ColumnBlock,
+    _ kernels: qlora_product_kernels
+  ) {
+    let panel = block.decoded
+    for group in 0..<block.groups {
+      packInput(adapter, column: block.columns.lowerBound + group * 8, depth: low.columns, panel)
+      for tile in block.tiles {
+        kernels.tile(
+          low.columns, panel, low[tile], block.sum(tile, group), low.vectors(in: tile), 1)
+      }
+    }
+  }
+
+  /// Columns `column ..< column + 8` of A as `[depth][8]`, zero padded.
+  private func packInput(
+    _ adapter: AdapterTerm, column: Int, depth: Int, _ output: UnsafeMutablePointer<Float>
+  ) {
+    let (rank, columns) = (adapter.a.shape[0], adapter.a.shape[1])
+    let a = adapter.a.pointer(Float.self)
+    for row in 0..<depth {
+      for offset in 0..<8 {
+        let inside = row < rank && column + offset < columns
+        output[row * 8 + offset] = inside ? a[row * columns + column + offset] : 0
+      }
+    }
+  }
+
+  private func store(
+    _ block: ColumnBlock, _ tiles: TokenTiles, into output: Tensor, accumulating: Bool
+  ) {
+    for tile in block.tiles {
+      unpack(
+        block.sum(tile, 0), tokens: tiles.tokens(in: tile), rows: block.columns.count, bias: nil,
+        into: output, token: tile * TokenTiles.width, row: block.columns.lowerBound,
+        stride: output.shape[1], accumulating: accumulating)
+    }
+  }
+
+  /// The branch behind a dropout: `mask(low·A)` is added to the finished gradient.
+  private func backpropagateDropped(_ term: BackwardTerm, into output: Tensor) {
+    guard let adapter = term.adapter, let mask = adapter.dropout, let low = term.low else { return }
+    let columns = output.shape[1]
+    let kernels = product
+    let branch = allocate(output.shape, .float32)
+    let values = branch.pointer(Float.self)
+    let gradient = output.pointer(Float.self)
+    let (storage, memory) = scratch(floats: low.columns * 8 + 8 * TokenTiles.width)
+    threadPool.run(low.count) { tile, worker in
+      let panel = memory(worker)
+      let c = panel + low.columns * 8
+      for column in stride(from: 0, to: columns, by: 8) {
+        packInput(adapter, column: column, depth: low.columns, panel)
+        kernels.tile(low.columns, panel, low[tile], c, low.vectors(in: tile), 0)
+        unpack(
+          c, tokens: low.tokens(in: tile), rows: min(8, columns - column), bias: nil, into: branch,
+          token: tile * TokenTiles.width, row: column, stride: columns)
+      }
+      let first = tile * TokenTiles.width * columns
+      let count = low.tokens(in: tile) * columns
+      kernels.dropout(
+        count, UInt64(first), mask.rate, mask.key, mask.stream, values + first, values + first)
+      for index in first..<first + count { gradient[index] += values[index] }
+    }
+    withExtendedLifetime(storage) {}
+  }
+
+  // MARK: The adapter's gradients
+
+  /// `dA [rank, in] += lowᵀ·x`; lanes run along `in`, the sum along tokens.
+  private func addInputGradient(_ low: TokenTiles, _ x: Tensor, into gradient: Tensor) {
+    let panels = storagePool.borrow(low.tokens * low.columns * 4)
+    let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
+    let kernels = product
+    threadPool.run(low.count) { tile in
+      for group in 0..<low.columns / 8 {
+        kernels.unpack_f32(
+          low.tokens(in: tile), 8, low[tile] + group * 8 * TokenTiles.width, nil,
+          panel + (group * low.tokens + tile * TokenTiles.width) * 8, 8, 0)
+      }
+    }
+    let (rank, columns) = (gradient.shape[0], gradient.shape[1])
+    reduceTokens(panel, depth: low.columns, x) { c, lanes in
+      let values = gradient.pointer(Float.self)
+      for row in 0..<rank {
+        for lane in 0..<lanes.count {
+          values[row * columns + lanes.lowerBound + lane] += c[row * TokenTiles.width + lane]
+        }
+      }
+    }
+    withExtendedLifetime(panels) {}
+  }
+
+  /// `dB [out, rank] += scale·dYᵀ·u`; lanes run along `out`.
+  private func addOutputGradient(
+    _ adapter: AdapterTerm, _ outputGradient: Tensor, into gradient: Tensor
+  ) {
+    let (tokens, rank) = (outputGradient.shape[0], gradient.shape[1])
+    let depth = (rank + 7) / 8 * 8
+    let panels = storagePool.borrow(tokens * depth * 4)
+    let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
+    let projected = adapter.projected.pointer(Float.self)
+    for token in 0..<tokens {
+      for column in 0..<depth {
+        panel[(column / 8 * tokens + token) * 8 + column % 8] =
+          column < rank ? adapter.scale * projected[token * rank + column] : 0
+      }
+    }
+    let kernels = product
+    reduceTokens(panel, depth: depth, outputGradient) { c, lanes in
+      kernels.unpack_f32(
+        lanes.count, rank, c, nil, gradient.pointer(Float.self) + lanes.lowerBound * rank, rank, 1)
+    }
+    withExtendedLifetime(panels) {}
+  }
+
+  /// `c [depth][48] = Σ_tokens panel [depth / 8][tokens][8] · x[token][lanes]` for every stretch of
+  /// 48 columns of `x`, handed to `finish`.
+  private func reduceTokens(
+    _ panel: UnsafePointer<Float>, depth: Int, _ x: Tensor,
+    _ finish: (_ c: UnsafePointer<Float>, _ lanes: Range<Int>) -> Void
+  ) {
+    let width = TokenTiles.width
+    let (tokens, columns) = (x.shape[0], x.shape[1])
+    let kernels = product
+    let (storage, memory) = scratch(floats: (ProductBlocking.depth + depth) * width)
+    threadPool.run((columns + width - 1) / width) { item, worker in
+      let lanes = item * width..<min((item + 1) * width, columns)
+      let rows = memory(worker)
+      let c = rows + ProductBlocking.depth * width
+      for start in stride(from: 0, to: tokens, by: ProductBlocking.depth) {
+        let count = min(ProductBlocking.depth, tokens - start)
+        copyLanes(x, tokens: start..<start + count, lanes, into: rows, kernels)
+        for group in 0..<depth / 8 {
+          kernels.tile(
+            count, panel + (group * tokens + start) * 8, rows, c + group * 8 * width,
+            (lanes.count + 15) / 16, start > 0 ? 1 : 0)
+        }
+      }
+      finish(c, lanes)
+    }
+    withExtendedLifetime(storage) {}
+  }
+
+  private func copyLanes(
+    _ x: Tensor, tokens: Range<Int>, _ lanes: Range<Int>,
+    into output: UnsafeMutablePointer<Float>, _ kernels: qlora_product_kernels
+  ) {
+    let columns = x.shape[1]
+    for (index, token) in tokens.enumerated() {
+      let row = output + index * TokenTiles.width
+      let place = token * columns + lanes.lowerBound
+      if x.dtype == .float32 {
+        row.update(from: x.pointer(Float.self) + place, count: lanes.count)
+      } else {
+        kernels.widen_bf16(lanes.count, x.pointer(UInt16.self) + place, row)
+      }
+      (row + lanes.count).update(repeating: 0, count: TokenTiles.width - lanes.count)
+    }
+  }
+}

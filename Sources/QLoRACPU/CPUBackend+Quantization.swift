@@ -1,0 +1,137 @@
+// Weights into and out of this backend's layouts.
+import CQLoRAKernels
+import QLoRADiagnostics
+import QLoRATensor
+
+extension CPUBackend {
+  package func makeWeightBuilder(
+    outFeatures: Int, inFeatures: Int, _ storage: WeightStorage
+  ) throws -> any WeightBuilder {
+    guard outFeatures > 0, inFeatures > 0 else {
+      throw Diagnostic(
+        .weightShapeInvalid, "a weight of shape [\(outFeatures), \(inFeatures)] has no elements")
+    }
+    switch storage {
+    case .fourBit(let spec):
+      try check(spec)
+      return FourBitBuilder(
+        outFeatures: outFeatures, inFeatures: inFeatures, spec: spec, backend: self)
+    case .dense(let dtype):
+      guard dtype == .float32 || dtype == .bfloat16 else {
+        throw Diagnostic(
+          .weightShapeInvalid, "a dense weight is kept as float32 or bfloat16, not as \(dtype)")
+      }
+      return DenseBuilder(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype)
+    }
+  }
+
+  private func check(_ spec: QuantizationSpec) throws {
+    guard QuantizationSpec.validBlockSizes.contains(spec.blockSize) else {
+      throw Diagnostic(
+        .weightShapeInvalid, "4-bit blocks have 32, 64, 128 … 4096 weights, not \(spec.blockSize)")
+    }
+  }
+
+  package func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight {
+    try check(matrix.spec)
+    guard matrix.shape.rank == 2, matrix.shape.count > 0 else {
+      throw Diagnostic(
+        .weightShapeInvalid, "a 4-bit weight is a matrix, but its shape is \(matrix.shape)")
+    }
+    try checkLength("packed codes", (matrix.shape.count + 1) / 2, matrix.packed, .uint8)
+    let scales = try prepare(matrix.scales, blocks: matrix.blockCount)
+    let (outFeatures, inFeatures) = (matrix.shape[0], matrix.shape[1])
+    let lines = FourBitLines(outFeatures: outFeatures, inFeatures: inFeatures)
+    let packed = matrix.packed.pointer(UInt8.self)
+    let (storage, memory) = scratch(floats: inFeatures / 4 + 1)
+    threadPool.run(outFeatures) { row, worker in
+      let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
+      for column in 0..<inFeatures {
+        let flat = row * inFeatures + column
+        codes[column] = flat % 2 == 0 ? packed[flat / 2] >> 4 : packed[flat / 2] & 15
+      }
+      lines.insert(codes, count: inFeatures, first: row * inFeatures)
+    }
+    withExtendedLifetime(storage) {}
+    return FourBitWeight(
+      outFeatures: outFeatures, inFeatures: inFeatures, spec: matrix.spec, lines: lines.storage,
+      scales: scales)
+  }
+
+  private func prepare(_ scales: BlockScales, blocks: Int) throws -> FourBitScales {
+    let nestedBlocks =
+      (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
+    switch scales {
+    case .plain(let absmax):
+      try checkLength("absmax", blocks, absmax, .float32)
+      return FourBitScales(absmax: copy(absmax))
+    case .nested(let nested):
+      try checkLength("absmax codes", blocks, nested.codes, .uint8)
+      try checkLength("nested absmax", nestedBlocks, nested.absmax, .float32)
+      try checkLength("nested map", 256, nested.map, .float32)
+      return FourBitScales(
+        absmax: copy(nested.absmax), codes: copy(nested.codes), map: copy(nested.map),
+        offset: nested.offset)
+    }
+  }
+
+  private func checkLength(_ what: String, _ count: Int, _ tensor: Tensor, _ dtype: DType) throws {
+    guard tensor.count == count, tensor.dtype == dtype else {
+      throw Diagnostic(
+        .weightShapeInvalid,
+        "the \(what) of a 4-bit weight should be \(count) elements of \(dtype), but are "
+          + "\(tensor.count) of \(tensor.dtype)")
+    }
+  }
+
+  private func copy(_ tensor: Tensor) -> Storage {
+    let storage = Storage(byteCount: tensor.byteCount)
+    storage.baseAddress.copyMemory(from: tensor.address, byteCount: tensor.byteCount)
+    return storage
+  }
+
+  package func quantizedMatrix(
+    _ weight: any PreparedWeight, sourceDType: DType
+  ) -> QuantizedMatrix? {
+    guard let weight = weight as? FourBitWeight else { return nil }
+    let (outFeatures, inFeatures) = (weight.outFeatures, weight.inFeatures)
+    let count = outFeatures * inFeatures
+    let packed = Tensor(uninitialized: [(count + 1) / 2], .uint8)
+    let bytes = packed.pointer(UInt8.self)
+    let lines = FourBitLines(
+      outFeatures: outFeatures, inFeatures: inFeatures, storage: weight.lines)
+    // One pair of rows at a time, so that even odd rows begin at a whole byte.
+    let (storage, memory) = scratch(floats: inFeatures / 2 + 2)
+    threadPool.run((outFeatures + 1) / 2) { pair, worker in
+      let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
+      let rows = pair * 2..<min(pair * 2 + 2, outFeatures)
+      for row in rows { lines.extract(row: row, into: codes + (row - pair * 2) * inFeatures) }
+      let length = rows.count * inFeatures
+      // bitsandbytes pads an odd count with the code of zero.
+      codes[length] = FourBitTable(weight.specification.type).codeOfZero
+      let place = bytes + pair * inFeatures
+      for index in 0..<(length + 1) / 2 {
+        place[index] = codes[index * 2] << 4 | codes[index * 2 + 1]
+      }
+    }
+    withExtendedLifetime(storage) {}
+    return QuantizedMatrix(
+      shape: [outFeatures, inFeatures], spec: weight.specification, packed: packed,
+      scales: scales(of: weight), sourceDType: sourceDType)
+  }
+
+  private func scales(of weight: FourBitWeight) -> BlockScales {
+    let blocks = weight.blockCount
+    let scales = weight.scales
+    guard let codes = scales.codes, let map = scales.map else {
+      return .plain(Tensor(shape: [blocks], dtype: .float32, storage: scales.absmax))
+    }
+    let nestedBlocks =
+      (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
+    return .nested(
+      NestedAbsmax(
+        codes: Tensor(shape: [blocks], dtype: .uint8, storage: codes),
+        absmax: Tensor(shape: [nestedBlocks], dtype: .float32, storage: scales.absmax),
+        map: Tensor(shape: [256], dtype: .float32, storage: map), offset: scales.offset))
+  }
+}

@@ -1,0 +1,60 @@
+// Between codes in flat order and lines of 16 columns by 8 rows.
+import QLoRATensor
+
+/// The memory of a 4-bit weight's lines, with codes going in and coming out by flat index.
+// SAFETY: writers on several threads touch disjoint rows or, within a row, whole 16-column lines;
+// `FourBitBuilder` and `prepare` see to that.
+struct FourBitLines: @unchecked Sendable {
+  let outFeatures: Int
+  let inFeatures: Int
+  let storage: Storage
+  private let words: UnsafeMutablePointer<UInt32>
+
+  /// Lines of zeros.
+  init(outFeatures: Int, inFeatures: Int) {
+    let bytes = FourBitWeight.lineBytes(outFeatures: outFeatures, inFeatures: inFeatures)
+    let storage = Storage(byteCount: bytes)
+    storage.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    self.init(outFeatures: outFeatures, inFeatures: inFeatures, storage: storage)
+  }
+
+  init(outFeatures: Int, inFeatures: Int, storage: Storage) {
+    self.outFeatures = outFeatures
+    self.inFeatures = inFeatures
+    self.storage = storage
+    words = storage.baseAddress.assumingMemoryBound(to: UInt32.self)
+  }
+
+  private func line(row: Int, column: Int) -> UnsafeMutablePointer<UInt32> {
+    words + (row / 8 * ((inFeatures + 15) / 16) + column / 16) * 16 + row % 8
+  }
+
+  /// Adds codes, one per byte, of flat elements `first...` to lines that hold zeros there.
+  func insert(_ codes: UnsafePointer<UInt8>, count: Int, first: Int) {
+    var index = 0
+    while index < count {
+      let row = (first + index) / inFeatures
+      let column = (first + index) % inFeatures
+      let end = min(count - index, inFeatures - column, 16 - column % 16)
+      var even: UInt32 = 0
+      var odd: UInt32 = 0
+      for offset in 0..<end {
+        let place = (column + offset) % 16
+        let bits = UInt32(codes[index + offset]) << UInt32(place / 2 * 4)
+        if place % 2 == 0 { even |= bits } else { odd |= bits }
+      }
+      let line = line(row: row, column: column)
+      line[0] |= even
+      line[8] |= odd
+      index += end
+    }
+  }
+
+  /// The codes of one row, one per byte.
+  func extract(row: Int, into codes: UnsafeMutablePointer<UInt8>) {
+    for column in 0..<inFeatures {
+      let word = line(row: row, column: column)[column % 2 * 8]
+      codes[column] = UInt8(truncatingIfNeeded: word >> UInt32(column % 16 / 2 * 4)) & 15
+    }
+  }
+}

@@ -1,0 +1,164 @@
+// A 4-bit weight in lines of 16 columns by 8 rows, with its scales as nested as in the file.
+import CQLoRAKernels
+import QLoRATensor
+
+/// Scales of a 4-bit weight in flat block order; `codes` is nil without double quantization.
+struct FourBitScales {
+  /// `[blocks]` plain scales, or `[ceil(blocks / 256)]` nested ones.
+  var absmax: Storage
+  var codes: Storage?
+  var map: Storage?
+  var offset: Float = 0
+}
+
+// SAFETY: immutable after its builder has finished.
+final class FourBitWeight: PanelWeight, @unchecked Sendable {
+  let outFeatures: Int
+  let inFeatures: Int
+  let specification: QuantizationSpec
+  /// `[groups][linesPerGroup][64]`.
+  let lines: Storage
+  let scales: FourBitScales
+  private let table: UnsafeMutablePointer<Float>
+
+  init(
+    outFeatures: Int, inFeatures: Int, spec: QuantizationSpec, lines: Storage,
+    scales: FourBitScales
+  ) {
+    self.outFeatures = outFeatures
+    self.inFeatures = inFeatures
+    specification = spec
+    self.lines = lines
+    self.scales = scales
+    table = .allocate(capacity: 16)
+    table.initialize(from: FourBitTable(spec.type).values, count: 16)
+  }
+
+  deinit { table.deallocate() }
+
+  var spec: QuantizationSpec? { specification }
+  var blockSize: Int { specification.blockSize }
+  var blockCount: Int { (outFeatures * inFeatures + blockSize - 1) / blockSize }
+  var linesPerGroup: Int { (inFeatures + 15) / 16 }
+  /// Blocks of the flat matrix run over the ends of rows.
+  var straddles: Bool { inFeatures % blockSize != 0 }
+  var servesFewTokens: Bool { !straddles }
+
+  var byteCount: Int {
+    let nested = (blockCount + QuantizationSpec.nestedBlockSize - 1)
+      / QuantizationSpec.nestedBlockSize
+    let scaleBytes = scales.codes == nil ? 4 * blockCount : blockCount + 4 * nested + 4 * 256
+    return groups * linesPerGroup * 64 + scaleBytes
+  }
+
+  static func lineBytes(outFeatures: Int, inFeatures: Int) -> Int {
+    (outFeatures + 7) / 8 * ((inFeatures + 15) / 16) * 64
+  }
+
+  /// Blocks `blocks` of the flat matrix, as fp32.
+  func decodeScales(
+    _ blocks: Range<Int>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    let absmax = scales.absmax.baseAddress.assumingMemoryBound(to: Float.self)
+    guard let codes = scales.codes, let map = scales.map else {
+      output.update(from: absmax + blocks.lowerBound, count: blocks.count)
+      return
+    }
+    kernels.decode_scales(
+      blocks.count, blocks.lowerBound,
+      codes.baseAddress.assumingMemoryBound(to: UInt8.self) + blocks.lowerBound,
+      map.baseAddress.assumingMemoryBound(to: Float.self), absmax, scales.offset, output)
+  }
+
+  /// The scales of blocks `blocks` of each row of a group, as `[blocks][8]`; rows past the last are
+  /// given 0, so that they decode to zero.
+  private func groupScales(
+    group: Int, blocks: Range<Int>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    let blocksPerRow = inFeatures / blockSize
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks.count) { row in
+      for index in 0..<8 {
+        let first = (group * 8 + index) * blocksPerRow + blocks.lowerBound
+        if group * 8 + index < outFeatures {
+          decodeScales(first..<first + blocks.count, into: row.baseAddress!, kernels)
+          for block in 0..<blocks.count { output[block * 8 + index] = row[block] }
+        } else {
+          for block in 0..<blocks.count { output[block * 8 + index] = 0 }
+        }
+      }
+    }
+  }
+
+  private func codes(group: Int, line: Int) -> UnsafePointer<UInt8> {
+    let bytes = lines.baseAddress.assumingMemoryBound(to: UInt8.self)
+    return UnsafePointer(bytes + (group * linesPerGroup + line) * 64)
+  }
+
+  func decode(
+    group: Int, columns: Range<Int>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    let firstLine = columns.lowerBound / 16
+    let lineCount = (columns.count + 15) / 16
+    if straddles {
+      decodeStraddling(group, firstLine: firstLine, lineCount: lineCount, into: output, kernels)
+      return
+    }
+    let firstBlock = columns.lowerBound / blockSize
+    let blocks = firstBlock..<(columns.upperBound + blockSize - 1) / blockSize
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks.count * 8) { scales in
+      groupScales(group: group, blocks: blocks, into: scales.baseAddress!, kernels)
+      kernels.decode_lines(
+        lineCount, codes(group: group, line: firstLine), table, scales.baseAddress,
+        firstLine - firstBlock * blockSize / 16, blockSize / 16, output)
+    }
+  }
+
+  /// Code values first, then every element times the scale of its own flat block.
+  private func decodeStraddling(
+    _ group: Int, firstLine: Int, lineCount: Int, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 8) { ones in
+      ones.initialize(repeating: 1)
+      kernels.decode_lines(
+        lineCount, codes(group: group, line: firstLine), table, ones.baseAddress, 0, lineCount,
+        output)
+    }
+    for index in 0..<8 {
+      let row = group * 8 + index
+      let columns = firstLine * 16..<(firstLine + lineCount) * 16
+      let end = min(columns.upperBound, inFeatures)
+      guard row < outFeatures, columns.lowerBound < end else {
+        for column in 0..<lineCount * 16 { output[column * 8 + index] = 0 }
+        continue
+      }
+      let flat = row * inFeatures
+      let first = (flat + columns.lowerBound) / blockSize
+      let last = (flat + end - 1) / blockSize
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: last - first + 1) { scales in
+        decodeScales(first..<last + 1, into: scales.baseAddress!, kernels)
+        for column in columns {
+          let place = (column - columns.lowerBound) * 8 + index
+          output[place] *=
+            column < end ? scales[(flat + column) / blockSize - first] : 0
+        }
+      }
+    }
+  }
+
+  func few(
+    group: Int, tokens: Int, _ x: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    let blocks = inFeatures / blockSize
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks * 8) { scales in
+      groupScales(group: group, blocks: 0..<blocks, into: scales.baseAddress!, kernels)
+      kernels.few_lines(
+        tokens, linesPerGroup, codes(group: group, line: 0), table, scales.baseAddress,
+        blockSize / 16, x, inFeatures, output)
+    }
+  }
+}

@@ -1,0 +1,81 @@
+// Weights in panels of 8 rows, as the product kernels read them (`qlora_kernels_product.h`).
+import CQLoRAKernels
+import QLoRATensor
+
+/// A weight that can decode any rectangle of one group of 8 rows.
+protocol PanelWeight: PreparedWeight {
+  /// Columns `columns` of group `group` to `[columns][8]` fp32. `columns` starts at a multiple of
+  /// 16; up to 15 further columns may be written when it does not end at one.
+  func decode(
+    group: Int, columns: Range<Int>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels)
+
+  /// Whether `few` works for this weight.
+  var servesFewTokens: Bool { get }
+
+  /// `output [tokens][8]` = `x [tokens, in]` times group `group`; at most 8 tokens.
+  func few(
+    group: Int, tokens: Int, _ x: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels)
+}
+
+extension PanelWeight {
+  /// Groups of 8 rows, the last one padded.
+  var groups: Int { (outFeatures + 7) / 8 }
+}
+
+// SAFETY: immutable after its builder has finished.
+/// An fp32 or bf16 weight in panels.
+final class DenseWeight: PanelWeight, @unchecked Sendable {
+  let outFeatures: Int
+  let inFeatures: Int
+  let dtype: DType
+  let panels: Storage
+  var spec: QuantizationSpec? { nil }
+  var servesFewTokens: Bool { true }
+  var byteCount: Int { groups * 8 * inFeatures * dtype.byteSize }
+
+  init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+    self.outFeatures = outFeatures
+    self.inFeatures = inFeatures
+    self.dtype = dtype
+    let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
+    panels = Storage(byteCount: bytes)
+    memset(panels.baseAddress, bytes)
+  }
+
+  private func memset(_ address: UnsafeMutableRawPointer, _ bytes: Int) {
+    address.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+  }
+
+  func decode(
+    group: Int, columns: Range<Int>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    let start = (group * inFeatures + columns.lowerBound) * 8
+    if dtype == .float32 {
+      let values = panels.baseAddress.assumingMemoryBound(to: Float.self) + start
+      output.update(from: values, count: columns.count * 8)
+    } else {
+      let bits = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + start
+      kernels.widen_bf16(columns.count * 8, bits, output)
+    }
+  }
+
+  func few(
+    group: Int, tokens: Int, _ x: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels
+  ) {
+    let start = group * inFeatures * 8
+    if dtype == .float32 {
+      let values = panels.baseAddress.assumingMemoryBound(to: Float.self) + start
+      kernels.few_f32(tokens, inFeatures, values, x, inFeatures, output)
+    } else {
+      let bits = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + start
+      kernels.few_bf16(tokens, inFeatures, bits, x, inFeatures, output)
+    }
+  }
+
+  /// The flat place of an element in the panels.
+  func place(row: Int, column: Int) -> Int { (row / 8 * inFeatures + column) * 8 + row % 8 }
+}
