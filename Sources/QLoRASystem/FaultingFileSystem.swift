@@ -10,7 +10,7 @@ package enum Fault: Sendable, CaseIterable {
   package var isCrash: Bool { [.tornWrite, .crashBefore, .crashAfter].contains(self) }
 }
 
-/// Counts the calls that change something, and applies `fault` at call number `position` (from 0).
+/// Counts the calls that change or read content, and applies `fault` at call `position` (from 0).
 // SAFETY: used by one thread at a time; a test owns it.
 package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
   /// The error number of every call after a crash; no system call has it.
@@ -19,18 +19,33 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
   private let base: any FileSystem
   private let position: Int
   private let fault: Fault
+  private let operation: FileOperation?
+  private let persists: Bool
   private var open: Set<OpenFile> = []
   /// Calls so far.
   package private(set) var callCount = 0
   package private(set) var hasCrashed = false
 
-  /// - Parameter position: nil only counts.
+  /// - Parameters:
+  ///   - position: nil only counts.
+  ///   - operation: the only kind of call that is struck and counted; nil for all.
+  ///   - persists: whether every call from `position` on is struck.
   package init(
-    _ base: any FileSystem = PosixFileSystem(), at position: Int? = nil, fault: Fault = .crashBefore
+    _ base: any FileSystem = PosixFileSystem(), at position: Int? = nil,
+    fault: Fault = .crashBefore, only operation: FileOperation? = nil, persists: Bool = false
   ) {
     self.base = base
-    self.position = position ?? -1
+    self.position = position ?? .max
     self.fault = fault
+    self.operation = operation
+    self.persists = persists
+  }
+
+  /// Counts a call, and says whether it is to be struck.
+  private func counts(_ operation: FileOperation) -> Bool {
+    guard self.operation == nil || self.operation == operation else { return false }
+    defer { callCount += 1 }
+    return persists ? callCount >= position : callCount == position
   }
 
   private func crash() {
@@ -43,13 +58,20 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
     _ operation: FileOperation, _ path: String, _ body: () throws(FileFailure) -> Result
   ) throws(FileFailure) -> Result {
     if hasCrashed { throw FileFailure(operation, path, Self.crashNumber) }
-    defer { callCount += 1 }
-    guard callCount == position else { return try body() }
+    guard counts(operation) else { return try body() }
+    return try strike(operation, path, body)
+  }
+
+  private func strike<Result>(
+    _ operation: FileOperation, _ path: String, _ body: () throws(FileFailure) -> Result
+  ) throws(FileFailure) -> Result {
     switch fault {
     case .inputOutput: throw FileFailure(operation, path, qlora_error_io)
     case .full: throw FileFailure(operation, path, qlora_error_full)
     case .interrupted: throw FileFailure(operation, path, qlora_error_interrupted)
-    case .shortWrite, .tornWrite: return try body()
+    case .shortWrite, .tornWrite:
+      guard !hasCrashed else { break }
+      return try body()
     case .crashBefore: crash()
     case .crashAfter:
       _ = try body()
@@ -87,17 +109,15 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
   package func write(
     _ file: OpenFile, _ bytes: UnsafeRawBufferPointer
   ) throws(FileFailure) -> Int {
-    let half = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)])
-    let halves = callCount == position && !hasCrashed && !half.isEmpty
-    if halves, fault == .shortWrite {
-      callCount += 1
-      return try base.write(file, half)
-    }
-    if halves, fault == .tornWrite {
+    try alive(.write, file.path)
+    guard counts(.write) else { return try base.write(file, bytes) }
+    let half = UnsafeRawBufferPointer(rebasing: bytes[..<((bytes.count + 1) / 2)])
+    if fault == .shortWrite { return try base.write(file, half) }
+    if fault == .tornWrite {
       _ = try base.write(file, half)
       crash()
     }
-    return try perform(.write, file.path) { () throws(FileFailure) in
+    return try strike(.write, file.path) { () throws(FileFailure) in
       try base.write(file, bytes)
     }
   }

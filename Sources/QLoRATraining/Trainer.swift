@@ -55,8 +55,8 @@ package final class Trainer {
   ///   - interruption: polled before every micro-batch; a signal number asks the run to stop.
   package init(
     _ inputs: TrainingInputs, options: TrainingOptions, run: RunDirectory,
-    interruption: @escaping () -> Int32? = { Signals.pending },
-    events: @escaping TrainingEventSink = { _ in }
+    events: @escaping TrainingEventSink = { _ in },
+    interruption: @escaping () -> Int32? = { Signals.pending }
   ) {
     self.inputs = inputs
     self.options = options

@@ -1,0 +1,133 @@
+// A run that is cut and resumed ends with the same bits as one that is not, wherever the cut is.
+import Foundation
+import QLoRADiagnostics
+import QLoRASystem
+import QLoRATraining
+import TestSupport
+import Testing
+
+@Suite struct ResumeTests {
+  static let variants: [ToyRun] = [
+    ToyRun(), ToyRun(accumulation: 1, shape: .linear, saveEvery: 0),
+    ToyRun(shape: .constant, evalEvery: 0, saveEvery: 1, keep: 1),
+    ToyRun(stepCount: 5, accumulation: 4, evalEvery: 1, saveEvery: 3, weightDecay: 0),
+    ToyRun(stepCount: 7, evalEvery: 2, saveEvery: 2, keep: 3, maximumGradientNorm: 0.01),
+  ]
+
+  private func uninterrupted(_ run: ToyRun) throws -> ToyResult {
+    let folder = try TemporaryFolder()
+    _ = try run.train(folder.path("run"))
+    return try ToyResult(folder.path("run"))
+  }
+
+  /// Every poll of the flag is a place to stop: before each step and micro-batch, and within
+  /// evaluations.
+  @Test(arguments: 0..<5)
+  func stoppingAnywhereOnce(variant: Int) throws {
+    let run = Self.variants[variant]
+    let expected = try uninterrupted(run)
+    for polls in 0... {
+      let folder = try TemporaryFolder()
+      let path = folder.path("run")
+      let stop = StopAfter(polls: polls)
+      let outcome = try run.train(path, interruption: stop.poll)
+      guard stop.hasFired else {
+        #expect(polls > run.stepCount * run.accumulation)
+        break
+      }
+      guard case .interrupted(let step, 15, let checkpoint) = outcome else {
+        Issue.record("\(outcome) after \(polls) polls")
+        continue
+      }
+      try CheckpointManifest.verify(checkpoint)
+      #expect(checkpoint == CheckpointStore(path + "/checkpoints").path(step: step))
+      #expect(try run.train(path) == .finished(step: run.stepCount))
+      #expect(try ToyResult(path) == expected, "after \(polls) polls")
+    }
+  }
+
+  @Test(arguments: 0..<5)
+  func stoppingAgainAndAgain(variant: Int) throws {
+    let run = Self.variants[variant]
+    let expected = try uninterrupted(run)
+    for polls in [4, 5, 6, 11] {
+      let folder = try TemporaryFolder()
+      let path = folder.path("run")
+      var count = 0
+      while case .interrupted = try run.train(
+        path, interruption: StopAfter(polls: polls + run.accumulation).poll)
+      {
+        count += 1
+        guard count < 100 else {
+          Issue.record("no progress with \(polls) polls")
+          break
+        }
+      }
+      #expect(count > 0)
+      #expect(try ToyResult(path) == expected, "every \(polls) polls")
+    }
+  }
+
+  @Test func aSignalBeforeTheFirstStepLeavesAResumableRun() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("run")
+    let outcome = try ToyRun().train(path, interruption: { 15 })
+    #expect(outcome == .interrupted(step: 0, signal: 15, path: path + "/checkpoints/step-00000000"))
+    _ = try ToyRun().train(path)
+    #expect(try ToyResult(path) == uninterrupted(ToyRun()))
+  }
+
+  @Test func damageFallsBackByName() throws {
+    let expected = try uninterrupted(ToyRun())
+    for name in ["adapter_model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"]
+    {
+      let folder = try TemporaryFolder()
+      let path = folder.path("run")
+      _ = try ToyRun().train(path)
+      let damaged = path + "/checkpoints/step-00000006/" + name
+      var bytes = try PosixFileSystem().readAll(damaged)
+      bytes[bytes.count / 2] ^= 0x10
+      try Data(bytes).write(to: URL(filePath: damaged))
+      var warnings: [Diagnostic] = []
+      var origin: String?
+      _ = try ToyRun().train(path) { event in
+        if case .warning(let warning) = event { warnings.append(warning) }
+        if case .started(4, 6, let from) = event { origin = from }
+      }
+      #expect(warnings.count == 1)
+      #expect(warnings.first?.description.contains("step-00000006/" + name) == true)
+      #expect(origin?.hasSuffix("step-00000004") == true)
+      #expect(try ToyResult(path) == expected, "\(name)")
+      #expect(try CheckpointStore(path + "/checkpoints").steps() == [6, 4])
+    }
+  }
+
+  @Test func whereAllIsDamagedItStartsOver() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("run")
+    _ = try ToyRun().train(path)
+    let store = CheckpointStore(path + "/checkpoints")
+    for step in try store.steps() {
+      try Data().write(to: URL(filePath: store.path(step: step) + "/state.json"))
+    }
+    var warnings = 0
+    _ = try ToyRun().train(path) { event in
+      if case .warning = event { warnings += 1 }
+    }
+    #expect(warnings == 2)
+    #expect(try ToyResult(path) == uninterrupted(ToyRun()))
+  }
+
+  /// A run that died without a checkpoint leaves a log and maybe rubbish; a new start ignores both.
+  @Test func aKilledFirstStartLeavesNothingToCleanUp() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path("run")
+    let rubbish = ".tmp-step-00000002-4194400-0123456789abcdef"
+    try PosixFileSystem().makeDirectories(path + "/checkpoints/" + rubbish)
+    try Data("{\"step\": 1}\n{\"st".utf8).write(to: URL(filePath: path + "/metrics.jsonl"))
+    _ = try ToyRun().train(path)
+    #expect(try ToyResult(path) == uninterrupted(ToyRun()))
+    #expect(
+      try PosixFileSystem().list(path + "/checkpoints") == ["step-00000004", "step-00000006"])
+  }
+}
