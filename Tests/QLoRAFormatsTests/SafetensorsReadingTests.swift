@@ -22,11 +22,11 @@ struct SafetensorsReadingTests {
 
   @Test func readsMetadataAndTypes() throws {
     let file = try SafetensorsFile(path: Goldens.path("safetensors/all-types.safetensors"))
-    #expect(file.metadata == ["format": "pt"])
+    #expect(file.metadata == ["format": "pt\t\u{1}é"])
     #expect(try file.entry("scalar").shape == [])
     #expect(try file.readTensor("scalar").floats() == [2.5])
     #expect(try file.readTensor("b.11").withElements(Int64.self) { Array($0) } == [0, 1, 2])
-    #expect(try file.entry("é\u{1}\"\\/x").shape == [0, 4])
+    #expect(try file.entry("é\"\\/x").shape == [0, 4])
     #expect(Set(file.entries.map(\.dtype)) == Set(DType.allCases))
   }
 
