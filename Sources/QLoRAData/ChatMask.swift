@@ -3,20 +3,25 @@
 import QLoRAText
 
 /// The trained part of a conversation's tokens.
-struct ChatMask {
+package struct ChatMask {
   /// Per token, whether it is trained.
-  private(set) var isTrained: [Bool]
+  package private(set) var isTrained: [Bool]
   /// The end-of-turn tokens among them.
-  private(set) var endsOfTurns: [Int] = []
+  package private(set) var endsOfTurns: [Int] = []
   /// The first trained token of the last assistant message.
-  private(set) var lastAnswerStart: Int?
+  package private(set) var lastAnswerStart: Int?
 
   /// An assistant message and how much of its turn is its own.
-  struct Turn {
-    let message: Int
+  package struct Turn {
+    package let message: Int
     /// Set for a turn that calls tools: what the template writes round the calls is the model's
     /// to say, so everything from this byte to the end of the turn is trained.
-    let wholeTurnStart: Int?
+    package let wholeTurnStart: Int?
+
+    package init(message: Int, wholeTurnStart: Int? = nil) {
+      self.message = message
+      self.wholeTurnStart = wholeTurnStart
+    }
   }
 
   /// Marks the assistant's content bytes and the end-of-turn token after them: the first control
@@ -27,7 +32,7 @@ struct ChatMask {
   ///   - turns: the assistant messages in order.
   ///   - isSpecial: tells a control token from one merely added to the vocabulary, such as
   ///     `</tool_call>`, which ends no turn.
-  init(
+  package init(
     _ segments: [TextSegment], _ text: TokenizedText, turns: [Turn], isSpecial: (Int32) -> Bool
   ) {
     isTrained = [Bool](repeating: false, count: text.ids.count)
