@@ -2,9 +2,11 @@
 
 import QLoRADiagnostics
 import QLoRAFormats
+import QLoRAJSON
 import QLoRAModels
 import QLoRARecipe
 import QLoRASystem
+import QLoRATensor
 
 /// An adapter folder and how its training held the base model.
 package struct AdapterFolder {
@@ -49,13 +51,13 @@ enum TrainedWith {
 
   static func read(_ folder: String) throws -> LoadOptions {
     let path = FilePath.join(folder, fileName)
-    let json = try JSONValue(parsing: try PosixFileSystem().contents(path))
-    guard let dtype = json["computeDType"]?.stringValue.flatMap(DType.init) else {
+    let json = try JSONValue(parsing: try PosixFileSystem().readAll(path))
+    guard let dtype = json["computeDType"]?.stringValue.flatMap({ DType(rawValue: $0) }) else {
       throw Diagnostic(.adapterBaseUnknown, "computeDType is missing", at: .file(path))
     }
     var spec: QuantizationSpec?
     if let quantization = json["quantization"], !quantization.isNull {
-      guard let type = quantization["type"]?.stringValue.flatMap(FourBitType.init),
+      guard let type = quantization["type"]?.stringValue.flatMap({ FourBitType(rawValue: $0) }),
         let blockSize = quantization["blocksize"]?.intValue,
         let doubled = quantization["doubleQuant"]?.boolValue
       else { throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path)) }

@@ -29,4 +29,11 @@ extension DiagnosticCode {
   package static let outputFolderExists = DiagnosticCode(
     "E0556", .outputExists,
     "The output already exists. Nothing is overwritten; choose another path or remove it first.")
+  package static let emptyPrompt = DiagnosticCode(
+    "E0557", .usage, "There is nothing to continue: the prompt is empty.")
+
+  package static let allPipelineCodes: [DiagnosticCode] = [
+    vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
+    inputChanged, outputFolderExists, emptyPrompt,
+  ]
 }

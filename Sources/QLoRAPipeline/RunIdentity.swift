@@ -56,7 +56,7 @@ struct RunIdentity {
     recipe.training.logEvery = blank.training.logEvery
     recipe.training.keep = blank.training.keep
     recipe.training.saveEvery = blank.training.saveEvery
-    return Digest(of: ResolvedRecipe.canonicalText(recipe).utf8).description
+    return Digest(of: JSONWriter.text(recipe.recipeJSON).utf8).description
   }
 
   private static func fileDigest(_ paths: [String]) throws -> String {

@@ -73,7 +73,7 @@ package struct TrainingRun {
   }
 
   private func perform() throws -> RunResult {
-    Signals.watch()
+    Signals.install()
     let recipe = recipe.recipe
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
@@ -92,7 +92,7 @@ package struct TrainingRun {
   private func saveRecipe(_ identity: RunIdentity) throws {
     var recorded = recipe.recipe
     recorded.digests = Dictionary(identity.digests.map { ($0.name, $0.value) }) { $1 }
-    try AtomicFile.write(run.recipePath, Array(ResolvedRecipe.canonicalText(recorded).utf8))
+    try AtomicFile.write(run.recipePath, Array((JSONWriter.text(recorded.recipeJSON, style: .indented) + "\n").utf8))
   }
 
   /// Puts the adapters on the model.
