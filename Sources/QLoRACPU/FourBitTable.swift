@@ -18,7 +18,7 @@ struct FourBitTable {
       ascending = Array(0...15)
     case .fp4:
       values = Self.fp4
-      // Zero sorts as -0 < +0: code 0 takes zero and the tiniest negatives, code 8 the positives.
+      // Codes 0 and 8 are both +0: the tiniest negatives and zero become 0, tiny positives 8.
       ascending = [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3]
     }
     let sorted = ascending.map { [values] in values[Int($0)] }
@@ -37,7 +37,7 @@ struct FourBitTable {
 
   /// Sign, two exponent bits, one mantissa bit, over 12.
   private static let fp4: [Float] = [
-    0, 0.0052083333, 0.6666667, 1, 0.3333333, 0.5, 0.1666667, 0.25,
-    -0.0, -0.0052083333, -0.6666667, -1, -0.3333333, -0.5, -0.1666667, -0.25,
+    0, 0.0625 / 12, 8 / 12, 1, 4 / 12, 6 / 12, 2 / 12, 3 / 12,
+    0, -0.0625 / 12, -8 / 12, -1, -4 / 12, -6 / 12, -2 / 12, -3 / 12,
   ]
 }

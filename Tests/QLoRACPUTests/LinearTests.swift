@@ -65,7 +65,8 @@ struct LinearTests {
     for nested in [false, true] {
       let spec = QuantizationSpec(blockSize: blockSize, doubleQuantized: nested)
       for tokens in [2, 20] {
-        #expect(try distance(backend, tokens: tokens, 24, 4096, .fourBit(spec)) < 2e-6)
+        // fp32 sums of 4096 products in one chain.
+        #expect(try distance(backend, tokens: tokens, 24, 4096, .fourBit(spec)) < 1e-5)
         #expect(try distance(backend, tokens: tokens, 24, 96, .fourBit(spec)) < 2e-6)
       }
     }
