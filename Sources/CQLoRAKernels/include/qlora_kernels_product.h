@@ -61,10 +61,14 @@ typedef struct qlora_product_kernels {
   void (*encode)(long count, const float *x, float factor, int divide, const float *thresholds,
                  uint8_t *codes);
 
-  /* Sum over i of exp(x[i] - shift) in fixed order; x[i] becomes exp(x[i] - shift). */
-  float (*exp_sum)(long count, float *x, float shift);
-  /* The largest element and the lowest index that has it. */
-  float (*maximum)(long count, const float *x, long *index);
+  /* Down the columns of a tile of logits c `[rows][48]`: per lane the largest and the lowest row
+   * that has it; the sum of exp(c - shift[lane]); and c = exp(c - shift[lane]) in place. */
+  void (*lane_max)(long rows, const float *c, float *largest, int32_t *row);
+  void (*lane_exp_sum)(long rows, const float *c, const float *shift, float *sum);
+  void (*lane_exp)(long rows, float *c, const float *shift);
+
+  /* 1 ... 8 rows `[rows][stride]` to a group `[k][8]`, zero padded. */
+  void (*panel_f32)(long rows, long k, const float *w, long stride, float *out);
 
   /* out[i] = in[i] * m(first + i), m = 1 / (1 - rate) where kept, else 0; may be in place.
    * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox4x32-10). */
