@@ -25,10 +25,10 @@
   void qlora_attention_backward_##isa(const qlora_attention_gradients *);                         \
   void qlora_attention_row_##isa(const qlora_attention *);
 
-#define TABLE(isa)                                                                                \
-  DECLARE(isa)                                                                                    \
-  const qlora_row_kernels qlora_rows_##isa = {                                                   \
-      .name = #isa,                                                                               \
+/// The kernels of `isa` under the name `table`.
+#define TABLE(table, isa)                                                                         \
+  const qlora_row_kernels qlora_rows_##table = {                                                  \
+      .name = #table,                                                                             \
       .rms_norm = qlora_rms_norm_##isa,                                                           \
       .rms_norm_backward = qlora_rms_norm_backward_##isa,                                         \
       .rotary = qlora_rotary_##isa,                                                               \
@@ -44,8 +44,13 @@
       .attention_row = qlora_attention_row_##isa,                                                 \
   };
 
-TABLE(reference)
+DECLARE(reference)
+TABLE(reference, reference)
 #if defined(__x86_64__)
-TABLE(avx2)
-TABLE(avx512)
+DECLARE(avx2)
+TABLE(avx2, avx2)
+DECLARE(avx512)
+TABLE(avx512, avx512)
+#elif defined(__aarch64__)
+TABLE(neon, reference)
 #endif

@@ -19,10 +19,10 @@ struct ElementKernelsTests {
       let up = Tensor(random.normals(count), [count], activationTypes[types >> 1 & 1])
       let output = GuardedTensor([count], activationTypes[types >> 2])
       backend.siluMultiply(gate, up, into: output.tensor)
-      let limit = types >> 2 == 0 ? 4e-7 : bfloat16Rounding
+      let limit = types >> 2 == 0 ? 6e-7 : bfloat16Rounding
       for ((g, u), found) in zip(zip(gate.floats(), up.floats()), output.tensor.floats()) {
         let exact = Double(g) / (1 + exp(-Double(g))) * Double(u)
-        #expect(abs(Double(found) - exact) <= limit * abs(exact) * 1.5)
+        #expect(abs(Double(found) - exact) <= limit * abs(exact))
       }
       #expect(output.isIntact)
     }
@@ -32,8 +32,8 @@ struct ElementKernelsTests {
   func siluOfExtremes(_ instructionSet: String) throws {
     let gates: [Float] = [-1e30, -1e4, -100, -88, -20, -0.0, 0, 1e-30, 20, 100, 1e30, .nan]
     let ones = Tensor([Float](repeating: 1, count: gates.count), shape: [gates.count])
-    let output = Tensor(zeros: [gates.count])
-    try backend(instructionSet).siluMultiply(Tensor(gates, shape: [gates.count]), ones, into: output)
+    let (input, output) = (Tensor(gates, shape: [gates.count]), Tensor(zeros: [gates.count]))
+    try backend(instructionSet).siluMultiply(input, ones, into: output)
     for (gate, found) in zip(gates, output.floats().dropLast()) {
       let exact = Double(gate) / (1 + exp(-Double(gate)))
       #expect(abs(Double(found) - exact) <= 4e-7 * abs(exact) + 1e-36)
@@ -114,7 +114,7 @@ struct ElementKernelsTests {
     var random = SeededGenerator(seed: 12)
     let special: [Float] = [
       65_519, 65_520, 65_536, 1e38, .infinity, 0x1p-24, 0x1p-25, 0x1.8p-25, 0x1.8p-24, 0x1p-14,
-      0x1.ffcp-15, 0x1.ffep-15, 0x1.001p0, 0x1.003p0, 0x1.01p0, 0x1.03p0, 1e-40, 0, -0.0,
+      0x1.ffcp-15, 0x1.ffep-15, 0x1.001p0, 0x1.003p0, 0x1.01p0, 0x1.03p0, 0x1p-130, 0, -0.0,
     ]
     let values =
       special + special.map { -$0 }
@@ -126,8 +126,10 @@ struct ElementKernelsTests {
     let backend = try backend(instructionSet)
     backend.convert(wide, into: half.tensor)
     backend.convert(wide, into: brain.tensor)
-    #expect(half.tensor.withElements(UInt16.self) { Array($0) } == values.map { Float16($0).bitPattern })
-    #expect(brain.tensor.withElements(UInt16.self) { Array($0) } == values.map(\.bfloat16Bits))
+    let halves = half.tensor.withElements(UInt16.self) { Array($0) }
+    let brains = brain.tensor.withElements(UInt16.self) { Array($0) }
+    #expect(halves == values.map { Float16($0).bitPattern })
+    #expect(brains == values.map(\.bfloat16Bits))
     #expect(half.isIntact && brain.isIntact)
   }
 

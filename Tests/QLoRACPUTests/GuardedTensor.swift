@@ -66,8 +66,8 @@ func relativeError(_ found: [Float], _ expected: [Double], floor: Double = 1e-30
   return worst / scale
 }
 
-/// Half a unit in the last place of bfloat16, with a little of float32's on top.
-let bfloat16Rounding = 0x1.02p-9
+/// The rounding of 8 significant bits, with a little of float32's on top.
+let bfloat16Rounding = 0x1.02p-8
 
 func backend(_ instructionSet: String, threads: Int = 2) throws -> CPUBackend {
   try CPUBackend(threads: threads, instructionSet: instructionSet)

@@ -3,6 +3,11 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+// All functions from here to the end of the including file may use AVX2, FMA and F16C, whatever the
+// compiler's command line says.
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma,f16c"))), apply_to = function)
+
 #define ISA avx2
 #define LANES 8
 #define INLINE static inline __attribute__((always_inline))

@@ -1,11 +1,9 @@
 // Attention in AVX-512: the code of vector/ over this folder's primitives.
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <math.h>
 
 #include "../reference/element.h"
 
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
 #include "simd.h"
 #include "tile.h"
 #include "../x86_avx2/transpose.h"
@@ -13,5 +11,5 @@
 #include "../vector/attention.h"
 #include "../vector/attention_backward.h"
 #include "../vector/attention_row.h"
-#pragma clang attribute pop
+#pragma clang attribute pop  // begun by simd.h
 #endif
