@@ -308,9 +308,11 @@ struct GGUFMalformedTests {
         let path = try folder.write(bytes, "changed")
         guard let file = try? GGUFFile(path: path) else { continue }
         for tensor in file.tensors {
-          var floats = [Float](repeating: 0, count: tensor.count)
+          // The last elements are the ones that could lie beyond the file.
+          let range = max(0, tensor.count - 40)..<tensor.count
+          var floats = [Float](repeating: 0, count: range.count)
           try floats.withUnsafeMutableBufferPointer {
-            try file.readFloats(tensor.name, range: 0..<tensor.count, into: $0)
+            try file.readFloats(tensor.name, range: range, into: $0)
           }
         }
       }
