@@ -3,7 +3,7 @@ import QLoRADiagnostics
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 struct GGUFMalformedTests {
   struct Case: Sendable, CustomTestStringConvertible {
@@ -159,7 +159,6 @@ struct GGUFMalformedTests {
     }
   }
 
-
   /// A tensor whose shape is to blame.
   static func shape(
     _ name: String, _ extents: [UInt64], type: UInt32 = 0, mark: Int = 0
@@ -264,9 +263,10 @@ struct GGUFMalformedTests {
     #expect(found?.offset == malformed.file.marked)
   }
 
-  @Test(arguments: [
-    ("scores", 1, 6, nil), ("token_type", 3, 5, nil), (nil, 0, 0, 2), (nil, 0, 0, 4_000_000_000),
-  ] as [(String?, UInt64, UInt32, UInt32?)])
+  @Test(
+    arguments: [
+      ("scores", 1, 6, nil), ("token_type", 3, 5, nil), (nil, 0, 0, 2), (nil, 0, 0, 4_000_000_000),
+    ] as [(String?, UInt64, UInt32, UInt32?)])
   func refusesVocabularies(
     _ list: String?, _ count: UInt64, _ type: UInt32, _ token: UInt32?
   ) throws {

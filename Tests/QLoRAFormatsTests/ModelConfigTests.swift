@@ -4,7 +4,7 @@ import QLoRAJSON
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 struct ModelConfigTests {
   static let plain = """

@@ -5,7 +5,7 @@ import QLoRATensor
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 struct PEFTAdapterTests {
   @Test func readsAndWritesTheSameBytes() throws {
@@ -68,17 +68,18 @@ struct PEFTAdapterTests {
 
   static let name = "base_model.model.model.layers.0.mlp.up_proj"
 
-  @Test(arguments: [
-    ([], DiagnosticCode.adapterEmpty),
-    ([(name + ".lora_A.weight", [2, 8])], .adapterKeys),
-    ([(name + ".lora_B.weight", [8, 2])], .adapterKeys),
-    ([(name + ".lora_A.weight", [2, 8]), (name + ".lora_B.weight", [8, 3])], .adapterKeys),
-    ([(name + ".lora_A.weight", [16]), (name + ".lora_B.weight", [8, 2])], .adapterKeys),
-    ([("model.x.lora_A.weight", [2, 8]), ("model.x.lora_B.weight", [8, 2])], .adapterKeys),
-    ([(name + ".lora_magnitude_vector", [8])], .adapterKeys),
-    ([(name + ".lora_A.default.weight", [2, 8])], .adapterKeys),
-    ([("base_model.model.lm_head.weight", [8, 8])], .adapterKeys),
-  ] as [([(String, [Int])], DiagnosticCode)])
+  @Test(
+    arguments: [
+      ([], DiagnosticCode.adapterEmpty),
+      ([(name + ".lora_A.weight", [2, 8])], .adapterKeys),
+      ([(name + ".lora_B.weight", [8, 2])], .adapterKeys),
+      ([(name + ".lora_A.weight", [2, 8]), (name + ".lora_B.weight", [8, 3])], .adapterKeys),
+      ([(name + ".lora_A.weight", [16]), (name + ".lora_B.weight", [8, 2])], .adapterKeys),
+      ([("model.x.lora_A.weight", [2, 8]), ("model.x.lora_B.weight", [8, 2])], .adapterKeys),
+      ([(name + ".lora_magnitude_vector", [8])], .adapterKeys),
+      ([(name + ".lora_A.default.weight", [2, 8])], .adapterKeys),
+      ([("base_model.model.lm_head.weight", [8, 8])], .adapterKeys),
+    ] as [([(String, [Int])], DiagnosticCode)])
   func refusesTensors(_ tensors: [(String, [Int])], _ code: DiagnosticCode) throws {
     let folder = try TemporaryFolder()
     _ = try folder.write(

@@ -5,7 +5,7 @@ import QLoRATensor
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 extension GGUFBuilder {
   /// A llama of hidden 8, 4 heads (2 for keys) of 4, one layer, as llama.cpp lays it out.

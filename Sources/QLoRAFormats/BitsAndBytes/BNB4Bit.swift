@@ -78,7 +78,7 @@ package enum BNB4Bit {
 
   /// Decodes elements `range` of the flattened matrix: `table[code] · absmax[i / blockSize]`,
   /// rounded to the type that the weight had.
-  static func decode(
+  package static func decode(
     _ matrix: QuantizedMatrix, _ range: Range<Int>,
     into destination: UnsafeMutableBufferPointer<Float>
   ) {
