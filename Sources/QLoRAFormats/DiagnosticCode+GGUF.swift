@@ -3,7 +3,9 @@ import QLoRADiagnostics
 
 extension DiagnosticCode {
   package static let ggufMagic = DiagnosticCode(
-    "E0230", .badData, "A GGUF file begins with the letters GGUF; this one does not.")
+    "E0230", .badData,
+    "A GGUF file begins with the letters GGUF; this one does not, so it is of another kind or was "
+      + "damaged. Download it again.")
   package static let ggufVersion = DiagnosticCode(
     "E0231", .badData,
     "GGUF versions 2 and 3 are read. Older files must be converted again with a present "
@@ -21,7 +23,9 @@ extension DiagnosticCode {
       + "keeps hostile files cheap to refuse: 1,000,000 tensors, strings of 16 MiB, 256 MiB of "
       + "header.")
   package static let ggufText = DiagnosticCode(
-    "E0235", .badData, "A text in a GGUF file is not valid UTF-8.")
+    "E0235", .badData,
+    "A key or a text in a GGUF file is not valid UTF-8. The file was damaged, or its converter "
+      + "broke the format.")
   package static let ggufKey = DiagnosticCode(
     "E0236", .badData,
     "A metadata key of a GGUF file is empty, longer than 65,535 bytes, or stands there twice.")
@@ -32,7 +36,9 @@ extension DiagnosticCode {
     "E0238", .badData,
     "A metadata array of a GGUF file holds arrays, or more elements than the file has room for.")
   package static let ggufBool = DiagnosticCode(
-    "E0239", .badData, "A boolean of a GGUF file must be a byte of 0 or 1.")
+    "E0239", .badData,
+    "A boolean of a GGUF file must be a byte of 0 or 1. The file was damaged, or its converter "
+      + "broke the format.")
   package static let ggufAlignment = DiagnosticCode(
     "E0240", .badData,
     "`general.alignment` of a GGUF file must be a 32-bit unsigned power of two.")

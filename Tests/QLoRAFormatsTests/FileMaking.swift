@@ -3,7 +3,7 @@ import Foundation
 import QLoRADiagnostics
 import TestSupport
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 /// Little-endian bytes of an integer.
 func littleEndian<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
@@ -26,7 +26,9 @@ extension TemporaryFolder {
   func write(_ text: String, _ name: String) throws -> String { try write(text.utf8, name) }
 }
 
-func readBytes(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path))) }
+func readBytes(_ path: String) throws -> [UInt8] {
+  Array(try Data(contentsOf: URL(filePath: path)))
+}
 
 /// What `body` throws, if it is a diagnostic.
 func diagnostic(_ body: () throws -> Void) -> Diagnostic? {

@@ -5,7 +5,7 @@ import QLoRATensor
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 struct GGUFReadingTests {
   let file: GGUFFile
@@ -105,7 +105,8 @@ struct SmolLM2Tests {
 
   @Test(
     .enabled(
-      if: isPresent, "Models/SmolLM2-135M-Instruct.Q4_1.gguf is absent; `make model` fetches it"))
+      if: isPresent,
+      "Models/SmolLM2-135M-Instruct.Q4_1.gguf is absent; Scripts/fetch-smollm2.sh fetches it"))
   func opens() throws {
     let model = try ModelSource.open(Self.path)
     #expect(model.config.hidden == 576)

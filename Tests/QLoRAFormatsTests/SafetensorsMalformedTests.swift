@@ -5,7 +5,7 @@ import QLoRADiagnostics
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 private let four = #""dtype":"F32","shape":[4],"data_offsets":[0,16]"#
 private let head = #"{^"a":{"dtype":"F32","#
@@ -123,23 +123,26 @@ struct SafetensorsMalformedTests {
     #expect(found?.offset == 8 + header.utf8.count + blamed)
   }
 
-  @Test(arguments: [
-    ([], DiagnosticCode.safetensorsTooShort, 0),
-    (Array(repeating: 0, count: 7), .safetensorsTooShort, 7),
-    (littleEndian(UInt64(0)), .safetensorsHeaderSyntax, 8),
-    (safetensors("{}", length: 3), .safetensorsHeaderLength, 0),
-    (safetensors("{}", length: 100_000_001), .safetensorsHeaderLength, 0),
-    (safetensors("{}", length: UInt64(Int64.max)), .safetensorsHeaderLength, 0),
-    (safetensors("{}", length: .max), .safetensorsHeaderLength, 0),
-    (safetensors("{}", length: .max - 7), .safetensorsHeaderLength, 0),
-    (littleEndian(UInt64(6)) + [0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x7D], .safetensorsHeaderSyntax, 9),
-    (Array("version https://git-lfs.github.com/spec/v1\noid".utf8), .fileIsLFSPointer, nil),
-    (Array("version https://git-lfs".utf8.prefix(23)), .fileIsLFSPointer, nil),
-    ([0x50, 0x4B, 3, 4] + Array(repeating: 1, count: 60), .fileIsPickle, nil),
-    ([0x80, 2] + Array(repeating: 0x5D, count: 60), .fileIsPickle, nil),
-    (Array("<!DOCTYPE html><html>not found</html>".utf8), .fileIsForeign, nil),
-    (Array("GGUF\u{3}\0\0\0 and more".utf8), .fileIsForeign, nil),
-  ] as [([UInt8], DiagnosticCode, Int?)])
+  @Test(
+    arguments: [
+      ([], DiagnosticCode.safetensorsTooShort, 0),
+      (Array(repeating: 0, count: 7), .safetensorsTooShort, 7),
+      (littleEndian(UInt64(0)), .safetensorsHeaderSyntax, 8),
+      (safetensors("{}", length: 3), .safetensorsHeaderLength, 0),
+      (safetensors("{}", length: 100_000_001), .safetensorsHeaderLength, 0),
+      (safetensors("{}", length: UInt64(Int64.max)), .safetensorsHeaderLength, 0),
+      (safetensors("{}", length: .max), .safetensorsHeaderLength, 0),
+      (safetensors("{}", length: .max - 7), .safetensorsHeaderLength, 0),
+      (
+        littleEndian(UInt64(6)) + [0x7B, 0x22, 0xFF, 0x22, 0x3A, 0x7D], .safetensorsHeaderSyntax, 9
+      ),
+      (Array("version https://git-lfs.github.com/spec/v1\noid".utf8), .fileIsLFSPointer, nil),
+      (Array("version https://git-lfs".utf8.prefix(23)), .fileIsLFSPointer, nil),
+      ([0x50, 0x4B, 3, 4] + Array(repeating: 1, count: 60), .fileIsPickle, nil),
+      ([0x80, 2] + Array(repeating: 0x5D, count: 60), .fileIsPickle, nil),
+      (Array("<!DOCTYPE html><html>not found</html>".utf8), .fileIsForeign, nil),
+      (Array("GGUF\u{3}\0\0\0 and more".utf8), .fileIsForeign, nil),
+    ] as [([UInt8], DiagnosticCode, Int?)])
   func refusesTheWholeFile(_ bytes: [UInt8], _ code: DiagnosticCode, _ offset: Int?) throws {
     let folder = try TemporaryFolder()
     let path = try folder.write(bytes, "x.safetensors")
@@ -180,7 +183,9 @@ struct SafetensorsMalformedTests {
         bytes[index] = change
         let path = try folder.write(bytes, "changed")
         guard let file = try? SafetensorsFile(path: path) else { continue }
-        for entry in file.entries { #expect(throws: Never.self) { try file.readTensor(entry.name) } }
+        for entry in file.entries {
+          #expect(throws: Never.self) { try file.readTensor(entry.name) }
+        }
       }
     }
   }

@@ -4,7 +4,7 @@ import QLoRATensor
 import TestSupport
 import Testing
 
-@testable import QLoRAFormats
+import QLoRAFormats
 
 struct SafetensorsReadingTests {
   @Test(arguments: [

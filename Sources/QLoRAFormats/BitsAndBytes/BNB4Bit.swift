@@ -18,8 +18,8 @@ package enum BNB4Bit {
         0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
       ]
     case .fp4:
-      [0, 0.0625, 8, 12, 4, 6, 2, 3].map { $0 / 12 }
-        + [0, 0.0625, 8, 12, 4, 6, 2, 3].map { -$0 / 12 }
+      // Sign bit and three bits of twelfths; both zeros are positive.
+      [0, 0.0625, 8, 12, 4, 6, 2, 3, 0, -0.0625, -8, -12, -4, -6, -2, -3].map { $0 / 12 }
     }
   }
 
@@ -78,7 +78,7 @@ package enum BNB4Bit {
 
   /// Decodes elements `range` of the flattened matrix: `table[code] · absmax[i / blockSize]`,
   /// rounded to the type that the weight had.
-  static func decode(
+  package static func decode(
     _ matrix: QuantizedMatrix, _ range: Range<Int>,
     into destination: UnsafeMutableBufferPointer<Float>
   ) {
@@ -105,8 +105,8 @@ package enum BNB4Bit {
     case .plain(let absmax): return absmax[flat: block]
     case .nested(let nested):
       let code = nested.codes.pointer(UInt8.self)[block]
-      return nested.map[flat: Int(code)] * nested.absmax[flat: block / QuantizationSpec.nestedBlockSize]
-        + nested.offset
+      let group = block / QuantizationSpec.nestedBlockSize
+      return nested.map[flat: Int(code)] * nested.absmax[flat: group] + nested.offset
     }
   }
 }

@@ -25,13 +25,16 @@ struct FourBitState: Sendable {
     return nil
   }
 
+  /// - Throws: `fourBitState` for a state that cannot be used, `fourBitTensor` where its name and
+  ///   its content disagree.
   init(reading name: String, of weight: String, in files: ShardedSafetensors) throws {
     let path = try files.file(of: name).path
     let entry = try files.entry(name)
     let place = DiagnosticLocation.tensor(file: path, name: name)
     guard entry.dtype == .uint8, entry.byteRange.count <= Self.maximumStateBytes else {
       throw Diagnostic(
-        .fourBitState, "expected a short JSON text as U8, found \(entry.byteRange.count) bytes of "
+        .fourBitState,
+        "expected a short JSON text as U8, found \(entry.byteRange.count) bytes of "
           + entry.dtype.safetensorsName, at: place)
     }
     let text = try files.readTensor(name).withElements(UInt8.self) { Array($0) }
@@ -75,7 +78,8 @@ struct FourBitState: Sendable {
         json["nested_dtype"]?.stringValue == "float32", offset?.doubleValue?.isFinite == true
       else {
         throw Diagnostic(
-          .fourBitState, "nested scales must be float32 in blocks of "
+          .fourBitState,
+          "nested scales must be float32 in blocks of "
             + "\(QuantizationSpec.nestedBlockSize) with a finite offset", at: place)
       }
     }

@@ -161,9 +161,10 @@ private struct ConfigReader {
     if let settings, settings.objectMembers == nil { throw wrong(key, "an object", settings) }
     let usualTheta = 10_000.0
     let outer = try double("rope_theta", default: usualTheta)
-    let theta = try settings.map { object throws(Diagnostic) in
-      try double("rope_theta", in: object, default: outer)
-    } ?? outer
+    let theta =
+      try settings.map { object throws(Diagnostic) in
+        try double("rope_theta", in: object, default: outer)
+      } ?? outer
     guard let settings else { return RopeParameters(theta: theta) }
     let kind = (value("rope_type", in: settings) ?? value("type", in: settings))?.stringValue
     switch kind ?? "default" {

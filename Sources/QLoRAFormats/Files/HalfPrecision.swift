@@ -7,7 +7,7 @@
 /// `2⁻¹⁴`, which is exact and, unlike a product, does not depend on how the processor treats
 /// subnormal floats.
 @inline(__always)
-func float(binary16 bits: UInt16) -> Float {
+package func float(binary16 bits: UInt16) -> Float {
   let magnitude = UInt32(bits & 0x7FFF) << 13
   let sign = UInt32(bits & 0x8000) << 16
   let subnormal = Float(bitPattern: magnitude &+ (113 << 23)) - Float(bitPattern: 113 << 23)

@@ -1,7 +1,8 @@
 // Element types of GGUF tensors: how many elements a block has, how many bytes, and which of them
 // are decoded here.
 
-/// A block type of ggml, numbered as in the file.
+/// A block type of ggml, numbered as in the file and spelled as ggml spells it.
+// swift-format-ignore: AlwaysUseLowerCamelCase
 package enum GGUFTensorType: UInt32, Sendable, CaseIterable {
   case f32 = 0
   case f16 = 1

@@ -106,7 +106,7 @@ func checkRange(
 extension InputFile {
   /// Bytes per piece of a streamed read: large beside the cost of a system call, small beside the
   /// second-level cache. A multiple of every element and of eight.
-  static let pieceBytes = 1 << 18
+  package static let pieceBytes = 1 << 18
 
   /// Reads `count` bytes from `start` on in aligned pieces; `body` gets each with the number of
   /// bytes before it.

@@ -12,7 +12,8 @@ package protocol WeightSource: Sendable {
   func shape(of name: String) throws -> Shape
   /// The type that the values had before they were quantized or, in GGUF blocks, `float32`.
   func dtype(of name: String) throws -> DType
-  /// Elements `range` of the flattened tensor.
+  /// Elements `range` of the flattened tensor. For a 4-bit weight each call reads all of it: take
+  /// `quantizedMatrix` there instead of streaming.
   func readFloats(
     _ name: String, range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) throws
   /// The matrix as stored where it is stored in 4-bit bitsandbytes; nil for every other tensor.
