@@ -1,0 +1,56 @@
+// The text of a template with its line numbers, and the limits that hostile templates run into.
+import QLoRADiagnostics
+
+/// What protects a run against a hostile or broken template.
+enum TemplateLimits {
+  static let sourceBytes = 1 << 20
+  /// Nesting of expressions and of statements.
+  static let syntaxDepth = 200
+  /// Levels of evaluation at once, over all macros that are running.
+  static let evaluationDepth = 600
+  static let macroDepth = 100
+  /// Nesting of lists and mappings made by the template.
+  static let valueDepth = 100
+  static let steps = 5_000_000
+  static let rangeLength = 100_000
+  static let outputBytes = 16 << 20
+  /// Characters written to intermediate strings, over a whole rendering.
+  static let textWork = 48 << 20
+}
+
+struct TemplateSource: Sendable {
+  let scalars: [Unicode.Scalar]
+  private let lineStarts: [Int]
+
+  /// Line ends become `\n`, and one at the very end is dropped, as Jinja does.
+  init(_ text: String) throws(Diagnostic) {
+    guard text.utf8.count <= TemplateLimits.sourceBytes else {
+      throw Diagnostic(
+        .templateLimit,
+        "the chat template has \(text.utf8.count) bytes; at most "
+          + "\(TemplateLimits.sourceBytes) are allowed", at: .file(Self.name))
+    }
+    var scalars: [Unicode.Scalar] = []
+    var lineStarts = [0]
+    var wasReturn = false
+    for scalar in text.unicodeScalars {
+      defer { wasReturn = scalar == "\r" }
+      if scalar == "\n", wasReturn { continue }
+      scalars.append(scalar == "\r" ? "\n" : scalar)
+      if scalars.last == "\n" { lineStarts.append(scalars.count) }
+    }
+    if scalars.last == "\n" { scalars.removeLast() }
+    self.scalars = scalars
+    self.lineStarts = lineStarts
+  }
+
+  /// The name under which messages speak of the template.
+  static let name = "chat template"
+
+  func failure(_ code: DiagnosticCode, _ message: String, at offset: Int) -> Diagnostic {
+    let line = max((lineStarts.firstIndex { $0 > offset } ?? lineStarts.count) - 1, 0)
+    return Diagnostic(
+      code, message,
+      at: .position(file: Self.name, line: line + 1, column: offset - lineStarts[line] + 1))
+  }
+}
