@@ -60,7 +60,7 @@ package struct EncodingReport: Sendable, Equatable {
   package var truncated = 0
   /// Rows left out: too long under `drop`, or cut before their first trained token.
   package var dropped = 0
-  /// Places in messages that spell a control token and were kept as ordinary text.
+  /// Places in messages and tools that spell a control token and were kept as ordinary text.
   package var controlLookalikes = 0
 
   package init() {}

@@ -59,10 +59,8 @@ package struct RowEncoder: Sendable {
     _ report: inout EncodingReport
   ) throws -> EncodedRow {
     let segments = try render(messages, tools, row, addsGenerationPrompt: false)
-    for segment in segments {
-      if case .message = segment.origin {
-        report.controlLookalikes += lookalikes.count(in: segment.text)
-      }
+    for segment in segments where segment.origin != .template {
+      report.controlLookalikes += lookalikes.count(in: segment.text)
     }
     let text = tokenizer.encode(segments)
     let assistants = messages.indices.filter { messages[$0]["role"]?.stringValue == "assistant" }

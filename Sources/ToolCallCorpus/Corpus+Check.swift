@@ -6,13 +6,21 @@ extension Corpus {
   ///
   /// - Parameter files: the text of each file as found.
   public static func problems(files: [Split: String]) -> [String] {
-    var problems = Split.allCases.flatMap { split -> [String] in
-      let expected = text(rows(split), split)
-      guard let found = files[split] else { return ["\(split.rawValue).jsonl is missing"] }
-      // Equal bytes carry every property below from the rows over to the file.
-      return found == expected ? [] : ["\(split.rawValue).jsonl is not what the generator writes"]
+    // Equal bytes carry every property of the rows over to the files.
+    fileProblems(files) + rowProblems()
+  }
+
+  /// Files that are missing or differ from what the generator writes.
+  public static func fileProblems(_ files: [Split: String]) -> [String] {
+    Split.allCases.compactMap { split in
+      guard let found = files[split] else { return "\(split.rawValue).jsonl is missing" }
+      return found.utf8.elementsEqual(text(rows(split), split).utf8)
+        ? nil : "\(split.rawValue).jsonl is not what the generator writes"
     }
-    problems += catalogueProblems()
+  }
+
+  private static func rowProblems() -> [String] {
+    var problems = catalogueProblems()
     let train = rows(.train)
     let validation = rows(.validation)
     let test = rows(.test)
@@ -65,17 +73,23 @@ extension Corpus {
   /// No value of a test row stands in another file's row, and of a name, a place or a thing not
   /// even a word does.
   private static func sharingProblems(_ seen: [CorpusRow], _ test: [CorpusRow]) -> [String] {
-    let requests = seen.map { " " + words($0.user).joined(separator: " ") + " " }
-    let seenWords = Set(seen.flatMap { words($0.user) })
+    let requests = seen.map { words($0.user) }
+    var rowsWithWord: [String: [Int]] = [:]
+    for (row, request) in requests.enumerated() {
+      for word in Set(request) { rowsWithWord[word, default: []].append(row) }
+    }
     var problems: [String] = []
     for value in Set(test.flatMap(\.openValues)) {
       let parts = words(value.text)
-      let phrase = " " + parts.joined(separator: " ") + " "
-      if requests.contains(where: { $0.contains(phrase) }) {
+      let rarest = parts.map { rowsWithWord[$0] ?? [] }.min { $0.count < $1.count } ?? []
+      let isSeen = rarest.contains { row in
+        requests[row].indices.contains { requests[row][$0...].starts(with: parts) }
+      }
+      if isSeen {
         problems.append("\(value.pool) \"\(value.text)\" of the test is in training")
       }
       guard value.pool.isNamePlaceOrItem else { continue }
-      for part in parts where part != "the" && seenWords.contains(part) {
+      for part in parts where part != "the" && rowsWithWord[part] != nil {
         problems.append("\"\(part)\" of the test's \(value.pool) \"\(value.text)\" is in training")
       }
     }

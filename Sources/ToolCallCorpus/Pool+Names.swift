@@ -51,8 +51,9 @@ extension Pool {
     """,
     "Tower Way,Bishop Way,Juniper Way,Spring Row,Linden Row,Weaver Row",
     """
-    Birch Boulevard,Falcon Promenade,Canal Boulevard,Granite Promenade,Meadow Crescent,Walnut Crescent
-    Saddler Boulevard,Thistle Promenade,Juno Crescent,Fisher Boulevard,Pewter Promenade,Heron Crescent
+    Birch Boulevard,Falcon Promenade,Canal Boulevard,Granite Promenade,Meadow Crescent
+    Walnut Crescent,Saddler Boulevard,Thistle Promenade,Juno Crescent,Fisher Boulevard
+    Pewter Promenade,Heron Crescent
     """)
 
   static let destinations = lists(

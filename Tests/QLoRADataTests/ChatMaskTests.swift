@@ -1,6 +1,7 @@
 // Masks exact to the byte, on segments as several kinds of template write them.
 import QLoRAData
 import QLoRAText
+import TestSupport
 import Testing
 
 struct ChatMaskTests {
@@ -43,7 +44,9 @@ struct ChatMaskTests {
 
   /// A line break from the content alone stays apart where no token crosses the border.
   @Test func tokensBesideTheBorderAreNot() throws {
-    let segments = [template("<|im_start|>assistant\n"), message(0, "the"), template("<|im_end|>\n")]
+    let segments = [
+      template("<|im_start|>assistant\n"), message(0, "the"), template("<|im_end|>\n"),
+    ]
     #expect(try trained(segments, [.init(message: 0)]) == ["the<|im_end|>"])
   }
 
@@ -104,6 +107,45 @@ struct ChatMaskTests {
 
   @Test func bytesInsideACharacter() throws {
     #expect(try trained(chatML("東京 🙂"), [.init(message: 1)]) == ["東京 🙂<|im_end|>"])
+  }
+
+  /// Against the rule read literally, byte by byte, on random conversations.
+  @Test(arguments: 0..<200)
+  func randomConversations(_ seed: Int) throws {
+    var generator = SeededGenerator(seed: UInt64(seed))
+    let scraps = ["the", "\n", "\n\n", " ", "hello", "🙂", "<|im_end|>", "東", "a b", "  "]
+    var segments: [TextSegment] = []
+    var assistants: [Int] = []
+    for index in 0..<Int.random(in: 1...6, using: &generator) {
+      if Bool.random(using: &generator) { assistants.append(index) }
+      let opening = ["\n", " ", ""][Int.random(in: 0..<3, using: &generator)]
+      segments.append(template("<|im_start|>role" + opening))
+      let length = Int.random(in: 0...5, using: &generator)
+      let content = (0..<length).map { _ in scraps[Int.random(in: 0..<10, using: &generator)] }
+      segments.append(message(index, content.joined()))
+      let closings = ["<|im_end|>\n", "\n<|im_end|>", " <|im_end|>"]
+      segments.append(template(closings[Int.random(in: 0..<3, using: &generator)]))
+    }
+    let tokenizer = try TestVocabulary.tokenizer()
+    let text = tokenizer.encode(segments)
+    var owner: [Int?] = []
+    for segment in segments {
+      var own: Int?
+      if case .message(let index) = segment.origin, assistants.contains(index) { own = index }
+      owner += segment.text.utf8.map { _ in own }
+    }
+    var expected = text.byteRanges.map { $0.contains { owner[$0] != nil } }
+    for assistant in assistants {
+      guard let last = owner.lastIndex(of: assistant) else { continue }
+      let end = text.ids.indices.first {
+        text.isControl[$0] && text.byteRanges[$0].lowerBound > last
+      }
+      expected[try #require(end)] = true
+    }
+    let mask = ChatMask(
+      segments, text, turns: assistants.map { .init(message: $0) },
+      isSpecial: tokenizer.isControl)
+    #expect(mask.isTrained == expected)
   }
 
   @Test func lastAnswerStart() throws {

@@ -108,7 +108,8 @@ struct ConversationTests {
 
   @Test func refusedWhereTheTemplateLeavesTheAnswerOut() {
     let problem = failure(
-      Self.twoTurns, source: "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
+      Self.twoTurns,
+      source: "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}")
     #expect(problem?.code == .nothingTrained)
   }
 

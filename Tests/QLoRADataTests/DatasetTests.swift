@@ -5,7 +5,9 @@ import TestSupport
 import Testing
 
 struct DatasetTests {
-  private func encoder(maxTokens: Int = 64, _ overLength: OverLength = .truncate) throws -> RowEncoder {
+  private func encoder(
+    maxTokens: Int = 64, _ overLength: OverLength = .truncate
+  ) throws -> RowEncoder {
     RowEncoder(
       tokenizer: try TestVocabulary.tokenizer(), template: nil, maxTokens: maxTokens,
       overLength: overLength)

@@ -76,7 +76,10 @@ struct RowFormatTests {
       "conversations[0].value should be a string, found nothing"
     ),
     (.alpaca, #"{"instruction":"i"}"#, "output should be a string, found nothing"),
-    (.alpaca, #"{"instruction":"i","input":3,"output":""}"#, "input should be a string, found a number"),
+    (
+      .alpaca, #"{"instruction":"i","input":3,"output":""}"#,
+      "input should be a string, found a number"
+    ),
     (.promptCompletion, #"{"prompt":"p"}"#, "completion should be a string, found nothing"),
     (.text, #"{"text":null}"#, "text should be a string, found null"),
   ] as [(RowFormat, String, String)])

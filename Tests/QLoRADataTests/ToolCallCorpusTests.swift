@@ -21,7 +21,7 @@ struct ToolCallCorpusTests {
     files[.test]?.append("\n")
     files[.train] = nil
     #expect(
-      Set(Corpus.problems(files: files))
+      Set(Corpus.fileProblems(files))
         == ["train.jsonl is missing", "test.jsonl is not what the generator writes"])
   }
 
