@@ -145,7 +145,8 @@ import Testing
 
   @Test func targets() throws {
     func targets(_ text: String) throws -> Recipe.Targets {
-      try RecipeTexts.load(RecipeTexts.with("adapter", "\"targets\": \(text)")).recipe.adapter.targets
+      try RecipeTexts.load(RecipeTexts.with("adapter", "\"targets\": \(text)")).recipe.adapter
+        .targets
     }
     #expect(try targets("\"all-linear\"") == .allLinear)
     #expect(try targets(#"".*\\.(q|v)_proj""#) == .pattern(#".*\.(q|v)_proj"#))

@@ -17,7 +17,9 @@ import Testing
     return folder
   }
 
-  private func load(_ folder: TemporaryFolder, requiresInputs: Bool = false) throws -> ResolvedRecipe {
+  private func load(_ folder: TemporaryFolder, requiresInputs: Bool = false) throws
+    -> ResolvedRecipe
+  {
     try RecipeLoader.load(
       path: folder.path("recipes/r.json"), requiresInputs: requiresInputs,
       workingDirectory: folder.path("work"))

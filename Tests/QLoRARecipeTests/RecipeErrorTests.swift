@@ -23,7 +23,9 @@ import Testing
   static let faults = [
     Fault(
       "training", #""optimizer":{"lerningRate":1}"#,
-      #"error[E0102]: unknown key "lerningRate" in training.optimizer; did you mean "learningRate"?"#),
+      #"error[E0102]: unknown key "lerningRate" in training.optimizer; "#
+        + #"did you mean "learningRate"?"#
+    ),
     Fault(
       "training", #""optimizer":{"learning_rate":1}"#,
       #"error[E0102]: unknown key "learning_rate" in training.optimizer; "#
@@ -63,14 +65,17 @@ import Testing
     Fault(
       "adapter", #""rank":8.5"#,
       "error[E0104]: adapter.rank must be an integer from 1 to 65536, found 8.5"),
-    Fault("adapter", #""rank":0"#, "error[E0105]: adapter.rank must be an integer from 1 to 65536, found 0"),
+    Fault(
+      "adapter", #""rank":0"#,
+      "error[E0105]: adapter.rank must be an integer from 1 to 65536, found 0"),
     Fault(
       "adapter", #""rank":99999999999999999999"#,
       "error[E0105]: adapter.rank must be an integer from 1 to 65536, found 99999999999999999999"),
     Fault(
       "adapter", #""dropout":1"#,
       "error[E0105]: adapter.dropout must be a number at least 0 and below 1, found 1"),
-    Fault("adapter", #""alpha":0"#, "error[E0105]: adapter.alpha must be a number above 0, found 0"),
+    Fault(
+      "adapter", #""alpha":0"#, "error[E0105]: adapter.alpha must be a number above 0, found 0"),
     Fault(
       "adapter", #""alpha":1e999"#,
       "error[E0105]: adapter.alpha must be a number above 0, found 1e999"),
@@ -80,7 +85,8 @@ import Testing
         + "or a list of names, found an array"),
     Fault(
       "adapter", #""targets":["q",3]"#,
-      "error[E0104]: adapter.targets has at index 1 what must be a string that is not empty, found 3"),
+      "error[E0104]: adapter.targets.1 must be a string that is not empty, found 3"
+    ),
     Fault(
       "adapter", #""targets":"(q""#,
       #"error[E0105]: adapter.targets is not a regular expression: "(q"; "#
@@ -97,7 +103,8 @@ import Testing
       #"error[E0105]: adapter.initializeFrom must be a path as a string, found """#),
     Fault(
       "model", #""quantization":{"type":"nf3"}"#,
-      #"error[E0106]: model.quantization.type must be "nf4", "fp4", "int8" or "none", found "nf3"; "#
+      #"error[E0106]: model.quantization.type must be "nf4", "fp4", "int8" or "none", "#
+        + #"found "nf3"; "#
         + #"did you mean "nf4"?"#),
     Fault(
       "model", #""quantization":{"type":"fp4"}"#,
@@ -113,7 +120,8 @@ import Testing
         + #"use "auto" or "cpu""#),
     Fault(
       "model", #""quantization":{"blocksize":48}"#,
-      "error[E0105]: model.quantization.blocksize must be a power of two from 32 to 4096, found 48"),
+      "error[E0105]: model.quantization.blocksize must be a power of two from 32 to 4096, "
+        + "found 48"),
     Fault(
       "model", #""quantization":"nf4""#,
       #"error[E0104]: model.quantization must be an object, found "nf4""#),
@@ -172,8 +180,8 @@ import Testing
     #expect(
       RecipeTexts.problems(text) == [
         #"r.json:2:27: error[E0102]: unknown key "pth" in model; did you mean "path"?"#,
-        #"r.json:6:22: error[E0106]: data.train.1.format must be "messages", "sharegpt", "alpaca", "#
-          + #""prompt-completion" or "text", found "mesages"; did you mean "messages"?"#,
+        #"r.json:6:22: error[E0106]: data.train.1.format must be "messages", "sharegpt", "#
+          + #""alpaca", "prompt-completion" or "text", found "mesages"; did you mean "messages"?"#,
         #"r.json:9:3: error[E0102]: unknown key "trainin"; did you mean "training"?"#,
       ])
   }

@@ -35,7 +35,9 @@ import Testing
     return RecipeTexts.with(sections[0], inner)
   }
 
-  private static func suggestionRate(slips: Int, perKey: Int) -> (right: Int, all: Int, wrong: [String]) {
+  private static func suggestionRate(slips: Int, perKey: Int) -> (
+    right: Int, all: Int, wrong: [String]
+  ) {
     var generator = SeededGenerator(seed: UInt64(slips))
     let paths = FieldSchema.recipe.flattened().filter { !$0.path.hasPrefix("data.validation.") }
     let keys = Set(paths.map(\.schema.key))
@@ -61,13 +63,15 @@ import Testing
   @Test func oneSlip() {
     let result = Self.suggestionRate(slips: 1, perKey: 10)
     #expect(result.all > 400)
-    #expect(result.right * 100 >= result.all * 95, "\(result.right) of \(result.all) \(result.wrong)")
+    #expect(
+      result.right * 100 >= result.all * 95, "\(result.right) of \(result.all) \(result.wrong)")
   }
 
   @Test func twoSlips() {
     let result = Self.suggestionRate(slips: 2, perKey: 10)
     #expect(result.all > 400)
-    #expect(result.right * 100 >= result.all * 95, "\(result.right) of \(result.all) \(result.wrong)")
+    #expect(
+      result.right * 100 >= result.all * 95, "\(result.right) of \(result.all) \(result.wrong)")
   }
 
   @Test func everyAliasLeadsToAKey() {
