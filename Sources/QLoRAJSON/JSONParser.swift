@@ -47,6 +47,18 @@ extension JSONValue {
   }
 }
 
+/// A key that equals another only where all its scalars do.
+private struct ExactKey: Hashable {
+  let text: String
+
+  static func == (left: Self, right: Self) -> Bool { JSONValue.isSame(left.text, right.text) }
+
+  func hash(into hasher: inout Hasher) {
+    var text = text
+    text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+  }
+}
+
 struct JSONParser {
   let bytes: ContiguousArray<UInt8>
   let options: JSONReadOptions
@@ -122,13 +134,13 @@ struct JSONParser {
     try enter()
     defer { depth -= 1 }
     var members: [JSONMember] = []
-    var keys: Set<String> = []
+    var keys: Set<ExactKey> = []
     try skipBlank()
     while current != UInt8(ascii: "}") {
       guard current == UInt8(ascii: "\"") else { throw failure("expected a key in quotes") }
       let place = position
       let key = try parseString()
-      if options.rejectsDuplicateKeys, !keys.insert(key).inserted {
+      if options.rejectsDuplicateKeys, !keys.insert(ExactKey(text: key)).inserted {
         throw failure("the key \"\(key)\" appears twice", .duplicateKey, at: place)
       }
       try skipBlank()

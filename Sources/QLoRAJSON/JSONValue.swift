@@ -29,18 +29,38 @@ public struct JSONMember: Sendable, Equatable {
   }
 
   public static func == (left: Self, right: Self) -> Bool {
-    left.key == right.key && left.value == right.value
+    JSONValue.isSame(left.key, right.key) && left.value == right.value
   }
 }
 
 /// A parsed JSON text. Numbers keep their spelling, so integers of 64 bits stay exact.
-public indirect enum JSONValue: Sendable, Equatable {
+public indirect enum JSONValue: Sendable {
   case null
   case bool(Bool)
   case number(JSONNumber)
   case string(String)
   case array([JSONElement])
   case object([JSONMember])
+}
+
+extension JSONValue: Equatable {
+  public static func == (left: Self, right: Self) -> Bool {
+    switch (left, right) {
+    case (.null, .null): true
+    case (.bool(let left), .bool(let right)): left == right
+    case (.number(let left), .number(let right)): left == right
+    case (.string(let left), .string(let right)): isSame(left, right)
+    case (.array(let left), .array(let right)): left == right
+    case (.object(let left), .object(let right)): left == right
+    default: false
+    }
+  }
+
+  /// Whether two strings have the same scalars. Swift's `==` also calls strings equal that Unicode
+  /// calls canonically equivalent, which a vocabulary keeps apart.
+  static func isSame(_ left: String, _ right: String) -> Bool {
+    left.utf8.elementsEqual(right.utf8)
+  }
 }
 
 /// An array element with its position.
@@ -87,7 +107,7 @@ extension JSONValue {
   /// The value of an object's member; nil for a missing key and for a value that is no object.
   public subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
-    return members.first { $0.key == key }?.value
+    return members.first { JSONValue.isSame($0.key, key) }?.value
   }
 
   public var stringValue: String? { if case .string(let value) = self { value } else { nil } }

@@ -24,14 +24,21 @@ public enum JSONWriter {
   /// (`1e-05`, `0.001`, `3.0`); not-a-number and infinities, which JSON lacks, become null.
   public static func spell(_ value: Double) -> String {
     guard value.isFinite else { return "null" }
-    var text = "\(value)"
+    let text = "\(value)"
     guard let mark = text.firstIndex(of: "e") else { return text }
     let mantissa = text[..<mark].hasSuffix(".0") ? text[..<mark].dropLast(2) : text[..<mark]
     let exponent = Int(text[text.index(after: mark)...]) ?? 0
-    // Python switches to exponents only below 1e-4 and from 1e16 on, as Swift does.
+    // Both write exponents below 1e-4, but Swift does so from 2^53 on and Python from 1e16 on.
+    if exponent == 15 { return pointAfter16Digits(mantissa) }
     let digits = exponent.magnitude < 10 ? "0\(exponent.magnitude)" : "\(exponent.magnitude)"
-    text = "\(mantissa)e\(exponent < 0 ? "-" : "+")\(digits)"
-    return text
+    return "\(mantissa)e\(exponent < 0 ? "-" : "+")\(digits)"
+  }
+
+  /// A mantissa times 10^15 without an exponent; such doubles are whole numbers.
+  private static func pointAfter16Digits(_ mantissa: Substring) -> String {
+    let sign = mantissa.hasPrefix("-") ? "-" : ""
+    let digits = mantissa.filter { $0 != "-" && $0 != "." }
+    return sign + digits + String(repeating: "0", count: max(0, 16 - digits.count)) + ".0"
   }
 
   public static func quote(_ text: String, escapesNonASCII: Bool = false) -> String {

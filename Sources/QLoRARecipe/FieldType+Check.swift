@@ -5,6 +5,8 @@ import QLoRAJSON
 /// Why a value does not fit.
 struct ValueProblem: Equatable {
   let code: DiagnosticCode
+  /// Which element of the value it is, as `.1`; empty where it is the whole value.
+  var place = ""
   /// Ends the sentence "adapter.rank …".
   let message: String
   let remedy: String?
@@ -80,7 +82,7 @@ extension FieldType {
     for (index, item) in values.enumerated() {
       if let problem = element.problem(with: item) {
         return ValueProblem(
-          code: problem.code, message: "has at index \(index) what \(problem.message)",
+          code: problem.code, place: ".\(index)\(problem.place)", message: problem.message,
           remedy: problem.remedy)
       }
     }

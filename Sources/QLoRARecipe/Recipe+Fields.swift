@@ -49,7 +49,8 @@ extension Recipe.Quantization: RecipeSection {
       unit: "weights"),
     Field("doubleQuant", \.doubleQuant, .boolean, "Whether the scales are quantized too."),
     Field(
-      "skip", \.skip, .list(.text), "Names of linears, or patterns of them, that stay unquantized."),
+      "skip", \.skip, .list(.text),
+      "Names of linears, or patterns of them, that stay unquantized."),
   ]
 }
 

@@ -1,7 +1,7 @@
 // What other trainers call our keys, so that a recipe written from habit gets a useful answer. The
 // names are only recognised in messages; none of them is accepted.
 
-enum RecipeAliases {
+package enum RecipeAliases {
   /// The path that a foreign key has here, or, in parentheses, what to do instead.
   static func path(for key: String, in level: String) -> String? {
     let plain = Nearness.plain(key)
@@ -9,7 +9,7 @@ enum RecipeAliases {
   }
 
   /// Every foreign name, spelled without case, `_` and `-`; `section:name` counts in one section.
-  static let table: [String: String] = [
+  package static let table: [String: String] = [
     // PEFT's LoraConfig, and the prefixed forms that axolotl and LLaMA-Factory use.
     "r": "adapter.rank", "lorar": "adapter.rank", "lorarank": "adapter.rank",
     "qlorarank": "adapter.rank", "loradim": "adapter.rank",

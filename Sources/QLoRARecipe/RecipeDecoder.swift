@@ -91,7 +91,7 @@ package struct RecipeDecoder {
   }
 
   private mutating func report(_ problem: ValueProblem, _ path: String, _ origin: FieldOrigin) {
-    let name = path.isEmpty ? "the recipe" : path
+    let name = path.isEmpty ? "the recipe" : path + problem.place
     report(problem.code, "\(name) \(problem.message)", at: origin, remedy: problem.remedy)
   }
 

@@ -116,7 +116,8 @@ package enum RecipeLoader {
     }
     var isFolder: Bool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw unreadable("the recipe does not exist", "`qlora recipes ls` lists recipes to begin with")
+      throw unreadable(
+        "the recipe does not exist", "`qlora recipes ls` lists recipes to begin with")
     }
     guard !isFolder else { throw unreadable("the recipe is a folder", "name a file in it") }
     let attributes = try? FileManager.default.attributesOfItem(atPath: path)

@@ -29,7 +29,8 @@ struct BaseModelOptions: ParsableArguments {
       throw ValidationError("--quantization must be nf4 or none, found \"\(quantization)\".")
     }
     if let computeDtype, !["bfloat16", "float32"].contains(computeDtype) {
-      throw ValidationError("--compute-dtype must be bfloat16 or float32, found \"\(computeDtype)\".")
+      throw ValidationError(
+        "--compute-dtype must be bfloat16 or float32, found \"\(computeDtype)\".")
     }
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }

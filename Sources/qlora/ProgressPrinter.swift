@@ -1,4 +1,4 @@
-// Shows a run while it goes on: plain lines, a redrawn block on a terminal, or JSON lines on stdout.
+// Shows a run while it goes on: plain lines, a redrawn block on a terminal, or JSON on stdout.
 import QLoRAJSON
 import QLoRATraining
 

@@ -14,7 +14,8 @@ struct RecipeShelf {
   /// The first `Recipes` folder at or above the program's own place (a checkout's build folder),
   /// in its `share/qlora` (an installation), or at or above the working directory.
   static func find() throws(Diagnostic) -> RecipeShelf {
-    let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+    let program =
+      (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
       ?? CommandLine.arguments.first ?? ""
     for start in [program, FileManager.default.currentDirectoryPath + "/."] {
       var parts = start.split(separator: "/").dropLast()

@@ -1,0 +1,134 @@
+// The built `qlora` command: what it prints where, and with which exit code it ends.
+import Foundation
+import QLoRADiagnostics
+import TestSupport
+import Testing
+
+@Suite struct CommandLineTests {
+  struct Ending {
+    let output: String
+    let errors: String
+    let code: Int32
+  }
+
+  /// Runs the command that was built beside these tests.
+  private func qlora(
+    _ arguments: [String], environment: [String: String] = [:]
+  ) throws -> Ending {
+    let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+    let process = Process()
+    process.executableURL = URL(filePath: tests).deletingLastPathComponent()
+      .appending(path: "qlora")
+    process.arguments = arguments
+    process.currentDirectoryURL = Goldens.repository
+    process.environment = ["PATH": "/usr/bin:/bin"].merging(environment) { $1 }
+    let folder = try TemporaryFolder()
+    let files = ["out", "err"].map { folder.url.appending(path: $0) }
+    for file in files { try Data().write(to: file) }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try FileHandle(forWritingTo: files[0])
+    process.standardError = try FileHandle(forWritingTo: files[1])
+    try process.run()
+    process.waitUntilExit()
+    let texts = try files.map { try String(contentsOf: $0, encoding: .utf8) }
+    return Ending(output: texts[0], errors: texts[1], code: process.terminationStatus)
+  }
+
+  /// Puts a recipe and the inputs of the least one into a folder, for as long as `body` runs.
+  private func withRecipe(_ text: String, _ body: (String, TemporaryFolder) throws -> Void) throws {
+    let folder = try TemporaryFolder()
+    for (name, contents) in [("r.json", text), ("m.gguf", ""), ("t.jsonl", "")] {
+      try Data(contents.utf8).write(to: folder.url.appending(path: name))
+    }
+    try body(folder.path("r.json"), folder)
+  }
+
+  @Test func validRecipe() throws {
+    try withRecipe(RecipeTexts.least) { path, folder in
+      let ending = try qlora(["validate", path, "--set", "threads=3", "--json"])
+      #expect(ending.code == 0 && ending.errors == "")
+      #expect(ending.output.hasPrefix(#"{"name":"r","model":{"path":"\#(folder.path("m.gguf"))""#))
+      #expect(ending.output.contains(#""threads":3"#))
+      #expect(ending.output.count { $0 == "\n" } == 1)
+    }
+  }
+
+  @Test func everyErrorOfARecipe() throws {
+    try withRecipe(#"{"modl":{},"data":{"train":[{"path":"nix"}]}}"#) { path, _ in
+      let ending = try qlora(["validate", path])
+      #expect(ending.code == 64 && ending.output == "")
+      let lines = ending.errors.split(separator: "\n")
+      try #require(lines.count == 3)
+      #expect(lines[0].hasPrefix("\(path):1:1: error[E0107]: model.path is missing"))
+      #expect(lines[1].hasSuffix(#"error[E0102]: unknown key "modl"; did you mean "model"?"#))
+      #expect(lines[2].contains("error[E0112]: data.train.0.path"))
+    }
+  }
+
+  @Test func missingInputsEndWith66() throws {
+    try withRecipe(RecipeTexts.least) { path, _ in
+      let model = try qlora(["validate", path, "--set", "model.path=nix"])
+      let recipe = try qlora(["validate", "nix.json"])
+      #expect(model.code == 66 && recipe.code == 66)
+    }
+  }
+
+  @Test func explanationNeedsNoInputs() throws {
+    try withRecipe(RecipeTexts.least) { path, _ in
+      let ending = try qlora(
+        ["validate", path, "--set", "model.path=nix", "--explain", "training.keep"],
+        environment: ["QLORA_TRAINING_KEEP": "7"])
+      #expect(ending.code == 0)
+      #expect(ending.output.hasPrefix("training.keep = 7\n  from     environment variable QLORA_"))
+    }
+  }
+
+  @Test(arguments: [["nix"], ["validate"], ["validate", "a", "b"], ["schema", "--nix"]])
+  func usageErrorsEndWith64(_ arguments: [String]) throws {
+    let ending = try qlora(arguments)
+    #expect(ending.code == 64 && ending.output == "" && ending.errors.contains("Usage: qlora"))
+  }
+
+  @Test func everyCommandHasHelpWithAnExample() throws {
+    let overview = try qlora(["--help"])
+    #expect(overview.code == 0)
+    let commands = overview.output.split(separator: "\n")
+      .drop { $0 != "SUBCOMMANDS:" }.dropFirst()
+      .filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.hasPrefix("  See") }
+      .compactMap { $0.split(separator: " ").first.map(String.init) }
+    #expect(commands.count >= 4)
+    for command in commands {
+      let help = try qlora([command, "--help"])
+      #expect(help.code == 0 && help.errors == "")
+      #expect(help.output.contains("Example:\n  qlora \(command)"), "\(command)")
+    }
+  }
+
+  @Test func explain() throws {
+    #expect(try qlora(["explain", "e0102"]).output.hasPrefix("E0102 (exit code 64)\nThe recipe"))
+    #expect(try qlora(["explain", "E9"]).code == 64)
+    let all = try qlora(["explain"]).output.split(separator: "\n")
+    #expect(all.count > 15 && all.allSatisfy { $0.hasPrefix("E0") })
+    #expect(Set(all.map { $0.prefix(5) }).count == all.count)
+  }
+
+  @Test func recipesAreListedPrintedAndCopied() throws {
+    let names = try qlora(["recipes", "ls"]).output.split(separator: "\n").map(String.init)
+    let name = try #require(names.first)
+    let text = try String(
+      contentsOf: Goldens.repository.appending(path: "Recipes/\(name).json"), encoding: .utf8)
+    #expect(try qlora(["recipes", "cat", name]).output == text)
+    let folder = try TemporaryFolder()
+    #expect(try qlora(["recipes", "cp", name, folder.path("c.json")]).code == 0)
+    #expect(try String(contentsOfFile: folder.path("c.json"), encoding: .utf8) == text)
+    #expect(try qlora(["recipes", "cp", name, folder.path("c.json")]).code == 73)
+    #expect(try qlora(["recipes", "cp", name, folder.path("no/c.json")]).code == 74)
+    #expect(try qlora(["recipes", "cat", "nix"]).code == 66)
+  }
+
+  @Test func schemaIsJSON() throws {
+    let ending = try qlora(["schema"])
+    let object = try JSONSerialization.jsonObject(with: Data(ending.output.utf8))
+    #expect((object as? [String: Any])?["title"] as? String == "qlora recipe")
+  }
+}

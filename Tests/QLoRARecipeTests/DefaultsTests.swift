@@ -1,0 +1,170 @@
+// The defaults that Docs/Recipes.md promises, and that the canonical form keeps its meaning.
+import Foundation
+import QLoRAJSON
+import QLoRARecipe
+import TestSupport
+import Testing
+
+@Suite struct DefaultsTests {
+  @Test func canonicalFormOfTheLeastRecipe() throws {
+    let expected = """
+      {
+        "name": "r",
+        "model": {
+          "path": "m.gguf",
+          "quantization": {
+            "type": "nf4",
+            "blocksize": 64,
+            "doubleQuant": true,
+            "skip": []
+          },
+          "computeDType": "bfloat16"
+        },
+        "adapter": {
+          "type": "lora",
+          "rank": 16,
+          "alpha": 32.0,
+          "dropout": 0.0,
+          "targets": "all-linear",
+          "initializeFrom": null
+        },
+        "data": {
+          "train": [
+            {
+              "path": "t.jsonl",
+              "format": "messages"
+            }
+          ],
+          "validation": [],
+          "validationSplit": 0.0,
+          "maxTokens": 512,
+          "packing": true,
+          "shuffle": true,
+          "overLength": "truncate"
+        },
+        "training": {
+          "epochs": 1,
+          "batchSize": 4,
+          "gradientAccumulation": 1,
+          "optimizer": {
+            "type": "adamw",
+            "learningRate": 0.0002,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "epsilon": 1e-08,
+            "weightDecay": 0.0
+          },
+          "schedule": {
+            "type": "cosine",
+            "warmupSteps": 10
+          },
+          "maxGradientNorm": 1.0,
+          "activationMemory": "none",
+          "seed": 0,
+          "evalEvery": 50,
+          "saveEvery": 50,
+          "keep": 2,
+          "logEvery": 10
+        },
+        "device": "auto",
+        "threads": 0,
+        "output": "/nowhere/runs/r"
+      }
+
+      """
+    #expect(try RecipeTexts.load(RecipeTexts.least).text == expected)
+  }
+
+  static let unusual = #"""
+    { // every key away from its default
+      "$schema": "recipe.schema.json", "name": "x", "device": "cuda", "threads": 3,
+      "output": "/tmp/x", "digests": {"model": "sha256:00", "data": "sha256:11"},
+      "model": {"path": "/m", "computeDType": "int16",
+        "quantization": {"type": "int8", "blocksize": 4096, "doubleQuant": false, "skip": ["a"]}},
+      "adapter": {"rank": 3, "alpha": 1.5, "dropout": 0.25, "targets": ["q_proj", "v_proj"],
+        "initializeFrom": "/a"},
+      "data": {"train": [{"path": "/t", "format": "text"}, {"path": "/u", "format": "alpaca"}],
+        "validation": [{"path": "/v", "format": "prompt-completion"}], "maxTokens": 2,
+        "packing": false, "shuffle": false, "overLength": "drop"},
+      "training": {"steps": 7, "batchSize": 1, "gradientAccumulation": 8,
+        "optimizer": {"type": "adamw", "learningRate": 0, "beta1": 0, "beta2": 0.5,
+          "epsilon": 1e-30, "weightDecay": 0.1},
+        "schedule": {"type": "linear", "warmupSteps": 7}, "maxGradientNorm": 0,
+        "activationMemory": "1536KiB", "seed": 9223372036854775807, "evalEvery": 0,
+        "saveEvery": 1, "keep": 1, "logEvery": 1,},
+    }
+    """#
+
+  @Test func canonicalFormReadsBackToItself() throws {
+    for text in [RecipeTexts.least, Self.unusual] {
+      let first = try RecipeTexts.load(text, capabilities: .everything)
+      let second = try RecipeTexts.load(first.text, capabilities: .everything)
+      #expect(second.recipe == first.recipe)
+      #expect(second.text == first.text)
+    }
+  }
+
+  @Test func everyValueArrives() throws {
+    let recipe = try RecipeTexts.load(Self.unusual, capabilities: .everything).recipe
+    #expect(recipe.model.quantization.type == .int8)
+    #expect(recipe.model.quantization.skip == ["a"])
+    #expect(recipe.adapter.targets == .names(["q_proj", "v_proj"]))
+    #expect(recipe.adapter.initializeFrom == "/a")
+    #expect(recipe.data.train.map(\.format) == [.text, .alpaca])
+    #expect(recipe.data.validation == [Recipe.Source(path: "/v", format: .promptCompletion)])
+    #expect(recipe.training.duration == .steps(7))
+    #expect(recipe.training.activationMemory == .budget(bytes: 1536 << 10))
+    #expect(recipe.training.seed == Int.max)
+    #expect(recipe.digests == ["model": "sha256:00", "data": "sha256:11"])
+  }
+
+  @Test func everyKeyDiffersFromItsDefaultInTheUnusualRecipe() throws {
+    // Keeps the two tests above honest when a key is added.
+    let value = try RecipeTexts.load(Self.unusual, capabilities: .everything).jsonValue
+    for (path, schema) in FieldSchema.recipe.flattened() where schema.children.isEmpty {
+      guard let standard = schema.defaultValue, path != "adapter.type",
+        path != "training.optimizer.type", !path.hasPrefix("data.train."),
+        !path.hasPrefix("data.validation."), path != "data.validationSplit",
+        path != "training.epochs"
+      else { continue }
+      let found = path.split(separator: ".").reduce(value) { $0[String($1)] ?? .null }
+      #expect(found != standard, "\(path)")
+    }
+  }
+
+  @Test(arguments: [
+    ("\"none\"", Recipe.ActivationMemory.none), ("\"full\"", .full),
+    ("\"512MiB\"", .budget(bytes: 512 << 20)), ("\"2 GB\"", .budget(bytes: 2_000_000_000)),
+    ("\"7B\"", .budget(bytes: 7)), ("4096", .budget(bytes: 4096)),
+  ]) func activationMemory(_ text: String, _ expected: Recipe.ActivationMemory) throws {
+    let recipe = try RecipeTexts.load(
+      RecipeTexts.with("training", "\"activationMemory\": \(text)")
+    ).recipe
+    #expect(recipe.training.activationMemory == expected)
+  }
+
+  @Test func targets() throws {
+    func targets(_ text: String) throws -> Recipe.Targets {
+      try RecipeTexts.load(RecipeTexts.with("adapter", "\"targets\": \(text)")).recipe.adapter
+        .targets
+    }
+    #expect(try targets("\"all-linear\"") == .allLinear)
+    #expect(try targets(#"".*\\.(q|v)_proj""#) == .pattern(#".*\.(q|v)_proj"#))
+    #expect(try targets(#"["q_proj"]"#) == .names(["q_proj"]))
+  }
+
+  @Test func everyShippedRecipeIsValid() throws {
+    let folder = Goldens.repository.appending(path: "Recipes")
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+      .filter { $0.hasSuffix(".json") }
+    #expect(!files.isEmpty)
+    for file in files {
+      let path = folder.appending(path: file).path
+      let resolved = try RecipeLoader.load(path: path)
+      #expect(resolved.recipe.name + ".json" == file)
+      let readme = try String(
+        contentsOf: folder.appending(path: "README.md"), encoding: .utf8)
+      #expect(readme.contains("`\(resolved.recipe.name)`"))
+    }
+  }
+}
