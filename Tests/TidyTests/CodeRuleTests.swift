@@ -34,7 +34,7 @@ import Testing
     let violations = files.flatMap {
       $0.matches(/\b(?:TODO|FIXME|XXX|HACK)\b/, with: words, in: $0.text)
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func nothingTraps() throws {
@@ -43,7 +43,7 @@ import Testing
     let violations = try SourceTree.swiftSources().flatMap {
       $0.matches(traps, with: words, in: $0.code)
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func librariesDoNotPrint() throws {
@@ -51,7 +51,7 @@ import Testing
     let violations = try SourceTree.swiftSources()
       .filter { !Self.executables.contains($0.target ?? "") }
       .flatMap { $0.matches(printing, with: ["print(", "Print(", "dump("], in: $0.code) }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   /// Buffers carry their bounds and may be passed on; pointers without bounds may not.
@@ -73,12 +73,12 @@ import Testing
       let why = listed ? "no SAFETY line" : "not in unsafeFiles"
       return found.map { "\($0)  [\(why)]" }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func theListOfUnsafeFilesIsCurrent() {
     let violations = Self.unsafeFiles.keys.filter { !SourceTree.exists($0) }.sorted()
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func filesBeginWithASentence() throws {
@@ -88,7 +88,7 @@ import Testing
       return head.isEmpty || head.last?.hasSuffix(".") != true
     }
     let lines = violations.map { "\($0.path):1: \($0.lines.first ?? "")" }
-    #expect(lines.isEmpty, "\(report(lines))")
+    expectNone(lines)
   }
 
   @Test func theBuildSuitsEveryMachine() throws {
@@ -98,7 +98,7 @@ import Testing
       $0.matches(
         /-m(?:arch|tune|cpu)=native|unsafeFlags/, with: ["=native", "unsafeFlags"], in: $0.text)
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func noMachineIsNamed() throws {
@@ -111,6 +111,6 @@ import Testing
     let violations = files.flatMap { file in
       file.matches(home, with: places, in: file.text)
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 }

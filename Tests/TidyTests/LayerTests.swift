@@ -44,7 +44,7 @@ import Testing
         .filter { !Self.system.contains($0.module) && !allowed.contains($0.module) }
         .map { "\(file.path):\($0.line): \(target) has no \($0.module) in its row" }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func rowsNameOnlyWhatIsImported() throws {
@@ -56,7 +56,7 @@ import Testing
         "Package.swift:1: \(target) names \($0) and never imports it"
       }
     }
-    #expect(violations.isEmpty, "\(report(violations.sorted()))")
+    expectNone(violations.sorted())
   }
 
   @Test(arguments: [
@@ -73,7 +73,7 @@ import Testing
         .filter { $0.module == module && !importers.contains(file.target ?? "") }
         .map { "\(file.path):\($0.line): only \(importers) may import \(module)" }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func tensorsNeedNoFoundation() throws {
@@ -82,13 +82,13 @@ import Testing
       Self.imports(file).filter { $0.module.hasPrefix("Foundation") }
         .map { "\(file.path):\($0.line): \($0.module)" }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func everyTargetHasARow() throws {
     let rows = try Self.rows()
     let targets = Set(try SourceTree.swift().compactMap(\.target))
     let missing = targets.subtracting(rows.imports.keys).sorted()
-    #expect(missing.isEmpty, "\(report(missing))")
+    expectNone(missing)
   }
 }

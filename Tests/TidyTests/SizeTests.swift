@@ -27,7 +27,7 @@ import Testing
         "\(file.path):\($0.offset + 1): \($0.element.count) columns, at most \(Self.longestLine)"
       }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func linesEndWithoutSpaces() throws {
@@ -38,7 +38,7 @@ import Testing
         "\(file.path):\($0.offset + 1): \($0.element)"
       }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func functionsAreShort() throws {
@@ -52,7 +52,7 @@ import Testing
         .filter { Self.longFunctions["\(file.path): \($0.name)"] == nil }
         .map { "\(file.path):\($0.line): \($0.name) has \($0.lines) lines" }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func filesAreShort() throws {
@@ -62,7 +62,7 @@ import Testing
       files
       .filter { $0.lineCount > Self.longestFile && Self.longFiles[$0.path] == nil }
       .map { "\($0.path):1: \($0.lineCount) lines, at most \(Self.longestFile)" }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func theMedianFileIsShort() throws {
@@ -72,6 +72,6 @@ import Testing
 
   @Test func exceptionsAreStillNeeded() throws {
     let violations = Self.longFiles.keys.filter { !SourceTree.exists($0) }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 }

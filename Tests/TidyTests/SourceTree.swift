@@ -1,6 +1,7 @@
 // The text files of the checkout as the tidy tests read them; no rule is stated here.
 import Foundation
 import TestSupport
+import Testing
 
 /// One text file: its path in the checkout and its lines.
 struct SourceFile: Sendable {
@@ -85,5 +86,9 @@ enum SourceTree {
   }
 }
 
-/// One violation per line, so that a failure reads like a compiler's output.
-func report(_ violations: [String]) -> String { "\n" + violations.joined(separator: "\n") }
+/// Fails with one violation per line, so that it reads like a compiler's output.
+func expectNone(_ violations: [String], sourceLocation: SourceLocation = #_sourceLocation) {
+  if violations.isEmpty { return }
+  let list = violations.joined(separator: "\n")
+  Issue.record("\(violations.count) violations\n\(list)", sourceLocation: sourceLocation)
+}
