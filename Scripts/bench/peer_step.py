@@ -2,7 +2,8 @@
 
 NF4 with double quantization, float32 compute, rank 16 on all linears, 4 rows of 512 random tokens,
 every token labelled. Prints one line of JSON on stdout: the best of the timed steps, and the peak
-memory of the process. Scripts/float32_model.py writes the weights. The libraries' own progress goes to stderr.
+memory of the process. The libraries' own progress goes to stderr. Scripts/float32_model.py writes
+the weights beforehand.
 """
 
 import argparse

@@ -16,7 +16,7 @@ import Testing
           .map { "\(file.path):\(line.offset + 1): no \($0)" }
       }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func makeTargetsExist() throws {
@@ -32,7 +32,7 @@ import Testing
           .map { "\(file.path):\(line.offset + 1): no target \($0)" }
       }
     }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func namedFilesExist() throws {
@@ -45,7 +45,7 @@ import Testing
             .map { "\(file.path):\(line.offset + 1): no \($0)" }
         }
       }
-    #expect(violations.isEmpty, "\(report(violations))")
+    expectNone(violations)
   }
 
   @Test func recipesAreJSON() throws {

@@ -1,11 +1,21 @@
 // The text files of the checkout as the tidy tests read them; no rule is stated here.
 import Foundation
 import TestSupport
+import Testing
 
 /// One text file: its path in the checkout and its lines.
 struct SourceFile: Sendable {
   let path: String
   let text: String
+  /// The text with comments and string literals blanked, line by line in place; only of Swift and C.
+  let code: String
+
+  init(path: String, text: String) {
+    self.path = path
+    self.text = text
+    let isCode = ["swift", "c", "h"].contains(URL(filePath: path).pathExtension)
+    code = isCode ? String(decoding: CodeMask.mask(Array(text.utf8)), as: UTF8.self) : ""
+  }
 
   var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
 
@@ -19,12 +29,12 @@ struct SourceFile: Sendable {
     return String(parts[1])
   }
 
-  /// The text with comments and string literals blanked, line by line in place.
-  var code: String { String(decoding: CodeMask.mask(Array(text.utf8)), as: UTF8.self) }
-
-  /// `path:line: line` for every line of `text` that holds a match of `pattern`.
-  func matches(_ pattern: Regex<Substring>, in text: String) -> [String] {
-    text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+  /// `path:line: line` for every line of `text` that holds a match of `pattern`. Every match holds
+  /// one of `words`: looking for them first is much faster.
+  func matches(_ pattern: Regex<Substring>, with words: [String], in text: String) -> [String] {
+    guard words.contains(where: text.contains) else { return [] }
+    return text.split(separator: "\n", omittingEmptySubsequences: false).enumerated()
+      .filter { line in words.contains { line.element.contains($0) } }
       .filter { $0.element.firstMatch(of: pattern) != nil }
       .map { "\(path):\($0.offset + 1): \($0.element.trimmingCharacters(in: .whitespaces))" }
   }
@@ -56,11 +66,15 @@ enum SourceTree {
       atPath: Goldens.repository.appending(path: path).path(percentEncoded: false))
   }
 
-  static func swift(_ folders: String...) throws -> [SourceFile] {
-    try files(under: folders, ["swift"])
-  }
+  private static let sources = Result { try files(under: ["Sources"], ["swift"]) }
+  private static let tests = Result { try files(under: ["Tests"], ["swift"]) }
+  private static let nativeSources = Result { try files(under: ["Sources"], ["c", "h"]) }
 
-  static func native() throws -> [SourceFile] { try files(under: ["Sources"], ["c", "h"]) }
+  /// Swift files of the libraries and executables.
+  static func swiftSources() throws -> [SourceFile] { try sources.get() }
+  /// All Swift files but the manifest.
+  static func swift() throws -> [SourceFile] { try sources.get() + tests.get() }
+  static func native() throws -> [SourceFile] { try nativeSources.get() }
 
   static func scripts() throws -> [SourceFile] {
     try files(under: ["Scripts"], ["sh", "py"]) + [file("Makefile"), file(".ci/run")]
@@ -72,5 +86,9 @@ enum SourceTree {
   }
 }
 
-/// One violation per line, so that a failure reads like a compiler's output.
-func report(_ violations: [String]) -> String { "\n" + violations.joined(separator: "\n") }
+/// Fails with one violation per line, so that it reads like a compiler's output.
+func expectNone(_ violations: [String], sourceLocation: SourceLocation = #_sourceLocation) {
+  if violations.isEmpty { return }
+  let list = violations.joined(separator: "\n")
+  Issue.record("\(violations.count) violations\n\(list)", sourceLocation: sourceLocation)
+}
