@@ -32,8 +32,8 @@ struct TinyLlama {
       source, backend: try CPUBackend(threads: threads),
       options: LoadOptions(quantization: base.quantization, computeDType: computeDType)
     ).load()
-    if adapters { try model.addAdapters(initialAdapter()) }
     batch = try Self.packedBatch(goldens)
+    if adapters { try model.addAdapters(initialAdapter()) }
   }
 
   /// The golden tensors `<base>.<kind>.<parameter>`, by parameter.
