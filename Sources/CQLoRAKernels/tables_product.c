@@ -10,13 +10,13 @@
   .few_bf16 = qlora_few_bf16_##isa, .absmax = qlora_absmax_##isa,                         \
   .encode = qlora_encode_##isa, .decode_scales = qlora_decode_scales_##isa,              \
   .lane_max = qlora_lane_max_##isa, .lane_exp_sum = qlora_lane_exp_sum_##isa,             \
-  .lane_exp = qlora_lane_exp_##isa
+  .lane_exp = qlora_lane_exp_##isa, .peak = qlora_peak_##isa
 
 const qlora_product_kernels qlora_product_reference = {
     ALL(reference), .dropout = qlora_dropout_reference, .panel_f32 = qlora_panel_f32_reference};
 #if defined(__x86_64__)
 const qlora_product_kernels qlora_product_avx2 = {
-    ALL(reference), .dropout = qlora_dropout_reference, .panel_f32 = qlora_panel_f32_reference};
+    ALL(avx2), .dropout = qlora_dropout_reference, .panel_f32 = qlora_panel_f32_reference};
 const qlora_product_kernels qlora_product_avx512 = {
     ALL(avx512), .dropout = qlora_dropout_reference, .panel_f32 = qlora_panel_f32_reference};
 #elif defined(__aarch64__)

@@ -96,7 +96,7 @@ QLORA_INLINE void unpack(long tokens, long rows, const float *c, const float *bi
                          long stride, int accumulate, const int bf16) {
   for (long row = 0; row < rows; row += 16) {
     __mmask16 mask = first(rows - row);
-    __m512 shift = bias ? _mm512_maskz_loadu_ps(mask, bias + row) : _mm512_setzero_ps();
+    __m512 shift = bias ? _mm512_maskz_loadu_ps(mask, bias + row) : _mm512_set1_ps(-0.0f);
     for (long t = 0; t < tokens; t += 16) {
       __m512 v[16];
 #pragma clang loop unroll(full)

@@ -1,0 +1,52 @@
+/* Block scales and 4-bit codes: a branchless binary search in the 15 thresholds. */
+#include "../product_slots.h"
+
+#include "begin.h"
+#include "fourbit.h"
+#pragma STDC FP_CONTRACT OFF
+
+float qlora_absmax_avx2(long count, const float *x) {
+  const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+  __m256 largest = _mm256_setzero_ps();
+  long i = 0;
+  for (; i + 8 <= count; i += 8) {
+    largest = _mm256_max_ps(largest, _mm256_and_ps(magnitude, _mm256_loadu_ps(x + i)));
+  }
+  float lanes[8];
+  _mm256_storeu_ps(lanes, largest);
+  for (; i < count; i++) {
+    const float value = __builtin_fabsf(x[i]);
+    if (value > lanes[0]) lanes[0] = value;
+  }
+  for (int lane = 1; lane < 8; lane++) {
+    if (lanes[lane] > lanes[0]) lanes[0] = lanes[lane];
+  }
+  return lanes[0];
+}
+
+void qlora_encode_avx2(long count, const float *x, float factor, int divide,
+                       const float *thresholds, uint8_t *codes) {
+  float padded[16] = {0};
+  __builtin_memcpy(padded, thresholds, 15 * sizeof(float));
+  const table16 table = table_of(padded);
+  const __m256 by = _mm256_set1_ps(factor);
+  long i = 0;
+  for (; i + 8 <= count; i += 8) {
+    __m256 value = _mm256_loadu_ps(x + i);
+    value = divide ? _mm256_div_ps(value, by) : _mm256_mul_ps(value, by);
+    __m256i code = _mm256_setzero_si256();
+#pragma clang loop unroll(full)
+    for (int step = 8; step > 0; step /= 2) {
+      const __m256i probe = _mm256_add_epi32(code, _mm256_set1_epi32(step - 1));
+      const __m256 above = _mm256_cmp_ps(value, entries(table, probe, 0), _CMP_GT_OQ);
+      code = _mm256_add_epi32(
+          code, _mm256_and_si256(_mm256_castps_si256(above), _mm256_set1_epi32(step)));
+    }
+    const __m128i words =
+        _mm_packus_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    _mm_storel_epi64((__m128i *)(codes + i), _mm_packus_epi16(words, words));
+  }
+  qlora_encode_reference(count - i, x + i, factor, divide, thresholds, codes + i);
+}
+
+#include "end.h"
