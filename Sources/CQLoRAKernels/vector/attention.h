@@ -28,21 +28,64 @@ INLINE void pack_groups(long rows, long size, const float *x, float *out) {
   }
 }
 
-/// Sᵀ `[keys][TILE]` of packed keys by a packed query tile `[size][TILE]`.
-INLINE void score_block(long keys, long size, const float *packed_keys,
+/// Where a block of keys meets a tile of queries.
+typedef struct {
+  long keys;    // a multiple of 8
+  long offset;  // position of key 0 less position of query 0
+  long units;   // lanes in use, in sixteens
+} meeting;
+
+/// The meeting of the block at `block` with `rows` queries from position `position`.
+INLINE meeting meet(long block, long position, long rows) {
+  const long left = position + rows - block;
+  return (meeting){.keys = left < TILE ? (left + 7) / 8 * 8 : TILE,
+                   .offset = block - position,
+                   .units = (rows + 15) / 16};
+}
+
+/// The first unit of lanes in which some query sees `key`; below `units` for every key.
+INLINE long first_unit(const meeting m, long key) {
+  return key + m.offset > 0 ? (key + m.offset) / 16 : 0;
+}
+
+/// Sᵀ `[keys][TILE]` of packed keys by a packed query tile `[size][TILE]`; zeros in the units that
+/// the mask covers whole.
+INLINE void score_block(const meeting m, long size, const float *packed_keys,
                         const float *queries, float *scores) {
-  for (long key = 0; key < keys; key += 8) {
-    tile(size, packed_keys + key * size, 8, queries, TILE, scores + key * TILE, TILE, 0);
+  for (long key = 0; key < m.keys; key += 8) {
+    const long unit = first_unit(m, key);
+    float *to = scores + key * TILE;
+    tile(size, packed_keys + key * size, 8, queries + 16 * unit, TILE, to + 16 * unit, TILE,
+         m.units - unit, 0);
+    for (int row = 0; unit > 0 && row < 8; row++) {
+      memset(to + row * TILE, 0, (size_t)unit * 16 * sizeof *to);
+    }
   }
 }
 
-/// −∞ where the key's position is after the query's; `offset` is that of key 0 less query 0.
-INLINE void mask_block(long keys, long offset, float *scores) {
+/// out `[size][TILE]` (+)= rowsᵀ · x with rows `[keys][size]` and x `[keys][TILE]`, without the
+/// units that the mask covers whole.
+INLINE void add_products(const meeting m, long size, const float *rows, const float *x,
+                         float *out, int accumulate) {
+  const long step = first_unit(m, m.keys - 1) > 0 ? 16 : m.keys;
+  for (long key = 0; key < m.keys; key += step) {
+    const long left = m.keys - key, count = left < step ? left : step;
+    const long unit = first_unit(m, key);
+    for (long d = 0; d < size; d += 8) {
+      tile(count, rows + key * size + d, size, x + key * TILE + 16 * unit, TILE,
+           out + d * TILE + 16 * unit, TILE, m.units - unit, accumulate || key > 0);
+    }
+  }
+}
+
+/// −∞ where the key's position is after the query's.
+INLINE void mask_block(const meeting m, float *scores) {
+  if (m.offset + m.keys - 1 <= 0) return;
   float positions[TILE];
   for (int lane = 0; lane < TILE; lane++) positions[lane] = (float)lane;
-  for (long key = 0; key < keys; key++) {
-    const vec position = vec_set((float)(key + offset));
-    for (int lane = 0; lane < TILE; lane += LANES) {
+  for (long key = 0; key < m.keys; key++) {
+    const vec position = vec_set((float)(key + m.offset));
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
       float *to = scores + key * TILE + lane;
       const vec outside = vec_set(-INFINITY);
       vec_store(to, vec_if_less(vec_load(positions + lane), position, outside, vec_load(to)));
@@ -52,16 +95,17 @@ INLINE void mask_block(long keys, long offset, float *scores) {
 
 /// Scores become exp(score − maximum); updates the running maximum and sum, and leaves in `decay`
 /// what earlier blocks' results are to be multiplied by.
-INLINE void softmax_block(long keys, float *scores, float *maximum, float *sum, float *decay) {
-  for (int lane = 0; lane < TILE; lane += LANES) {
+INLINE void softmax_block(const meeting m, float *scores, float *maximum, float *sum,
+                          float *decay) {
+  for (int lane = 0; lane < 16 * m.units; lane += LANES) {
     const vec old = vec_load(maximum + lane);
     vec peak = old;
-    for (long key = 0; key < keys; key++) {
+    for (long key = 0; key < m.keys; key++) {
       peak = vec_max(peak, vec_load(scores + key * TILE + lane));
     }
     const vec shrink = vec_exp(vec_sub(old, peak));
     vec total = vec_mul(vec_load(sum + lane), shrink);
-    for (long key = 0; key < keys; key++) {
+    for (long key = 0; key < m.keys; key++) {
       float *score = scores + key * TILE + lane;
       const vec weight = vec_exp(vec_sub(vec_load(score), peak));
       vec_store(score, weight);
@@ -74,8 +118,8 @@ INLINE void softmax_block(long keys, float *scores, float *maximum, float *sum, 
 }
 
 /// x `[size][TILE]` times one factor per lane.
-INLINE void scale_lanes(long size, const float *factors, float *x) {
-  for (int lane = 0; lane < TILE; lane += LANES) {
+INLINE void scale_lanes(long size, long lanes, const float *factors, float *x) {
+  for (int lane = 0; lane < lanes; lane += LANES) {
     const vec factor = vec_load(factors + lane);
     for (long row = 0; row < size; row++) {
       float *to = x + row * TILE + lane;
@@ -112,27 +156,24 @@ static void attend_tile(const qlora_attention *t, const forward_scratch *s, long
   const long size = t->head_size, left = t->queries - start;
   const long rows = left < TILE ? left : TILE, position = t->first + start;
   const long seen = position + rows;
-  const long query = start * t->query_stride + head * size;
+  const long query = start * t->query_stride + head * size, lanes = (rows + 15) / 16 * 16;
   widen_rows(t->query_type, element_at(t->query_type, t->query, query), t->query_stride, rows,
-             TILE, size, t->scale, s->rows);
-  transpose(TILE, size, s->rows, size, s->queries, TILE);
+             lanes, size, t->scale, s->rows);
+  transpose(lanes, size, s->rows, size, s->queries, TILE);
   for (int lane = 0; lane < TILE; lane++) s->maximum[lane] = -INFINITY, s->sum[lane] = 0;
 
   for (long block = 0; block < seen; block += TILE) {
-    const long keys = seen - block < TILE ? (seen - block + 7) / 8 * 8 : TILE;
-    score_block(keys, size, s->packed_keys + block * size, s->queries, s->scores);
-    if (block + keys - 1 > position) mask_block(keys, block - position, s->scores);
-    softmax_block(keys, s->scores, s->maximum, s->sum, s->decay);
-    if (block > 0) scale_lanes(size, s->decay, s->outputs);
-    for (long d = 0; d < size; d += 8) {
-      tile(keys, s->values + block * size + d, size, s->scores, TILE, s->outputs + d * TILE, TILE,
-           block > 0);
-    }
+    const meeting m = meet(block, position, rows);
+    score_block(m, size, s->packed_keys + block * size, s->queries, s->scores);
+    mask_block(m, s->scores);
+    softmax_block(m, s->scores, s->maximum, s->sum, s->decay);
+    if (block > 0) scale_lanes(size, lanes, s->decay, s->outputs);
+    add_products(m, size, s->values + block * size, s->scores, s->outputs, block > 0);
   }
 
   for (int lane = 0; lane < TILE; lane++) s->decay[lane] = 1 / s->sum[lane];
-  scale_lanes(size, s->decay, s->outputs);
-  transpose(size, TILE, s->outputs, TILE, s->rows, size);
+  scale_lanes(size, lanes, s->decay, s->outputs);
+  transpose(size, lanes, s->outputs, TILE, s->rows, size);
   for (long row = 0; row < rows; row++) {
     const long output = (start + row) * t->output_stride + head * size;
     void *to = (void *)element_at(t->output_type, t->output, output);

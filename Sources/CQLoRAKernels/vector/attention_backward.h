@@ -39,10 +39,10 @@ INLINE backward_scratch cut_backward(const qlora_attention *t, long padded) {
 }
 
 /// Scores become exp(score − logSumExp).
-INLINE void probability_block(long keys, const float *log_sum_exp, float *scores) {
-  for (int lane = 0; lane < TILE; lane += LANES) {
+INLINE void probability_block(const meeting m, const float *log_sum_exp, float *scores) {
+  for (int lane = 0; lane < 16 * m.units; lane += LANES) {
     const vec shift = vec_load(log_sum_exp + lane);
-    for (long key = 0; key < keys; key++) {
+    for (long key = 0; key < m.keys; key++) {
       float *score = scores + key * TILE + lane;
       vec_store(score, vec_exp(vec_sub(vec_load(score), shift)));
     }
@@ -50,23 +50,30 @@ INLINE void probability_block(long keys, const float *log_sum_exp, float *scores
 }
 
 /// dP becomes dS = P∘(dP − delta).
-INLINE void score_gradient_block(long keys, const float *p, const float *delta, float *dp) {
-  for (int lane = 0; lane < TILE; lane += LANES) {
+INLINE void score_gradient_block(const meeting m, const float *p, const float *delta, float *dp) {
+  for (int lane = 0; lane < 16 * m.units; lane += LANES) {
     const vec shift = vec_load(delta + lane);
-    for (long key = 0; key < keys; key++) {
+    for (long key = 0; key < m.keys; key++) {
       float *to = dp + key * TILE + lane;
       vec_store(to, vec_mul(vec_load(p + key * TILE + lane), vec_sub(vec_load(to), shift)));
     }
   }
 }
 
-/// out `[size][TILE keys]` += rowsᵀ `[size][TILE queries]` · xᵀ, x `[keys][TILE queries]`. Lanes
-/// past `keys` add what an earlier block left in `transposed`; nobody reads them.
-INLINE void add_key_products(long keys, long size, const float *x, const float *rows,
+/// out `[size][TILE keys]` += rowsᵀ · xᵀ with rows `[queries][size]` and x `[keys][TILE queries]`,
+/// without the units of keys that the mask hides from sixteen queries. Lanes past the keys add
+/// what an earlier block left in `transposed`; nobody reads them.
+INLINE void add_key_products(const meeting m, long size, const float *x, const float *rows,
                              float *transposed, float *out) {
-  transpose(keys, TILE, x, TILE, transposed, TILE);
-  for (long d = 0; d < size; d += 8) {
-    tile(TILE, rows + d, size, transposed, TILE, out + d * TILE, TILE, 1);
+  const long queries = 16 * m.units, units = (m.keys + 15) / 16;
+  const int diagonal = m.offset == 0;
+  transpose(m.keys, queries, x, TILE, transposed, TILE);
+  for (long query = 0; query < queries; query += diagonal ? 16 : queries) {
+    const long seen = diagonal && query / 16 + 1 < units ? query / 16 + 1 : units;
+    for (long d = 0; d < size; d += 8) {
+      tile(diagonal ? 16 : queries, rows + query * size + d, size, transposed + query * TILE,
+           TILE, out + d * TILE, TILE, seen, 1);
+    }
   }
 }
 
@@ -78,22 +85,23 @@ INLINE void load_queries(const qlora_attention_gradients *g, const backward_scra
   const long size = t->head_size;
   const long query = start * t->query_stride + head * size;
   const long output = start * t->output_stride + head * size;
+  const long lanes = (rows + 15) / 16 * 16;
   const float *kept = t->log_sum_exp + head * t->log_sum_exp_stride + start;
   widen_rows(t->output_type, element_at(t->output_type, t->output, output), t->output_stride, rows,
-             TILE, size, 1, s->rows);
-  widen_rows(F32, g->output_gradient + output, t->output_stride, rows, TILE, size, 1,
+             lanes, size, 1, s->rows);
+  widen_rows(F32, g->output_gradient + output, t->output_stride, rows, lanes, size, 1,
              s->output_rows);
   widen_rows(t->query_type, element_at(t->query_type, t->query, query), t->query_stride, rows,
-             TILE, size, t->scale, s->query_rows);
-  for (long row = 0; row < TILE; row++) {
+             lanes, size, t->scale, s->query_rows);
+  for (long row = 0; row < lanes; row++) {
     const float *left = s->rows + row * size, *right = s->output_rows + row * size;
     vec sum = vec_set(0);
     EACH_VECTOR(size, sum = vec_fma(load(F32, left, i, n), load(F32, right, i, n), sum));
     s->delta[row] = vec_sum(sum);
     s->log_sum_exp[row] = row < rows ? kept[row] : 0;
   }
-  transpose(TILE, size, s->output_rows, size, s->outputs, TILE);
-  transpose(TILE, size, s->query_rows, size, s->queries, TILE);
+  transpose(lanes, size, s->output_rows, size, s->outputs, TILE);
+  transpose(lanes, size, s->query_rows, size, s->queries, TILE);
 }
 
 /// All that one query tile adds to the gradients.
@@ -105,23 +113,20 @@ static void attend_tile_backward(const qlora_attention_gradients *g, const backw
   load_queries(g, s, head, start, rows);
 
   for (long block = 0; block < seen; block += TILE) {
-    const long keys = seen - block < TILE ? (seen - block + 7) / 8 * 8 : TILE;
-    score_block(keys, size, s->packed_keys + block * size, s->queries, s->p);
-    if (block + keys - 1 > start) mask_block(keys, block - start, s->p);
-    probability_block(keys, s->log_sum_exp, s->p);
-    score_block(keys, size, s->packed_values + block * size, s->outputs, s->ds);
-    score_gradient_block(keys, s->p, s->delta, s->ds);
-    for (long d = 0; d < size; d += 8) {
-      tile(keys, s->keys + block * size + d, size, s->ds, TILE, s->query_gradient + d * TILE, TILE,
-           block > 0);
-    }
-    add_key_products(keys, size, s->p, s->output_rows, s->transposed,
+    const meeting m = meet(block, start, rows);
+    score_block(m, size, s->packed_keys + block * size, s->queries, s->p);
+    mask_block(m, s->p);
+    probability_block(m, s->log_sum_exp, s->p);
+    score_block(m, size, s->packed_values + block * size, s->outputs, s->ds);
+    score_gradient_block(m, s->p, s->delta, s->ds);
+    add_products(m, size, s->keys + block * size, s->ds, s->query_gradient, block > 0);
+    add_key_products(m, size, s->p, s->output_rows, s->transposed,
                      s->value_gradients + block * size);
-    add_key_products(keys, size, s->ds, s->query_rows, s->transposed,
+    add_key_products(m, size, s->ds, s->query_rows, s->transposed,
                      s->key_gradients + block * size);
   }
 
-  transpose(size, TILE, s->query_gradient, TILE, s->rows, size);
+  transpose(size, (rows + 15) / 16 * 16, s->query_gradient, TILE, s->rows, size);
   float *gradient = g->query_gradient + start * t->query_stride + head * size;
   for (long row = 0; row < rows; row++) {
     EACH_VECTOR(size, {

@@ -8,7 +8,7 @@
 enum { row_heads = 4, row_head_size = 256 };
 
 /// sums[head] += k · queries `[heads][row_head_size]`, `n` elements of each.
-INLINE void add_products(long heads, vec k, const float *queries, long n, vec *sums) {
+INLINE void add_row_products(long heads, vec k, const float *queries, long n, vec *sums) {
 #pragma clang loop unroll(full)
   for (long head = 0; head < heads; head++) {
     sums[head] = vec_fma(load(F32, queries, head * row_head_size, n), k, sums[head]);
@@ -23,7 +23,7 @@ INLINE void row_scores(const qlora_attention *t, long heads, const float *querie
     vec sums[row_heads] = {vec_set(0), vec_set(0), vec_set(0), vec_set(0)};
     EACH_VECTOR(t->head_size, {
       const vec k = load(t->key_type, row, i, n);
-      add_products(heads, k, queries + i, n, sums);
+      add_row_products(heads, k, queries + i, n, sums);
     });
     for (long head = 0; head < heads; head++) scores[head * stride + key] = vec_sum(sums[head]);
   }

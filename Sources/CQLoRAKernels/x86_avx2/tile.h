@@ -1,28 +1,30 @@
-// The micro-kernel of attention in AVX2: four quarters of 4 rows × 24 lanes, each in 12 of the 16
-// registers.
+// The micro-kernel of attention in AVX2: 48 lanes as four parts of 4 rows × 24 lanes, each in 12 of
+// the 16 registers; fewer lanes, where a mask or a tail spares them, in parts of 4 × 16.
 #pragma once
 #include <immintrin.h>
 
-/// One quarter: c `[4][24]`.
-INLINE void tile_quarter(long count, const float *w, long ldw, const float *x, long ldx, float *c,
-                         long ldc, int accumulate) {
-  __m256 sum[4][3];
+/// One part: c `[4][8·vectors]`.
+INLINE void tile_part(long count, const float *w, long ldw, const float *x, long ldx, float *c,
+                      long ldc, const int vectors, int accumulate) {
+  __m256 sum[4][3] = {0};  // the barrier below names all three, used or not
 #pragma clang loop unroll(full)
   for (int row = 0; row < 4; row++) {
 #pragma clang loop unroll(full)
-    for (int v = 0; v < 3; v++) {
+    for (int v = 0; v < vectors; v++) {
       sum[row][v] = accumulate ? _mm256_loadu_ps(c + row * ldc + 8 * v) : _mm256_setzero_ps();
     }
   }
   for (long k = 0; k < count; k++, w += ldw, x += ldx) {
-    const __m256 x0 = _mm256_loadu_ps(x), x1 = _mm256_loadu_ps(x + 8);
-    const __m256 x2 = _mm256_loadu_ps(x + 16);
+    __m256 lanes[3];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) lanes[v] = _mm256_loadu_ps(x + 8 * v);
 #pragma clang loop unroll(full)
     for (int row = 0; row < 4; row++) {
       const __m256 factor = _mm256_broadcast_ss(w + row);
-      sum[row][0] = _mm256_fmadd_ps(factor, x0, sum[row][0]);
-      sum[row][1] = _mm256_fmadd_ps(factor, x1, sum[row][1]);
-      sum[row][2] = _mm256_fmadd_ps(factor, x2, sum[row][2]);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < vectors; v++) {
+        sum[row][v] = _mm256_fmadd_ps(factor, lanes[v], sum[row][v]);
+      }
       // Emits nothing. Without it the compiler loads two factors at a time, runs out of registers
       // and spills a sum, at half the speed.
       __asm__ volatile("" : "+x"(sum[row][0]), "+x"(sum[row][1]), "+x"(sum[row][2])::"memory");
@@ -31,16 +33,22 @@ INLINE void tile_quarter(long count, const float *w, long ldw, const float *x, l
 #pragma clang loop unroll(full)
   for (int row = 0; row < 4; row++) {
 #pragma clang loop unroll(full)
-    for (int v = 0; v < 3; v++) _mm256_storeu_ps(c + row * ldc + 8 * v, sum[row][v]);
+    for (int v = 0; v < vectors; v++) _mm256_storeu_ps(c + row * ldc + 8 * v, sum[row][v]);
   }
 }
 
-/// c `[8][48]` (+)= Σ over k < count of w[k·ldw + row] · x[k·ldx + lane].
+/// c `[8][16·units]` (+)= Σ over k < count of w[k·ldw + row] · x[k·ldx + lane]; 1 ... 3 units.
 static void tile(long count, const float *w, long ldw, const float *x, long ldx, float *c,
-                 long ldc, int accumulate) {
-  for (int lane = 0; lane < 48; lane += 24) {
-    for (int row = 0; row < 8; row += 4) {
-      tile_quarter(count, w + row, ldw, x + lane, ldx, c + row * ldc + lane, ldc, accumulate);
+                 long ldc, long units, int accumulate) {
+  for (int row = 0; row < 8; row += 4) {
+    float *to = c + row * ldc;
+    if (units == 3) {
+      tile_part(count, w + row, ldw, x, ldx, to, ldc, 3, accumulate);
+      tile_part(count, w + row, ldw, x + 24, ldx, to + 24, ldc, 3, accumulate);
+      continue;
+    }
+    for (long lane = 0; lane < 16 * units; lane += 16) {
+      tile_part(count, w + row, ldw, x + lane, ldx, to + lane, ldc, 2, accumulate);
     }
   }
 }
