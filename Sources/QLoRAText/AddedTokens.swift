@@ -133,6 +133,7 @@ struct AddedTokenFinder: Sendable {
   /// `\w` of the reference: alphabetic, marks, decimal digits, connectors and joiners.
   private func isWord(_ scalar: Unicode.Scalar) -> Bool {
     let properties = scalar.properties
+    guard ScalarClass.isKnownToReference(scalar) else { return false }
     switch properties.generalCategory {
     case .decimalNumber, .connectorPunctuation, .nonspacingMark, .enclosingMark, .spacingMark:
       return true

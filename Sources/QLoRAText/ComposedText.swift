@@ -1,6 +1,7 @@
 // Text in canonical composition (NFC), with the way back to the bytes it came from.
-// Foundation, not FoundationEssentials, has the composition tables.
-import Foundation
+// The standard library offers composition only as an underscored interface; Foundation's own does
+// not compose all Hangul syllables, so it is no way round.
+@_spi(_Unicode) import Swift
 
 /// A composed stretch of text and its alignment with the original bytes.
 struct ComposedText {
@@ -54,11 +55,15 @@ struct ComposedText {
         known.append(scalar)
         continue
       }
-      bytes.append(contentsOf: String(known).precomposedStringWithCanonicalMapping.utf8)
+      append(composing: known)
       known = String.UnicodeScalarView()
       bytes.append(contentsOf: String(scalar).utf8)
     }
-    bytes.append(contentsOf: String(known).precomposedStringWithCanonicalMapping.utf8)
+    append(composing: known)
+  }
+
+  private mutating func append(composing scalars: String.UnicodeScalarView) {
+    for scalar in String(scalars)._nfc { bytes.append(contentsOf: String(scalar).utf8) }
   }
 
   /// Blocks without a character that composition changes: Latin, and kana to Hangul.

@@ -40,8 +40,12 @@ enum ScalarClass: UInt8, Sendable {
     case .decimalNumber, .letterNumber, .otherNumber: found = .number
     default: return properties.isWhitespace ? .space : .other
     }
-    guard let age = properties.age, age.major <= referenceVersion else { return .other }
-    return found
+    return isKnownToReference(scalar) ? found : .other
+  }
+
+  /// Whether the reference's pattern engine knows the character as assigned.
+  static func isKnownToReference(_ scalar: Unicode.Scalar) -> Bool {
+    scalar.properties.age.map { $0.major <= referenceVersion } ?? false
   }
 }
 

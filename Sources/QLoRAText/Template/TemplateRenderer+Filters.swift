@@ -61,7 +61,7 @@ extension TemplateRenderer {
     var isFirst = true
     return text.mapScalars { scalar in
       defer { isFirst = scalar.isPythonSpace || "-({[<".unicodeScalars.contains(scalar) }
-      return isFirst ? scalar.properties.titlecaseMapping : scalar.properties.lowercaseMapping
+      return isFirst ? scalar.properties.uppercaseMapping : scalar.properties.lowercaseMapping
     }
   }
 

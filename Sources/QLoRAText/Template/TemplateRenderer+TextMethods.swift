@@ -127,8 +127,7 @@ extension TemplateRenderer {
     while !rest.isEmpty {
       let end = rest.firstIndex { $0.scalar.isPythonSpace } ?? rest.endIndex
       if parts.count == limit {
-        // What remains stays whole, but for the blanks at its far end.
-        parts.append(TaggedText(rest).stripped(nil, left: false, right: true))
+        parts.append(TaggedText(rest))
         break
       }
       parts.append(TaggedText(rest[..<end]))

@@ -1,0 +1,136 @@
+// What a tokenizer refuses, and the smaller promises of its interface.
+import Foundation
+import QLoRADiagnostics
+import QLoRAText
+import Testing
+import TestSupport
+
+struct TokenizerLoadingTests {
+  /// A copy of a golden tokenizer with one piece of its JSON replaced.
+  private func failure(replacing old: String, by new: String) throws -> Diagnostic? {
+    let folder = try TemporaryFolder()
+    let source = try String(
+      contentsOf: Goldens.url("tokenizers/gpt2/tokenizer.json"), encoding: .utf8)
+    #expect(source.contains(old), "the test no longer changes anything")
+    let changed = source.replacingOccurrences(of: old, with: new)
+    try changed.write(toFile: folder.path("tokenizer.json"), atomically: true, encoding: .utf8)
+    do {
+      _ = try Tokenizer.load(folder: folder.url.path(percentEncoded: false))
+      return nil
+    } catch {
+      return error as? Diagnostic
+    }
+  }
+
+  @Test(arguments: [
+    (#""type":"BPE""#, #""type":"Unigram""#),
+    (#""normalizer":null"#, #""normalizer":{"type":"Lowercase"}"#),
+    (#""byte_fallback":false"#, #""byte_fallback":true"#),
+    (#""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"Whitespace""#),
+    (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#),
+    (#""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#),
+  ])
+  func unknownPartsAreRefused(_ old: String, _ new: String) throws {
+    #expect(try failure(replacing: old, by: new)?.code == .tokenizerUnsupported)
+  }
+
+  @Test(arguments: [
+    (#""model":{"#, #""modell":{"#), (#""vocab":{"!":"#, #""vocab":{"!!":"#),
+    (#""merges":["#, #""merges":[17,"#), (#""merges":["#, #""merges":["a","#),
+    (#""id":700"#, #""id":-1"#), (#""id":700"#, #""id":2000000000"#), (#"{"version""#, "{"),
+  ])
+  func contradictionsAreRefused(_ old: String, _ new: String) throws {
+    #expect(try failure(replacing: old, by: new)?.code == .tokenizerMalformed)
+  }
+
+  @Test func aFolderWithoutTokenizerSaysSo() throws {
+    let folder = try TemporaryFolder()
+    let error = #expect(throws: Diagnostic.self) {
+      try Tokenizer.load(folder: folder.url.path(percentEncoded: false))
+    }
+    #expect(error?.code == .tokenizerMissing)
+    #expect(error?.code.exitCode == .inputMissing)
+  }
+
+  @Test func aControlTokenOutsideTheVocabularyIsRefused() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(
+      at: Goldens.url("tokenizers/gpt2/tokenizer.json"),
+      to: folder.url.appending(path: "tokenizer.json"))
+    try Data(#"{"eos_token": "<|gone|>"}"#.utf8)
+      .write(to: folder.url.appending(path: "tokenizer_config.json"))
+    let error = #expect(throws: Diagnostic.self) {
+      try Tokenizer.load(folder: folder.url.path(percentEncoded: false))
+    }
+    #expect(error?.code == .controlTokenMissing)
+  }
+
+  @Test func aTemplateFileWinsOverTheConfiguration() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(
+      at: Goldens.url("tokenizers/gpt2/tokenizer.json"),
+      to: folder.url.appending(path: "tokenizer.json"))
+    try Data(
+      #"{"chat_template": [{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]}"#
+        .utf8
+    ).write(to: folder.url.appending(path: "tokenizer_config.json"))
+    let path = folder.url.path(percentEncoded: false)
+    #expect(try Tokenizer.load(folder: path).chatTemplateSource == "d")
+    try Data("jinja".utf8).write(to: folder.url.appending(path: "chat_template.jinja"))
+    #expect(try Tokenizer.load(folder: path).chatTemplateSource == "jinja")
+  }
+
+  @Test func namesAndIDsAgree() throws {
+    let tokenizer = try TokenizerGolden("llama3").tokenizer
+    #expect(tokenizer.bosToken?.text == "<|im_start|>")
+    #expect(tokenizer.eosToken?.id == tokenizer.id(of: "<|im_end|>"))
+    #expect(tokenizer.encode("", addSpecialTokens: true) == [tokenizer.bosToken?.id])
+    #expect(tokenizer.encode("", addSpecialTokens: false).isEmpty)
+    #expect(tokenizer.text(of: 999_999).isEmpty && tokenizer.text(of: -1).isEmpty)
+    #expect(tokenizer.id(of: "no such token") == nil)
+    #expect(tokenizer.decode([-1, 999_999]).isEmpty)
+    for id in 0..<Int32(tokenizer.vocabularyCount) {
+      #expect(tokenizer.id(of: tokenizer.text(of: id)) == id)
+    }
+  }
+
+  @Test func ggufVocabulariesAreCheckedToo() {
+    let tokens = ["a", "b", "ab", "<e>"]
+    let good = GGUFVocabulary(
+      tokens: tokens, tokenTypes: [1, 1, 1, 3], merges: ["a b"], preTokenizer: "gpt-2", eosID: 3)
+    func code(_ change: (inout GGUFVocabulary) -> Void) -> DiagnosticCode? {
+      var vocabulary = good
+      change(&vocabulary)
+      do {
+        _ = try Tokenizer(gguf: vocabulary)
+        return nil
+      } catch {
+        return (error as? Diagnostic)?.code
+      }
+    }
+    #expect(code { _ in } == nil)
+    #expect(code { $0.preTokenizer = "martian" } == .tokenizerUnsupported)
+    #expect(code { $0.modelName = "llama" } == .tokenizerUnsupported)
+    #expect(code { $0.merges = ["a  b"] } == .tokenizerMalformed)
+    #expect(code { $0.merges = ["b a"] } == .tokenizerMalformed)
+    #expect(code { $0.tokenTypes = [1] } == .tokenizerMalformed)
+    #expect(code { $0.eosID = 4 } == .controlTokenMissing)
+  }
+
+  /// Long words take another way through the merges than short ones, with the same result.
+  @Test(arguments: TokenizerGolden.names)
+  func longWordsMergeLikeShortOnes(_ name: String) throws {
+    let tokenizer = try TokenizerGolden(name).tokenizer
+    // Merges that meet no border give a long word the tokens of its repeated part.
+    let long = tokenizer.encode(String(repeating: "wouldthere", count: 40), addSpecialTokens: false)
+    let short = tokenizer.encode("wouldthere", addSpecialTokens: false)
+    #expect(long == Array(repeatElement(short, count: 40).joined()))
+  }
+
+  @Test func anAddedTokenMayStandBetweenOthers() throws {
+    let tokenizer = try TokenizerGolden("gpt2").tokenizer
+    #expect(
+      tokenizer.encode("<|im_end|>", recognizesControlTokens: false)
+        != tokenizer.encode("<|im_end|>"))
+  }
+}
