@@ -98,11 +98,7 @@ extension FileFailure {
 
   private var reason: String {
     if number == FaultingFileSystem.crashNumber { return "simulated crash" }
-    let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
-      qlora_error_text(number, buffer.baseAddress, buffer.count)
-      return String(cString: buffer.baseAddress!)
-    }
-    return text
+    return PosixFileSystem.text(ofError: number)
   }
 }
 

@@ -8,6 +8,16 @@ package final class PosixFileSystem: FileSystem {
 
   package init() {}
 
+  /// What the operating system calls an error number.
+  package static func text(ofError number: Int32) -> String {
+    // SAFETY: the shim writes at most `count` characters and always terminates them.
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 128) { buffer in
+      guard let start = buffer.baseAddress else { return "error \(number)" }
+      qlora_error_text(number, start, buffer.count)
+      return String(cString: start)
+    }
+  }
+
   private func check(
     _ outcome: Int32, _ operation: FileOperation, _ path: String
   ) throws(FileFailure) -> Int32 {

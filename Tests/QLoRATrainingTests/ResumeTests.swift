@@ -79,8 +79,10 @@ import Testing
 
   @Test func damageFallsBackByName() throws {
     let expected = try uninterrupted(ToyRun())
-    for name in ["adapter_model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"]
-    {
+    let names = [
+      "adapter_model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json",
+    ]
+    for name in names {
       let folder = try TemporaryFolder()
       let path = folder.path("run")
       _ = try ToyRun().train(path)
