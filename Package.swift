@@ -32,38 +32,32 @@ let package = Package(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     library("QLoRADiagnostics", []),
-    library("QLoRAJSON", ["QLoRADiagnostics"]),
+    library("QLoRAJSON", []),
     library("QLoRASystem", ["CQLoRASystem", "CXXHash", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 1, compute.
-    library("QLoRATensor", ["QLoRADiagnostics"]),
-    library("QLoRACPU", ["QLoRATensor", "CQLoRAKernels", "COpenBLAS"]),
+    library("QLoRATensor", []),
+    library("QLoRACPU", ["QLoRATensor", "QLoRADiagnostics", "CQLoRAKernels", "COpenBLAS"]),
     // Layer 2, artefacts.
-    library("QLoRAFormats", ["QLoRATensor", "QLoRASystem", "QLoRAJSON"]),
+    library("QLoRAFormats", ["QLoRATensor", "QLoRADiagnostics", "QLoRAJSON"]),
     library("QLoRAText", ["QLoRADiagnostics", "QLoRAJSON"]),
     library("QLoRAData", ["QLoRAText", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 3, learning.
-    library("QLoRAModels", ["QLoRATensor", "QLoRAFormats"]),
-    library("QLoRATraining", ["QLoRAModels", "QLoRAData", "QLoRASystem"]),
+    library("QLoRAModels", ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics"]),
+    library("QLoRATraining", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 4, application.
     library("QLoRARecipe", ["QLoRADiagnostics", "QLoRAJSON"]),
     library(
       "QLoRAPipeline",
-      ["QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText", "QLoRAFormats",
-       "QLoRACPU"]),
+      [
+        "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText", "QLoRAFormats",
+        "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRACPU",
+      ]),
     .executableTarget(
       name: "qlora",
       dependencies: [
-        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRATensor",
+        "QLoRADiagnostics", "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
-      exclude: [
-        "PipelineContract.md", "BaseModelOptions.swift", "ProgressPrinter.swift",
-        "ProgressText.swift", "RunEnding.swift", "TrainingEvent+JSON.swift",
-        "Commands/TrainCommand.swift", "Commands/ResumeCommand.swift",
-        "Commands/EvalCommand.swift", "Commands/GenerateCommand.swift",
-        "Commands/PreviewCommand.swift", "Commands/InspectCommand.swift",
-        "Commands/MergeCommand.swift", "Commands/ExportCommand.swift",
-        "Commands/DoctorCommand.swift",
       ]),
     .executableTarget(
       name: "qlora-bench",

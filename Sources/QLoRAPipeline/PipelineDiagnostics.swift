@@ -1,6 +1,13 @@
 // The failures that only show when parts are put together, and the table of every code there is.
 
+import QLoRACPU
+import QLoRAData
 import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRASystem
+import QLoRAText
+import QLoRATraining
 
 extension DiagnosticCode {
   package static let vocabularyMismatch = DiagnosticCode(
@@ -36,4 +43,12 @@ extension DiagnosticCode {
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt,
   ]
+}
+
+extension Pipeline {
+  /// The codes of every module below the command line, for `qlora explain`.
+  package static let allCodes: [DiagnosticCode] =
+    DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
+    + DiagnosticCode.allModelCodes + DiagnosticCode.allPipelineCodes
+    + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes + allCPUCodes
 }

@@ -1,5 +1,6 @@
 // The stable codes of the command line itself (E09xx), and all codes that `qlora explain` knows.
 import QLoRADiagnostics
+import QLoRAPipeline
 import QLoRARecipe
 
 extension DiagnosticCode {
@@ -46,6 +47,6 @@ extension DiagnosticCode {
 
   /// Every module's codes, by number.
   static var all: [DiagnosticCode] {
-    (allRecipeCodes + allCommandCodes).sorted { $0.number < $1.number }
+    (allRecipeCodes + Pipeline.allCodes + allCommandCodes).sorted { $0.number < $1.number }
   }
 }

@@ -1,5 +1,6 @@
 // Shows a run while it goes on: plain lines, a redrawn block on a terminal, or JSON on stdout.
 import QLoRAJSON
+import QLoRAPipeline
 import QLoRATraining
 
 final class ProgressPrinter {
@@ -17,6 +18,32 @@ final class ProgressPrinter {
     self.logEvery = logEvery
     self.saveEvery = saveEvery
     isLive = !json && Console.stderrIsTerminal
+  }
+
+  func show(_ event: RunEvent) {
+    switch event {
+    case .loading(let fraction):
+      if isLive { draw(["loading the model: \(Int(fraction * 100)) %"]) }
+    case .prepared(let summary): show(summary)
+    case .training(let event): show(event)
+    case .exported(let path): if !json { say("adapter: \(path)") }
+    }
+  }
+
+  private func show(_ summary: RunSummary) {
+    if json { return Console.output(json: summary.eventJSON) }
+    let rows = summary.report
+    let mebibytes = summary.weightBytes >> 20
+    say("\(summary.name) on \(summary.device), into \(summary.output)")
+    say(
+      "\(summary.trainableParameters) trainable parameters; base weights \(mebibytes) MiB; "
+        + "\(rows.rows) rows, \(rows.tokens) tokens, \(rows.labelledTokens) of them trained")
+    if rows.truncated + rows.dropped > 0 {
+      say("\(rows.truncated) rows truncated to data.maxTokens, \(rows.dropped) dropped")
+    }
+    if rows.controlLookalikes > 0 {
+      say("\(rows.controlLookalikes) control tokens spelled in messages, kept as plain text")
+    }
   }
 
   func show(_ event: TrainingEvent) {

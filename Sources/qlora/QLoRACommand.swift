@@ -1,5 +1,6 @@
 // The root of the command line: the list of commands.
 import ArgumentParser
+import QLoRAPipeline
 
 struct QLoRACommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,8 +16,11 @@ struct QLoRACommand: ParsableCommand {
       69 network, 70 internal, 73 output exists, 74 input/output, 75 stopped and resumable, \
       77 permission, 78 resume refused, 80 diverged, 81 would not fit.
       """,
-    version: "0.1.0",
+    version: ToolVersion.number,
     subcommands: [
-      ValidateCommand.self, RecipesCommand.self, SchemaCommand.self, ExplainCommand.self,
+      TrainCommand.self, ResumeCommand.self, ValidateCommand.self, PreviewCommand.self,
+      EvalCommand.self, GenerateCommand.self, InspectCommand.self, MergeCommand.self,
+      ExportCommand.self, RecipesCommand.self, SchemaCommand.self, DoctorCommand.self,
+      ExplainCommand.self,
     ])
 }

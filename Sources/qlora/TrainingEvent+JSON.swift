@@ -1,5 +1,6 @@
 // Training events as the lines of `--json`; Docs/CommandLine.md describes them.
 import QLoRAJSON
+import QLoRAPipeline
 import QLoRATraining
 
 extension TrainingEvent {
@@ -40,6 +41,20 @@ extension StepMetrics {
       ("tokens", .int(tokens)), ("labelledTokens", .int(labelledTokens)),
       ("tokensPerSecond", .double(tokensPerSecond)), ("peakMemoryBytes", .int(peakMemoryBytes)),
       ("elapsedSeconds", .double(elapsedSeconds)),
+    ])
+  }
+}
+
+extension RunSummary {
+  var eventJSON: JSONValue {
+    .dictionary([
+      ("event", "prepared"), ("name", .string(name)), ("device", .string(device)),
+      ("output", .string(output)), ("trainableParameters", .int(trainableParameters)),
+      ("weightBytes", .int(weightBytes)), ("steps", .int(stepCount)), ("rows", .int(report.rows)),
+      ("tokens", .int(report.tokens)), ("labelledTokens", .int(report.labelledTokens)),
+      ("truncatedRows", .int(report.truncated)), ("droppedRows", .int(report.dropped)),
+      ("controlLookalikes", .int(report.controlLookalikes)),
+      ("validationRows", .int(validationRows)),
     ])
   }
 }

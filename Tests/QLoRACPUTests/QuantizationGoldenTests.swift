@@ -75,7 +75,3 @@ struct QuantizationGoldenTests {
     }
   }
 }
-
-extension Tensor {
-  var bytes: [UInt8] { withBytes { [UInt8]($0) } }
-}

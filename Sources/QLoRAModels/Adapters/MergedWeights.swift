@@ -28,6 +28,8 @@ package struct MergedWeights {
     ) { $1 }
   }
 
+  package var backend: any Backend { model.backend }
+
   package var names: [String] { source.weights.names }
 
   package func shape(of name: String) throws -> Shape { try source.weights.shape(of: name) }

@@ -1,6 +1,7 @@
 // `qlora eval`: how well a model predicts, or answers, the rows of a file.
 import ArgumentParser
 import QLoRAJSON
+import QLoRAData
 import QLoRAPipeline
 import QLoRARecipe
 
@@ -31,48 +32,79 @@ struct EvalCommand: ParsableCommand {
   var data: String
 
   @Option(help: "messages, sharegpt, alpaca, prompt-completion or text.")
-  var format = Recipe.RowFormat.messages.rawValue
+  var format = RowFormat.messages.rawValue
 
   @Option(help: ArgumentHelp("loss, exact_match, or both with a comma.", valueName: "list"))
   var metric = "loss"
 
+  @Option(help: ArgumentHelp("Also report by the values of this key of the rows.", valueName: "key"))
+  var groupBy: String?
+
+  @Option(help: "At most so many rows, from the front.")
+  var rows: Int?
+
+  @Option(help: "So many prompts with expected and greedy answers, on stderr.")
+  var examples = 0
+
   private var metrics: Set<String> { Set(metric.split(separator: ",").map(String.init)) }
 
   func validate() throws {
-    if Recipe.RowFormat(rawValue: format) == nil {
+    if RowFormat(rawValue: format) == nil {
       throw ValidationError("--format \"\(format)\" is not a row format.")
     }
     if metrics.isEmpty || !metrics.isSubset(of: ["loss", "exact_match"]) {
       throw ValidationError("--metric takes loss, exact_match, or both with a comma.")
     }
+    if let rows, rows < 1 { throw ValidationError("--rows must be at least 1.") }
+    if examples < 0 { throw ValidationError("--examples must not be negative.") }
   }
 
   func run() throws {
     let line = StatusLine(isQuiet: output.json)
-    let report = try Pipeline.evaluate(
-      base.values, data: data, format: format, metrics: metrics
-    ) { done, count in line.show("evaluating \(done) of \(count)") }
+    var request = EvaluationRequest(
+      source: DataSource(path: data, format: RowFormat(rawValue: format) ?? .messages),
+      measuresLoss: metrics.contains("loss"), measuresExactMatch: metrics.contains("exact_match"))
+    request.groupKey = groupBy
+    request.rowLimit = rows
+    request.exampleCount = examples
+    let report = try Pipeline.evaluate(base.values, request) { done, count in
+      line.show("evaluating \(done) of \(count)")
+    }
     line.clear()
+    for example in report.examples { show(example) }
     output.json ? Console.output(json: json(report)) : show(report)
   }
 
   private func json(_ report: EvaluationReport) -> JSONValue {
-    let loss = report.meanNegativeLogLikelihood
-    return .dictionary([
-      ("meanNegativeLogLikelihood", loss.map { .double($0) } ?? .null),
-      ("perplexity", loss.map { .double(exp($0)) } ?? .null),
-      ("labelledTokens", .int(report.labelledTokens)), ("rows", .int(report.rows)),
-      ("exactMatch", report.exactMatch.map { .double($0) } ?? .null),
-    ])
+    let groups = report.groups.map { ($0.name, JSONValue.dictionary(members($0.counts))) }
+    return .dictionary(
+      members(report.total) + (groupBy == nil ? [] : [("groups", .dictionary(groups))]))
+  }
+
+  private func members(_ counts: EvaluationCounts) -> [(String, JSONValue)] {
+    let loss = counts.meanNegativeLogLikelihood
+    return [
+      ("meanNegativeLogLikelihood", metrics.contains("loss") ? .double(loss) : .null),
+      ("perplexity", metrics.contains("loss") ? .double(exp(loss)) : .null),
+      ("labelledTokens", .int(counts.labelledTokens)), ("rows", .int(counts.rows)),
+      ("exactMatch", metrics.contains("exact_match") ? .double(counts.exactMatch) : .null),
+    ]
   }
 
   private func show(_ report: EvaluationReport) {
-    if let loss = report.meanNegativeLogLikelihood {
-      Console.output("meanNegativeLogLikelihood \(loss)")
-      Console.output("perplexity \(exp(loss))")
-      Console.output("labelledTokens \(report.labelledTokens)")
+    for (name, value) in members(report.total) where !value.isNull {
+      Console.output("\(name) \(JSONWriter.text(value))")
     }
-    if let exactMatch = report.exactMatch { Console.output("exactMatch \(exactMatch)") }
-    Console.output("rows \(report.rows)")
+    for group in report.groups {
+      let text = members(group.counts).filter { !$0.1.isNull }
+        .map { "\($0.0) \(JSONWriter.text($0.1))" }.joined(separator: "  ")
+      Console.output("\(groupBy ?? "") \(group.name):  \(text)")
+    }
+  }
+
+  private func show(_ example: EvaluationExample) {
+    Console.error("prompt:   \(example.prompt.split(separator: "\n").joined(separator: " ⏎ "))")
+    Console.error("expected: \(example.expected)")
+    Console.error("answer:   \(example.answer)\n")
   }
 }

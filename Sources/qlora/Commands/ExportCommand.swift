@@ -20,6 +20,9 @@ struct ExportCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The folder to write; it must not exist.", valueName: "path"))
   var output: String
 
+  @Option(help: "The base model for merged, where the adapter's own path no longer holds.")
+  var model: String?
+
   func validate() throws {
     if !["peft", "merged"].contains(format) {
       throw ValidationError("--format must be peft or merged, found \"\(format)\".")
@@ -27,7 +30,12 @@ struct ExportCommand: ParsableCommand {
   }
 
   func run() throws {
-    try Pipeline.export(source: source, format: format, output: output)
+    if format == "merged" {
+      try Pipeline.merge(
+        model: model, adapter: source, base: .original, dtype: .bfloat16, to: output)
+    } else {
+      try Pipeline.exportAdapter(source, to: output)
+    }
     Console.output(output)
   }
 }

@@ -1,6 +1,8 @@
 // `qlora merge`: an adapter folded into its base model.
 import ArgumentParser
+import QLoRAModels
 import QLoRAPipeline
+import QLoRATensor
 
 struct MergeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,14 +26,37 @@ struct MergeCommand: ParsableCommand {
   @Option(help: "Number type of the weights: bf16, fp16 or fp32.")
   var dtype = "bf16"
 
+  @Option(
+    help: ArgumentHelp(
+      "original: fold into the base's own weights; quantized: into the weights as training saw them.",
+      valueName: "base"))
+  var base = MergeBase.original.rawValue
+
   func validate() throws {
-    if !["bf16", "fp16", "fp32"].contains(dtype) {
+    if NumberType.dtype(dtype) == nil {
       throw ValidationError("--dtype must be bf16, fp16 or fp32, found \"\(dtype)\".")
+    }
+    if MergeBase(rawValue: base) == nil {
+      throw ValidationError("--base must be original or quantized, found \"\(base)\".")
     }
   }
 
   func run() throws {
-    try Pipeline.merge(model: model, adapter: adapter, output: output, dtype: dtype)
+    try Pipeline.merge(
+      model: model, adapter: adapter, base: MergeBase(rawValue: base) ?? .original,
+      dtype: NumberType.dtype(dtype) ?? .bfloat16, to: output)
     Console.output(output)
+  }
+}
+
+/// The short names of number types on the command line; the long ones are understood too.
+enum NumberType {
+  static func dtype(_ word: String) -> DType? {
+    switch word {
+    case "bf16", "bfloat16": .bfloat16
+    case "fp16", "float16": .float16
+    case "fp32", "float32": .float32
+    default: nil
+    }
   }
 }

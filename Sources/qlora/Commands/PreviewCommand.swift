@@ -1,6 +1,7 @@
 // `qlora preview`: the rows as the model will see them.
 import ArgumentParser
 import QLoRAJSON
+import QLoRAData
 import QLoRAPipeline
 
 struct PreviewCommand: ParsableCommand {
@@ -28,39 +29,32 @@ struct PreviewCommand: ParsableCommand {
   func run() throws {
     let resolved = try recipe.load()
     let colors = Console.stdoutIsTerminal && Console.wantsColor
-    try Pipeline.preview(resolved, count: count) { sequence in
+    try Pipeline.preview(resolved, count: count) { line, text in
       if output.json {
-        Console.output(json: json(sequence))
+        Console.output(json: line.json)
       } else {
-        Console.output(text(sequence, colors: colors))
+        Console.output(self.text(line, text, colors: colors))
       }
     }
   }
 
-  private func json(_ sequence: PreviewSequence) -> JSONValue {
-    func integers(_ values: [Int]) -> JSONValue { .list(values.map { .int($0) }) }
-    return .dictionary([
-      ("step", .int(sequence.step)), ("microBatch", .int(sequence.microBatch)),
-      ("sequence", .int(sequence.sequence)), ("tokens", integers(sequence.tokens)),
-      ("labels", integers(sequence.labels)), ("starts", integers(sequence.starts)),
-    ])
-  }
-
-  private func text(_ sequence: PreviewSequence, colors: Bool) -> String {
-    let trained = sequence.labels.count { $0 != -100 }
+  private func text(_ line: PreviewLine, _ model: ModelText, colors: Bool) -> String {
+    let content = line.content
+    let trained = content.labels.count { $0 != untrainedLabel }
     var text =
-      "step \(sequence.step), micro-batch \(sequence.microBatch), sequence \(sequence.sequence): "
-      + "\(sequence.tokens.count) tokens, \(trained) trained, \(sequence.starts.count) rows\n"
-    let starts = Set(sequence.starts)
+      "step \(line.step), micro-batch \(line.microBatch), sequence \(line.sequence): "
+      + "\(content.tokens.count) tokens, \(trained) trained, \(content.starts.count) rows\n"
+    let starts = Set(content.starts)
+    var decoder = model.tokenizer.makeStreamingDecoder()
     var isOpen = false
-    for (index, piece) in sequence.pieces.enumerated() {
-      let isTrained = sequence.labels[index] != -100
+    for (index, token) in content.tokens.enumerated() {
+      let isTrained = content.labels[index] != untrainedLabel
       if isTrained != isOpen { text += mark(opens: isTrained, colors) }
       isOpen = isTrained
       if starts.contains(index), index > 0 { text += "\n│ " }
-      text += piece
+      text += decoder.append(token)
     }
-    return text + (isOpen ? mark(opens: false, colors) : "") + "\n"
+    return text + decoder.finish() + (isOpen ? mark(opens: false, colors) : "") + "\n"
   }
 
   private func mark(opens: Bool, _ colors: Bool) -> String {

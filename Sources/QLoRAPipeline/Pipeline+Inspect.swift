@@ -1,0 +1,162 @@
+// What is in a file or folder: model, adapter, checkpoint or GGUF.
+
+import QLoRACPU
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAJSON
+import QLoRAModels
+import QLoRASystem
+import QLoRATensor
+
+package struct InspectionReport: Sendable {
+  package struct TensorLine: Sendable {
+    package var name: String
+    package var dtype: String
+    package var shape: [Int]
+    package var bytes: Int
+  }
+  /// `model`, `gguf`, `adapter`, `checkpoint` or `safetensors`.
+  package var kind: String
+  package var facts: [(name: String, value: JSONValue)]
+  package var tensors: [TensorLine]
+}
+
+extension Pipeline {
+  /// Describes what is at `path`; `verify` reads every byte of it.
+  ///
+  /// - Throws: as reading does; with `verify` also for NaN, infinities and digests that differ.
+  package static func inspect(path: String, verify: Bool) throws -> InspectionReport {
+    let files = PosixFileSystem()
+    func has(_ name: String) throws -> Bool {
+      try files.status(FilePath.join(path, name)) != nil
+    }
+    if try has(CheckpointManifest.fileName), try has("state.json") {
+      return try checkpoint(path, verify)
+    }
+    if try has(PEFTAdapterConfig.fileName) { return try adapter(path, verify) }
+    if path.hasSuffix(".safetensors") {
+      let file = try SafetensorsFile(path: path)
+      if verify { try checkFinite([file]) }
+      return InspectionReport(kind: "safetensors", facts: sizes([file]), tensors: lines([file]))
+    }
+    return try model(path, verify)
+  }
+
+  private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {
+    let source = try ModelSource.open(path)
+    let config = source.config
+    var facts: [(name: String, value: JSONValue)] = [
+      ("architecture", .string("llama")), ("hidden", .int(config.hidden)),
+      ("layers", .int(config.layers)), ("heads", .int(config.heads)),
+      ("kvHeads", .int(config.kvHeads)), ("vocabulary", .int(config.vocabularySize)),
+      ("positions", .int(config.maxPositions)),
+      ("tiedEmbeddings", .bool(config.tiesEmbeddings)),
+    ]
+    let names = source.weights.names
+    let count = try names.reduce(0) { $0 + (try source.weights.shape(of: $1)).count }
+    facts.append(("parameters", .int(count)))
+    let stored = source.digestInputs.reduce(0) { $0 + $1.byteCount }
+    facts.append(("storedBytes", .int(stored)))
+    facts.append(("bytesPerParameter", .double(Double(stored) / Double(max(1, count)))))
+    if verify { try checkFinite(source) }
+    switch source.origin {
+    case .gguf(let file):
+      return InspectionReport(
+        kind: "gguf", facts: facts,
+        tensors: file.tensors.map { tensor in
+          .init(
+            name: tensor.name, dtype: "\(tensor.type)", shape: tensor.extents,
+            bytes: tensor.byteRange.count)
+        })
+    case .folder(let folder):
+      return InspectionReport(
+        kind: "model", facts: facts, tensors: lines(try ShardedSafetensors(folder: folder).files))
+    }
+  }
+
+  private static func adapter(_ path: String, _ verify: Bool) throws -> InspectionReport {
+    let adapter = try PEFTAdapter.read(path)
+    let file = try SafetensorsFile(path: FilePath.join(path, PEFTAdapter.weightsName))
+    if verify { try checkFinite([file]) }
+    let config = adapter.config
+    let facts: [(name: String, value: JSONValue)] = [
+      ("baseModel", config.baseModel.map { .string($0) } ?? .null), ("rank", .int(config.rank)),
+      ("alpha", .double(config.alpha)), ("modules", .int(adapter.pairs.count)),
+    ]
+    return InspectionReport(kind: "adapter", facts: facts + sizes([file]), tensors: lines([file]))
+  }
+
+  private static func checkpoint(_ path: String, _ verify: Bool) throws -> InspectionReport {
+    if verify { _ = try CheckpointManifest.verify(path) }
+    let state = try JSONValue(
+      parsing: try PosixFileSystem().readAll(FilePath.join(path, "state.json")))
+    let files = try [PEFTAdapter.weightsName, "optimizer.safetensors"].map {
+      try SafetensorsFile(path: FilePath.join(path, $0))
+    }
+    if verify { try checkFinite(files) }
+    let facts: [(name: String, value: JSONValue)] = [
+      ("step", state["step"] ?? .null), ("tokens", state["tokens"] ?? .null),
+      ("identity", state["identity"] ?? .null),
+    ]
+    return InspectionReport(kind: "checkpoint", facts: facts + sizes(files), tensors: lines(files))
+  }
+
+  private static func sizes(_ files: [SafetensorsFile]) -> [(name: String, value: JSONValue)] {
+    let entries = files.flatMap(\.entries)
+    return [
+      ("parameters", .int(entries.reduce(0) { $0 + $1.shape.count })),
+      ("storedBytes", .int(entries.reduce(0) { $0 + $1.byteRange.count })),
+    ]
+  }
+
+  private static func lines(_ files: [SafetensorsFile]) -> [InspectionReport.TensorLine] {
+    files.flatMap(\.entries).map {
+      .init(
+        name: $0.name, dtype: $0.dtype.rawValue, shape: $0.shape.extents,
+        bytes: $0.byteRange.count)
+    }
+  }
+}
+
+// MARK: Looking for non-finite values
+extension Pipeline {
+  /// Floats that are looked at together.
+  private static let pieceElements = 1 << 18
+
+  private static func checkFinite(_ source: ModelSource) throws {
+    for name in source.weights.names {
+      try checkFinite(name, count: try source.weights.shape(of: name).count, file: source.path) {
+        try source.weights.readFloats(name, range: $0, into: $1)
+      }
+    }
+  }
+
+  private static func checkFinite(_ files: [SafetensorsFile]) throws {
+    for file in files {
+      for entry in file.entries where entry.dtype.isFloatingPoint {
+        try checkFinite(entry.name, count: entry.shape.count, file: file.path) {
+          try file.readFloats(entry.name, range: $0, into: $1)
+        }
+      }
+    }
+  }
+
+  private static func checkFinite(
+    _ name: String, count: Int, file: String,
+    _ read: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws -> Void
+  ) throws {
+    let piece = Tensor(uninitialized: [min(count, pieceElements)], .float32)
+    for start in stride(from: 0, to: count, by: pieceElements) {
+      let range = start..<min(count, start + pieceElements)
+      try piece.withMutableElements(Float.self) { buffer in
+        let part = UnsafeMutableBufferPointer(rebasing: buffer[..<range.count])
+        try read(range, part)
+        guard let bad = part.firstIndex(where: { !$0.isFinite }) else { return }
+        throw Diagnostic(
+          .weightNotFinite, "element \(start + bad) is \(part[bad])",
+          at: .tensor(file: file, name: name),
+          remedy: "fetch the file again, or train from an earlier checkpoint")
+      }
+    }
+  }
+}

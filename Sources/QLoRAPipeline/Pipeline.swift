@@ -1,0 +1,135 @@
+// The public face of the framework: what each command does, as a function.
+
+import QLoRACPU
+import QLoRAData
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRARecipe
+import QLoRASystem
+import QLoRATensor
+import QLoRATraining
+
+package enum Pipeline {}
+
+/// Which model a command is to run, as its user said it.
+package struct BaseOptions: Sendable {
+  package var model: String
+  package var adapter: String?
+  /// `nf4`, `none`, or nil: as the adapter was trained, and `none` for a bare model.
+  package var quantization: String?
+  /// nil: as the adapter was trained, else float32.
+  package var computeDType: String?
+  package var threads: Int
+
+  package init(
+    model: String, adapter: String?, quantization: String?, computeDType: String?, threads: Int
+  ) {
+    self.model = model
+    self.adapter = adapter
+    self.quantization = quantization
+    self.computeDType = computeDType
+    self.threads = threads
+  }
+}
+
+/// How a training command ended.
+package struct RunOutcome: Sendable {
+  package var runDirectory: String
+  package var step: Int
+  package var adapterPath: String?
+  package var lastLoss: Double?
+  package var evalLoss: Double?
+  package var interrupted: Bool
+}
+
+// MARK: Training
+extension Pipeline {
+  /// Starts a run; see `TrainingRun.start`.
+  package static func train(
+    _ resolved: ResolvedRecipe, events: @escaping (RunEvent) -> Void
+  ) throws -> RunOutcome {
+    try watched(events) { try TrainingRun.start(resolved, events: $0) }
+  }
+
+  /// Continues a run; see `TrainingRun.resume`.
+  package static func resume(
+    runDirectory: String, events: @escaping (RunEvent) -> Void
+  ) throws -> RunOutcome {
+    try watched(events) { try TrainingRun.resume(runDirectory, events: $0) }
+  }
+
+  /// Runs `body` and remembers the last losses that it reported.
+  private static func watched(
+    _ events: @escaping (RunEvent) -> Void, _ body: (@escaping (RunEvent) -> Void) throws -> RunResult
+  ) throws -> RunOutcome {
+    var lastLoss: Double?
+    var evalLoss: Double?
+    let result = try body { event in
+      if case .training(.step(let metrics)) = event { lastLoss = metrics.loss }
+      if case .training(.evaluation(let metrics)) = event { evalLoss = metrics.loss }
+      events(event)
+    }
+    let (step, interrupted) =
+      switch result.outcome {
+      case .finished(let step): (step, false)
+      case .interrupted(let step, _, _): (step, true)
+      }
+    return RunOutcome(
+      runDirectory: result.output, step: step, adapterPath: result.adapterPath,
+      lastLoss: lastLoss, evalLoss: evalLoss, interrupted: interrupted)
+  }
+
+  /// The first `count` sequences of a run in training order. Writes nothing and loads no weights.
+  package static func preview(
+    _ resolved: ResolvedRecipe, count: Int, _ body: (PreviewLine, ModelText) throws -> Void
+  ) throws {
+    let recipe = resolved.recipe
+    let text = try ModelText(try ModelSource.open(recipe.model.path))
+    let data = try RunData(recipe, text: text)
+    let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
+    for line in plan.preview(count) { try body(line, text) }
+  }
+}
+
+// MARK: Using a model
+extension Pipeline {
+  /// A base model with its adapter applied, held as the user said, or as the adapter was trained.
+  package static func load(
+    _ base: BaseOptions, progress: @escaping (Double) -> Void = { _ in }
+  ) throws -> LoadedModel {
+    let adapter = try base.adapter.map(AdapterFolder.open)
+    let loaded = try LoadedModel.load(
+      ModelRequest(
+        path: base.model, load: loadOptions(base, trained: adapter?.load), threads: base.threads),
+      progress: progress)
+    if let adapter { try loaded.model.addAdapters(adapter.adapter) }
+    return loaded
+  }
+
+  private static func loadOptions(_ base: BaseOptions, trained: LoadOptions?) -> LoadOptions {
+    var options = trained ?? LoadOptions(quantization: nil, computeDType: .float32)
+    if let word = base.quantization {
+      // A type on the command line means its defaults, unless the adapter was trained so.
+      let type = FourBitType(rawValue: word)
+      let matches = type != nil && options.quantization?.type == type
+      if !matches { options.quantization = type.map { QuantizationSpec(type: $0) } }
+    }
+    if let word = base.computeDType, let dtype = DType(rawValue: word) {
+      options.computeDType = dtype
+    }
+    return options
+  }
+
+  package static func evaluate(
+    _ base: BaseOptions, _ request: EvaluationRequest, progress: (Int, Int) -> Void
+  ) throws -> EvaluationReport {
+    try Evaluator(try load(base)).evaluate(request, progress: progress)
+  }
+
+  package static func generate(
+    _ base: BaseOptions, _ options: GenerationOptions, emit: (String) -> Void
+  ) throws -> GenerationReport {
+    try Generator(try load(base)).generate(options, emit: emit)
+  }
+}
