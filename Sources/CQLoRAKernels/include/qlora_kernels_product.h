@@ -74,6 +74,10 @@ typedef struct qlora_product_kernels {
    * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox4x32-10). */
   void (*dropout)(long count, uint64_t first, float rate, uint64_t key, uint64_t stream,
                   const float *in, float *out);
+
+  /* Multiplies and adds in registers only, `rounds` times; returns how many floating-point
+   * operations that were. The yardstick of benchmarks. */
+  double (*peak)(long rounds);
 } qlora_product_kernels;
 
 extern const qlora_product_kernels qlora_product_reference;
