@@ -3,8 +3,7 @@
 import CQLoRAKernels
 import QLoRATensor
 
-/// The rows of the tensors that take part, with their layout. `first` is how many keys precede the
-/// first query's own.
+/// The tensors that take part, with their layout: rows of queries, and rows of keys and values.
 struct AttentionRows {
   var query: Tensor
   var key: Tensor

@@ -71,10 +71,11 @@ static inline long qlora_attention_padded(long keys) {
 }
 
 /// Floats of scratch that either pass needs: five key-sized arrays (both packings of the keys, the
-/// packed values and the two gradients), six query tiles and five square tiles with their margins.
+/// packed values and the two gradients), six query tiles, three square tiles, and a fourth's room
+/// for what is kept per query.
 static inline long qlora_attention_scratch(long keys, long head_size) {
   return 5 * qlora_attention_padded(keys) * head_size + 6 * qlora_attention_tile * head_size
-       + 8 * qlora_attention_tile * qlora_attention_tile;
+       + 4 * qlora_attention_tile * qlora_attention_tile;
 }
 
 /// Floats of scratch that `attention_row` needs.
