@@ -35,7 +35,7 @@ struct TokenizerLoadingTests {
   }
 
   @Test(arguments: [
-    (#""model":{"#, #""modell":{"#), (#""vocab":{"!":"#, #""vocab":{"!!":"#),
+    (#""model":{"#, #""modell":{"#), (#""vocab":{"!":0,"#, #""vocab":{"!":"x","#),
     (#""merges":["#, #""merges":[17,"#), (#""merges":["#, #""merges":["a","#),
     (#""id":700"#, #""id":-1"#), (#""id":700"#, #""id":2000000000"#), (#"{"version""#, "{"),
   ])
