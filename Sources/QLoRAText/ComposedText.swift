@@ -62,8 +62,17 @@ struct ComposedText {
     append(composing: known)
   }
 
+  /// Tibetan vowels of class 0 that decompose to marks of other classes. The standard library
+  /// orders marks by the class before decomposition and so leaves these where they stand.
+  private static let splitVowels: [Unicode.Scalar: [Unicode.Scalar]] = [
+    "\u{F73}": ["\u{F71}", "\u{F72}"], "\u{F75}": ["\u{F71}", "\u{F74}"],
+    "\u{F81}": ["\u{F71}", "\u{F80}"],
+  ]
+
   private mutating func append(composing scalars: String.UnicodeScalarView) {
-    for scalar in String(scalars)._nfc { bytes.append(contentsOf: String(scalar).utf8) }
+    var spelled = String.UnicodeScalarView()
+    for scalar in scalars { spelled.append(contentsOf: Self.splitVowels[scalar] ?? [scalar]) }
+    for scalar in String(spelled)._nfc { bytes.append(contentsOf: String(scalar).utf8) }
   }
 
   /// Blocks without a character that composition changes: Latin, and kana to Hangul.

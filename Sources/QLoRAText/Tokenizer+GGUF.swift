@@ -15,7 +15,8 @@ extension Tokenizer {
     guard gguf.modelName == "gpt2" else {
       throw parts.failure(
         .tokenizerUnsupported,
-        "tokenizer.ggml.model is \"\(gguf.modelName)\"; only \"gpt2\" (byte-level BPE) is supported")
+        "tokenizer.ggml.model is \"\(gguf.modelName)\"; only \"gpt2\" (byte-level BPE) is "
+          + "supported")
     }
     guard gguf.tokenTypes.isEmpty || gguf.tokenTypes.count == gguf.tokens.count else {
       throw parts.failure(

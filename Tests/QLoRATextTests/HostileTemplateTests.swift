@@ -20,13 +20,13 @@ struct HostileTemplateTests {
   @Test(arguments: [
     // Steps.
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
     // Ranges and repetition.
     "{{ range(100001) | length }}", "{{ range(-9223372036854775807, 9223372036854775807) }}",
     "{{ 'a' * 9223372036854775807 }}", "{{ [0] * 99999999999 }}", "{{ 2 ** 64 }}",
     "{{ 9223372036854775807 + 1 }}", "{{ 'a' | indent(999999999) }}",
     // Text.
-    "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+    "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
     "{% set x = 'a' * 999999 %}{% for i in range(99) %}{{ x }}{% endfor %}",
     "{% set x = 'a' * 99999 %}{{ x | replace('', x) }}",
     "{% set x = 'a' * 9999 %}{% for i in range(99999) %}{% set y = x | upper %}{% endfor %}",
@@ -55,7 +55,7 @@ struct HostileTemplateTests {
   /// Values that refer to each other in circles or chains are freed without harm.
   @Test(arguments: [
     "{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me is defined }}",
-    "{% set ns = namespace() %}{% for i in range(20000) %}{% set ns = namespace(x=ns) %}{% endfor %}",
+    "{% set n = namespace() %}{% for i in range(20000) %}{% set n = namespace(x=n) %}{% endfor %}",
     "{% set o = namespace(x=0) %}{% for i in range(20000) %}{% set n = namespace(x=o.x) %}"
       + "{% set o.x = n %}{% endfor %}",
     "{% set o = namespace(x=0) %}{% for i in range(9000) %}{% for j in [o.x] %}{% set o.x = loop %}"

@@ -81,8 +81,30 @@ struct TaggedText: Sendable {
     return result
   }
 
-  func lowercased() -> TaggedText { mapScalars { $0.properties.lowercaseMapping } }
-  func uppercased() -> TaggedText { mapScalars { $0.properties.uppercaseMapping } }
+  func lowercased() -> TaggedText {
+    if scalars.allSatisfy({ $0.scalar.isASCII }) {
+      return shiftingLetters(from: 0x41...0x5A, by: 0x20)
+    }
+    return mapScalars { $0.properties.lowercaseMapping }
+  }
+
+  func uppercased() -> TaggedText {
+    if scalars.allSatisfy({ $0.scalar.isASCII }) {
+      return shiftingLetters(from: 0x61...0x7A, by: -0x20)
+    }
+    return mapScalars { $0.properties.uppercaseMapping }
+  }
+
+  /// The case of plain ASCII, which needs no tables.
+  private func shiftingLetters(from letters: ClosedRange<Int>, by shift: Int) -> TaggedText {
+    var result = self
+    for index in result.scalars.indices {
+      let value = Int(result.scalars[index].scalar.value)
+      guard letters.contains(value) else { continue }
+      result.scalars[index].scalar = Unicode.Scalar(UInt8(value + shift))
+    }
+    return result
+  }
 
   /// The first letter large, all others small.
   func capitalized() -> TaggedText {

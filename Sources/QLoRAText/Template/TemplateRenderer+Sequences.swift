@@ -82,7 +82,9 @@ extension TemplateRenderer {
     }
   }
 
-  func join(_ items: [TemplateValue], _ separator: TaggedText, at offset: Int) throws -> TaggedText {
+  func join(
+    _ items: [TemplateValue], _ separator: TaggedText, at offset: Int
+  ) throws -> TaggedText {
     var result = TaggedText()
     for (index, item) in items.enumerated() {
       let text = item.text()

@@ -16,7 +16,8 @@ extension TemplateRenderer {
       case "lower", "upper":
         let text = value.text()
         let changed = name == "lower" ? text.lowercased() : text.uppercased()
-        return text.hasSameText(as: changed) && text.scalars.contains { $0.scalar.properties.isCased }
+        return text.hasSameText(as: changed)
+          && text.scalars.contains { $0.scalar.properties.isCased }
       default: throw failure("unknown test \"\(name)\", or one that needs a value", at: offset)
       }
     }
@@ -50,8 +51,8 @@ extension TemplateRenderer {
       ("float", .float), ("number", .int), ("number", .float), ("number", .bool),
       ("callable", .callable), ("sequence", .string), ("sequence", .list),
       ("sequence", .dictionary), ("sequence", .undefined), ("iterable", .string),
-      ("iterable", .list), ("iterable", .dictionary), ("iterable", .undefined), ("true", .bool(true)),
-      ("false", .bool(false)):
+      ("iterable", .list), ("iterable", .dictionary), ("iterable", .undefined),
+      ("true", .bool(true)), ("false", .bool(false)):
       true
     case ("string", _), ("mapping", _), ("boolean", _), ("integer", _), ("float", _),
       ("number", _), ("callable", _), ("sequence", _), ("iterable", _), ("true", _), ("false", _):

@@ -11,7 +11,8 @@ extension TemplateValue {
       self.init(number.integer.map(Payload.int) ?? .float(number.double), origin)
     case .string(let text): self.init(.string(TaggedText(text, origin)), origin)
     case .array(let elements):
-      self.init(.list(ValueList(elements.map { TemplateValue(json: $0.value, origin: origin) })), origin)
+      let values = elements.map { TemplateValue(json: $0.value, origin: origin) }
+      self.init(.list(ValueList(values)), origin)
     case .object(let members):
       let entries = members.map { member in
         (key: TemplateValue(.string(TaggedText(member.key, origin)), origin),
