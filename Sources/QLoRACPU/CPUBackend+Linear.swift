@@ -34,12 +34,12 @@ extension CPUBackend {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
     let weights = terms.map { panelWeight($0.weight) }
-    if tokens <= QLORA_SMALL_TOKENS, weights.allSatisfy(\.servesFewTokens) {
-      linearOfFewTokens(input, terms, weights)
-      return
-    }
     if usesOpenBLAS(tokens: tokens, weights: weights) {
       linearByOpenBLAS(input, terms, weights)
+      return
+    }
+    if tokens <= QLORA_SMALL_TOKENS, weights.allSatisfy(\.servesFewTokens) {
+      linearOfFewTokens(input, terms, weights)
       return
     }
     let tiles = pack(input, tokens: tokens, columns: input.shape[1])

@@ -10,8 +10,9 @@ extension ProductBlocking {
   static let tiles = 21
   /// Decoded rows × columns at once: 256 KiB.
   static let backwardFloats = 64 * 1024
-  /// Groups of 8 rows per visit of a tile, again 24 KiB of activations.
-  static let groups = depth / 8
+  /// Groups of 8 rows per visit of a tile: 12 KiB of activations, because the weights' stride of a
+  /// kilobyte leaves them only some of the sets of L1.
+  static let groups = 8
 }
 
 /// What backward computes with for one term.

@@ -20,6 +20,8 @@ package final class CPUBackend: @unchecked Sendable {
   package let threadPool: ThreadPool
   package let storagePool = StoragePool()
   let kernels: UnsafePointer<qlora_kernels>
+  /// The product kernels of `kernels`.
+  let product: qlora_product_kernels
   let engine: ProductEngine
 
   /// - Parameters:
@@ -37,6 +39,7 @@ package final class CPUBackend: @unchecked Sendable {
         remedy: "unset QLORA_ISA, or use one of: \(Self.instructionSets.joined(separator: ", "))")
     }
     kernels = table
+    self.product = table.pointee.product.pointee
     name = "cpu (\(String(cString: table.pointee.name)))"
     threadPool = ThreadPool(threads: threads)
     engine = product

@@ -79,6 +79,4 @@ extension CPUBackend {
     let base = storage.baseAddress.assumingMemoryBound(to: Float.self)
     return (storage, { base + $0 * padded })
   }
-
-  var product: qlora_product_kernels { kernels.pointee.product.pointee }
 }
