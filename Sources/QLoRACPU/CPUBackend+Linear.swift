@@ -29,12 +29,14 @@ struct PackedAdapter {
   let projected: TokenTiles
 }
 
+// SAFETY: pointers lie inside tensors, tiles and scratch whose sizes the shapes give; work items
+// write disjoint rows × tokens of the outputs, and each worker has scratch of its own.
 extension CPUBackend {
   package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
     let weights = terms.map { panelWeight($0.weight) }
-    if usesOpenBLAS(tokens: tokens, weights: weights) {
+    if usesOpenBLAS {
       linearByOpenBLAS(input, terms, weights)
       return
     }
