@@ -4,6 +4,7 @@ import CQLoRAKernels
 import QLoRADiagnostics
 import QLoRATensor
 
+// SAFETY: staging never exceeds its capacity; items encode disjoint stretches.
 /// Quantizes `count` elements that arrive in pieces.
 /// Source: Dettmers et al. 2023, "QLoRA", arXiv:2305.14314, section 3.
 final class BlockQuantizer {

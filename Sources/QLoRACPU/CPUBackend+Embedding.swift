@@ -2,6 +2,7 @@
 import CQLoRAKernels
 import QLoRATensor
 
+// SAFETY: as in `CPUBackend+Linear.swift`; items write disjoint rows.
 extension CPUBackend {
   package func decode(_ weight: any PreparedWeight, rows: Range<Int>, into output: Tensor) {
     let weight = panelWeight(weight)

@@ -3,6 +3,7 @@
 import CQLoRAKernels
 import QLoRATensor
 
+// SAFETY: as in `CPUBackend+Linear.swift`; items write disjoint groups of rows.
 extension CPUBackend {
   /// Groups of 8 rows per work item.
   private static let groupsPerItem = 4

@@ -51,6 +51,8 @@ private struct TokenSoftmax {
   var mostLikely: Int32
 }
 
+// SAFETY: pointers lie inside the chunk's tiles, whose sizes come from the same vocabulary and
+// tokens; items write disjoint blocks of the vocabulary.
 extension CPUBackend {
   /// Bytes of logits that a chunk may take.
   private static let logitBytes = 32 << 20

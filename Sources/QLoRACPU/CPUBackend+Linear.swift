@@ -29,17 +29,19 @@ struct PackedAdapter {
   let projected: TokenTiles
 }
 
+// SAFETY: pointers lie inside tensors, tiles and scratch whose sizes the shapes give; work items
+// write disjoint rows × tokens of the outputs, and each worker has scratch of its own.
 extension CPUBackend {
   package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
     let weights = terms.map { panelWeight($0.weight) }
-    if tokens <= QLORA_SMALL_TOKENS, weights.allSatisfy(\.servesFewTokens) {
-      linearOfFewTokens(input, terms, weights)
+    if usesOpenBLAS {
+      linearByOpenBLAS(input, terms, weights)
       return
     }
-    if usesOpenBLAS(tokens: tokens, weights: weights) {
-      linearByOpenBLAS(input, terms, weights)
+    if tokens <= QLORA_SMALL_TOKENS, weights.allSatisfy(\.servesFewTokens) {
+      linearOfFewTokens(input, terms, weights)
       return
     }
     let tiles = pack(input, tokens: tokens, columns: input.shape[1])

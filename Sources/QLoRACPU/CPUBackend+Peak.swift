@@ -8,11 +8,11 @@ extension CPUBackend {
     let clock = ContinuousClock()
     let threads = threadPool.threads
     var best = 0.0
-    let work = 200_000
-    let operations = kernels.peak(work) * Double(threads * 4)
+    let work = 20_000
+    let operations = kernels.peak(work) * Double(threads)
     for _ in 0..<rounds {
       let duration = clock.measure {
-        threadPool.run(threads * 4) { _ in _ = kernels.peak(work) }
+        threadPool.run(threads) { _ in _ = kernels.peak(work) }
       }.components
       let seconds = Double(duration.seconds) + Double(duration.attoseconds) * 1e-18
       best = max(best, operations / seconds)

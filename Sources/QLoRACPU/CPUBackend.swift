@@ -57,6 +57,9 @@ package final class CPUBackend: @unchecked Sendable {
       shape: shape, dtype: dtype, storage: storagePool.borrow(shape.count * dtype.byteSize))
   }
 
+  /// Whether the kernels are the scalar reference.
+  var isScalar: Bool { kernels.pointee.product == qlora_kernels_for("reference")?.pointee.product }
+
   /// Nothing to wait for: every call has finished when it returns.
   package func synchronize() {}
 }

@@ -28,9 +28,9 @@ extension DiagnosticCode {
     A weight ended before, or went on after, the number of elements that its shape has. The model \
     file is cut off or its header disagrees with its data.
     """)
-}
 
-/// All codes of this module.
-package let allCPUCodes: [DiagnosticCode] = [
-  .instructionSetMissing, .weightShapeInvalid, .weightNotFinite, .weightIncomplete,
-]
+  /// All codes of this module.
+  package static let allCPUCodes: [DiagnosticCode] = [
+    .instructionSetMissing, .weightShapeInvalid, .weightNotFinite, .weightIncomplete,
+  ]
+}

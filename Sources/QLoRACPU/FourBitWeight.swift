@@ -20,6 +20,9 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
   let lines: Storage
   let scales: FourBitScales
   private let table: UnsafeMutablePointer<Float>
+  private let absmaxValues: UnsafePointer<Float>
+  private let codeValues: UnsafePointer<UInt8>?
+  private let mapValues: UnsafePointer<Float>?
 
   init(
     outFeatures: Int, inFeatures: Int, spec: QuantizationSpec, lines: Storage,
@@ -30,6 +33,13 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
     specification = spec
     self.lines = lines
     self.scales = scales
+    absmaxValues = UnsafePointer(scales.absmax.baseAddress.assumingMemoryBound(to: Float.self))
+    codeValues = scales.codes.map {
+      UnsafePointer($0.baseAddress.assumingMemoryBound(to: UInt8.self))
+    }
+    mapValues = scales.map.map {
+      UnsafePointer($0.baseAddress.assumingMemoryBound(to: Float.self))
+    }
     table = .allocate(capacity: 16)
     table.initialize(from: FourBitTable(spec.type).values, count: 16)
   }
@@ -60,15 +70,13 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
     _ blocks: Range<Int>, into output: UnsafeMutablePointer<Float>,
     _ kernels: qlora_product_kernels
   ) {
-    let absmax = scales.absmax.baseAddress.assumingMemoryBound(to: Float.self)
-    guard let codes = scales.codes, let map = scales.map else {
-      output.update(from: absmax + blocks.lowerBound, count: blocks.count)
+    guard let codes = codeValues, let map = mapValues else {
+      output.update(from: absmaxValues + blocks.lowerBound, count: blocks.count)
       return
     }
     kernels.decode_scales(
-      blocks.count, blocks.lowerBound,
-      codes.baseAddress.assumingMemoryBound(to: UInt8.self) + blocks.lowerBound,
-      map.baseAddress.assumingMemoryBound(to: Float.self), absmax, scales.offset, output)
+      blocks.count, blocks.lowerBound, codes + blocks.lowerBound, map, absmaxValues,
+      scales.offset, output)
   }
 
   /// The scales of blocks `blocks` of each row of a group, as `[blocks][8]`; rows past the last are
@@ -78,17 +86,30 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
     _ kernels: qlora_product_kernels
   ) {
     let blocksPerRow = inFeatures / blockSize
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks.count) { row in
-      for index in 0..<8 {
-        let first = (group * 8 + index) * blocksPerRow + blocks.lowerBound
-        if group * 8 + index < outFeatures {
-          decodeScales(first..<first + blocks.count, into: row.baseAddress!, kernels)
-          for block in 0..<blocks.count { output[block * 8 + index] = row[block] }
-        } else {
-          for block in 0..<blocks.count { output[block * 8 + index] = 0 }
-        }
+    let rows = min(8, outFeatures - group * 8)
+    if rows < 8 { output.update(repeating: 0, count: blocks.count * 8) }
+    if blocks.count < 8 {
+      for row in 0..<rows {
+        let first = (group * 8 + row) * blocksPerRow + blocks.lowerBound
+        for block in 0..<blocks.count { output[block * 8 + row] = scale(first + block) }
+      }
+      return
+    }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks.count) { scales in
+      for row in 0..<rows {
+        let first = (group * 8 + row) * blocksPerRow + blocks.lowerBound
+        decodeScales(first..<first + blocks.count, into: scales.baseAddress!, kernels)
+        for block in 0..<blocks.count { output[block * 8 + row] = scales[block] }
       }
     }
+  }
+
+  /// One scale of the flat matrix: cheaper than a call of the kernel for the few of a column block.
+  @inline(__always)
+  private func scale(_ block: Int) -> Float {
+    guard let codes = codeValues, let map = mapValues else { return absmaxValues[block] }
+    let nested = absmaxValues[Int(UInt(bitPattern: block) / UInt(QuantizationSpec.nestedBlockSize))]
+    return map[Int(codes[block])] * nested + scales.offset
   }
 
   private func codes(group: Int, line: Int) -> UnsafePointer<UInt8> {

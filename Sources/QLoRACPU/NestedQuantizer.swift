@@ -3,6 +3,7 @@
 import CQLoRAKernels
 import QLoRATensor
 
+// SAFETY: indices stay below `count`, which the caller has allocated.
 /// Source: Dettmers et al. 2023, "QLoRA", arXiv:2305.14314, section 3, "Double Quantization".
 enum NestedQuantizer {
   static func quantize(_ absmax: UnsafePointer<Float>, _ count: Int) -> FourBitScales {

@@ -41,11 +41,7 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
     self.dtype = dtype
     let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
     panels = Storage(byteCount: bytes)
-    memset(panels.baseAddress, bytes)
-  }
-
-  private func memset(_ address: UnsafeMutableRawPointer, _ bytes: Int) {
-    address.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
   }
 
   func decode(

@@ -2,6 +2,7 @@
 import CQLoRAKernels
 import QLoRATensor
 
+// SAFETY: `storage` holds `count` tiles of `columns × 48` floats, which every pointer here stays in.
 /// `[tiles][columns][48]` fp32 in memory of the pool.
 struct TokenTiles {
   static let width = QLORA_TILE_TOKENS
@@ -72,13 +73,11 @@ extension CPUBackend {
     }
   }
 
-  /// `byteCount` bytes for each thread.
+  /// `count` floats for each thread, while the storage lives.
   func scratch(floats count: Int) -> (Storage, (_ worker: Int) -> UnsafeMutablePointer<Float>) {
     let padded = (count + 15) / 16 * 16
     let storage = storagePool.borrow(threadPool.threads * padded * 4)
     let base = storage.baseAddress.assumingMemoryBound(to: Float.self)
     return (storage, { base + $0 * padded })
   }
-
-  var product: qlora_product_kernels { kernels.pointee.product.pointee }
 }

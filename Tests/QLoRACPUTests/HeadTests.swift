@@ -44,7 +44,10 @@ struct HeadTests {
   ) throws {
     let backend = try CPUBackend(threads: 2, instructionSet: instructionSet)
     let (vocabulary, tokens) = size
-    for storage in [WeightStorage.dense(.float32), .dense(.bfloat16), .fourBit(QuantizationSpec())] {
+    let storages: [WeightStorage] = [
+      .dense(.float32), .dense(.bfloat16), .fourBit(QuantizationSpec()),
+    ]
+    for storage in storages {
       for dtype in [DType.float32, .bfloat16] {
         let (head, values) = try backend.seededWeight(vocabulary, 64, storage)
         let hidden = backend.seededTensor([tokens, 64], dtype, seed: 2)

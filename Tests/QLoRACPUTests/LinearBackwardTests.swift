@@ -71,6 +71,11 @@ struct LinearBackwardTests {
     }
   }
 
+  @Test func manyTokensAreCutIntoParts() throws {
+    let backend = try CPUBackend(threads: 2)
+    try check(backend, tokens: 1100, 24, 64, .fourBit(QuantizationSpec()), rank: 8)
+  }
+
   @Test func manyRowsAreReducedInBlocks() throws {
     let backend = try CPUBackend(threads: 2)
     try check(backend, tokens: 10, 2100, 48, .dense(.float32), rank: 2)

@@ -70,7 +70,9 @@ struct QuantizationGoldenTests {
     if dtype == .float32 {
       #expect(decoded.bytes == expected, "\(name)")
     } else {
-      let bits = decoded.floats().flatMap { [UInt8($0.bfloat16Bits & 255), UInt8($0.bfloat16Bits >> 8)] }
+      let bits = decoded.floats().flatMap { value in
+        [UInt8(value.bfloat16Bits & 255), UInt8(value.bfloat16Bits >> 8)]
+      }
       #expect(bits == expected, "\(name)")
     }
   }

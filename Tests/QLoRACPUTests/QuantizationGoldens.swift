@@ -1,6 +1,5 @@
 // Reads the committed bitsandbytes goldens; a test's reader, not the product's.
 import Foundation
-import QLoRAJSON
 import QLoRATensor
 import TestSupport
 

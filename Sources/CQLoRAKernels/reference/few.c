@@ -31,7 +31,8 @@ void qlora_few_lines_reference(long tokens, long lines, const uint8_t *codes, co
     float w[16 * 8];
     qlora_decode_lines_reference(1, codes + line * 64, table, scales, line, lines_per_block, w);
     for (long t = 0; t < tokens; t++) {
-      for (long i = 0; i < 16 * 8; i++) out[t * 8 + i % 8] += w[i] * x[t * stride + line * 16 + i / 8];
+      const float *columns = x + t * stride + line * 16;
+      for (long i = 0; i < 16 * 8; i++) out[t * 8 + i % 8] += w[i] * columns[i / 8];
     }
   }
 }
