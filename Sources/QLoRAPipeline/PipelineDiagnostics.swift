@@ -50,5 +50,5 @@ extension Pipeline {
   package static let allCodes: [DiagnosticCode] =
     DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
     + DiagnosticCode.allModelCodes + DiagnosticCode.allPipelineCodes
-    + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes + allCPUCodes
+    + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes + DiagnosticCode.allCPUCodes
 }

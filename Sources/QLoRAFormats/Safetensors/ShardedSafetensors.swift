@@ -138,7 +138,7 @@ extension String {
 
 extension InputFile {
   /// nil where nothing is at the path; other failures are thrown.
-  static func openIfPresent(_ path: String) throws(Diagnostic) -> InputFile? {
+  package static func openIfPresent(_ path: String) throws(Diagnostic) -> InputFile? {
     do throws(Diagnostic) {
       return try InputFile(path: path)
     } catch {
