@@ -18,15 +18,6 @@ extension RecipeDecoder {
   }
 
   mutating func checkConsistency(of recipe: Recipe) {
-    let training = recipe.training
-    if let steps = training.steps, training.schedule.warmupSteps > steps {
-      let origin = origins["training.schedule.warmupSteps"] ?? origins["training.steps"]
-      report(
-        .recipeContradiction,
-        "training.schedule.warmupSteps (\(training.schedule.warmupSteps)) is more than "
-          + "training.steps (\(steps)), so the learning rate would never reach its height",
-        at: origin, remedy: "use at most \(steps) warm-up steps")
-    }
     if !recipe.data.validation.isEmpty, recipe.data.validationSplit > 0 {
       report(
         .recipeContradiction, "data.validation and data.validationSplit are both given",

@@ -143,10 +143,6 @@ import Testing
       "training", #""epochs":1,"steps":2"#,
       "error[E0108]: training.epochs and training.steps are both given; delete one of the two"),
     Fault(
-      "training", #""steps":5,"schedule":{"warmupSteps":6}"#,
-      "error[E0108]: training.schedule.warmupSteps (6) is more than training.steps (5), "
-        + "so the learning rate would never reach its height; use at most 5 warm-up steps"),
-    Fault(
       "training", #""activationMemory":"half""#,
       #"error[E0105]: training.activationMemory must be "none", "full" or a size such as "#
         + #""512MiB", found "half"; units are KiB, MiB, GiB, kB, MB and GB"#),
