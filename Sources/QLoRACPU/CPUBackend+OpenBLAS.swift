@@ -9,10 +9,10 @@ extension CPUBackend {
   /// Rows of a weight that are decoded and multiplied at once.
   private static let blockRows = 128
 
-  /// Measured with `qlora-bench kernels` on an AVX-512 machine (Zen 4): decoding and OpenBLAS take
-  /// 1.1 to 1.8 times as long as the fused kernels at 512 tokens, 2 times at 32 and 5 at 1, for
-  /// every shape tried. The table of shapes where `automatic` prefers OpenBLAS is therefore empty,
-  /// except where the fused kernels would be scalar.
+  /// Measured with `qlora-bench kernels` on Zen 4 (two cores, AVX-512): decoding and OpenBLAS take
+  /// 1.2 to 1.3 times as long as the fused kernels at 512 tokens, 1.3 to 1.5 times at 128, twice
+  /// as long at 32 and 4 to 6 times at 1; with the AVX2 kernels 1.03 times at 512. `automatic`
+  /// therefore prefers OpenBLAS only where the fused kernels would be scalar.
   var usesOpenBLAS: Bool {
     switch engine {
     case .fused: false

@@ -20,6 +20,10 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
   let lines: Storage
   let scales: FourBitScales
   private let table: UnsafeMutablePointer<Float>
+  /// log2 of `QuantizationSpec.nestedBlockSize`, which another module's getter would hide from the
+  /// compiler in the inner loop.
+  private static let nestedBlockBits = 8
+  private let offset: Float
   private let absmaxValues: UnsafePointer<Float>
   private let codeValues: UnsafePointer<UInt8>?
   private let mapValues: UnsafePointer<Float>?
@@ -33,6 +37,7 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
     specification = spec
     self.lines = lines
     self.scales = scales
+    offset = scales.offset
     absmaxValues = UnsafePointer(scales.absmax.baseAddress.assumingMemoryBound(to: Float.self))
     codeValues = scales.codes.map {
       UnsafePointer($0.baseAddress.assumingMemoryBound(to: UInt8.self))
@@ -88,7 +93,7 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
     let blocksPerRow = inFeatures / blockSize
     let rows = min(8, outFeatures - group * 8)
     if rows < 8 { output.update(repeating: 0, count: blocks.count * 8) }
-    if blocks.count < 8 {
+    if blocks.count < 64 {
       for row in 0..<rows {
         let first = (group * 8 + row) * blocksPerRow + blocks.lowerBound
         for block in 0..<blocks.count { output[block * 8 + row] = scale(first + block) }
@@ -108,8 +113,7 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
   @inline(__always)
   private func scale(_ block: Int) -> Float {
     guard let codes = codeValues, let map = mapValues else { return absmaxValues[block] }
-    let nested = absmaxValues[Int(UInt(bitPattern: block) / UInt(QuantizationSpec.nestedBlockSize))]
-    return map[Int(codes[block])] * nested + scales.offset
+    return map[Int(codes[block])] * absmaxValues[block >> Self.nestedBlockBits] + offset
   }
 
   private func codes(group: Int, line: Int) -> UnsafePointer<UInt8> {

@@ -1,20 +1,31 @@
-/* A few tokens times one group of 8 rows: 16 lanes are 2 columns x 8 rows, so weights go from the
- * stream to the FMA without a buffer. Bound by memory at one token. */
+/* A few tokens times one group of 8 rows: lanes 2r and 2r + 1 are row r at an even and an odd
+ * column, so that two neighbouring activations are one 64-bit broadcast, and weights go from the
+ * stream to the FMA without a buffer. */
 #include "../product_slots.h"
 
 #include "begin.h"
 
-/* Lanes 0-7 hold x[0], lanes 8-15 hold x[1]. */
+/* x[0] in the even lanes, x[1] in the odd ones. */
 QLORA_INLINE __m512 pair(const float *x) {
-  return _mm512_mask_broadcastss_ps(_mm512_set1_ps(x[0]), 0xFF00, _mm_load_ss(x + 1));
+  double bits;
+  __builtin_memcpy(&bits, x, sizeof bits);
+  return _mm512_castpd_ps(_mm512_set1_pd(bits));
+}
+
+/* From 8 rows of one column followed by 8 of the next to lanes 2r, 2r + 1. */
+QLORA_INLINE __m512i interleaved(void) {
+  return _mm512_setr_epi32(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 /* The even columns' sums plus the odd ones'. */
 QLORA_INLINE void store(const __m512 *sums, const int tokens, float *out) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+  const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 0, 0, 0, 0, 0, 0, 0, 0);
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
-    _mm256_storeu_ps(out + t * 8, _mm256_add_ps(_mm512_castps512_ps256(sums[t]),
-                                                _mm512_extractf32x8_ps(sums[t], 1)));
+    const __m512 sum = _mm512_add_ps(_mm512_permutexvar_ps(even, sums[t]),
+                                     _mm512_permutexvar_ps(odd, sums[t]));
+    _mm256_storeu_ps(out + t * 8, _mm512_castps512_ps256(sum));
   }
 }
 
@@ -22,18 +33,20 @@ QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, c
                            const float *scales, long lines_per_block, const float *x, long stride,
                            float *out) {
   const __m512 values = _mm512_loadu_ps(table);
+  const __m512i order = interleaved();
   __m512 sums[8];
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
   for (long line = 0; line < lines; scales += 8) {
     long end = line + lines_per_block < lines ? line + lines_per_block : lines;
-    const __m512 scale = _mm512_broadcast_f32x8(_mm256_loadu_ps(scales));
+    const __m512 scale =
+        _mm512_permutexvar_ps(order, _mm512_broadcast_f32x8(_mm256_loadu_ps(scales)));
     /* Two chains per token hide the latency of the FMA when there are few of them. */
     __m512 even[8], odd[8];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) even[t] = odd[t] = _mm512_setzero_ps();
     for (; line < end; line++) {
-      const __m512i bits = _mm512_loadu_si512(codes + line * 64);
+      const __m512i bits = _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes + line * 64));
       const float *columns = x + line * 16;
 #pragma clang loop unroll(full)
       for (int j = 0; j < 8; j += 2) {
@@ -55,9 +68,10 @@ QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, c
 }
 
 QLORA_INLINE __m512 weights(const void *w, long at, const int bf16) {
-  if (!bf16) return _mm512_loadu_ps((const float *)w + at);
+  if (!bf16) return _mm512_permutexvar_ps(interleaved(), _mm512_loadu_ps((const float *)w + at));
   __m256i bits = _mm256_loadu_si256((const __m256i *)((const uint16_t *)w + at));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  __m512i wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16);
+  return _mm512_castsi512_ps(_mm512_permutexvar_epi32(interleaved(), wide));
 }
 
 QLORA_INLINE void dense(const int tokens, long k, const void *w, const float *x, long stride,
