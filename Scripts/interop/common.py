@@ -1,40 +1,82 @@
-"""What the interop checks share: running the qlora binary, a tiny chat model, comparing numbers.
+"""What the interop checks share: the qlora binary, its files, a tiny chat model, comparing numbers.
 
-Nothing here knows what is being checked. Every check prints one line per number that it compares
-and leaves with status 1 when one is out of bounds.
+Nothing here knows what is being checked or imports PyTorch. Every check prints one line for each
+number that it compares and leaves with status 1 where one is out of bounds.
 """
 
 import json
 import os
 import pathlib
+import random
 import shutil
 import subprocess
 import sys
 
-import torch
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GOLDENS = ROOT / "Tests" / "Goldens"
 MODEL = ROOT / "Models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+FLOAT32 = ROOT / "Models" / "SmolLM2-135M-Instruct-float32"
 BINARY = os.environ.get("QLORA_BINARY", str(ROOT / ".build" / "release" / "qlora"))
-
-torch.set_num_threads(2)
+UNTRAINED = -100
 
 _failures = 0
 
 
-def qlora(*arguments):
-    """Runs the binary and returns its stdout; a failure shows its stderr and ends the check."""
+def run(*arguments):
+    """Runs the binary and returns what `subprocess.run` does."""
     command = [BINARY, *map(str, arguments)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def qlora(*arguments):
+    """The binary's stdout; a failure shows its stderr and ends the check."""
+    result = run(*arguments)
     if result.returncode != 0:
-        sys.exit(f"{' '.join(command)}\nexit {result.returncode}\n{result.stderr}")
+        command = " ".join(result.args)
+        sys.exit(f"{command}\nexit {result.returncode}\n{result.stderr}")
     return result.stdout
 
 
 def qlora_json(*arguments):
     """The last JSON object that the binary prints."""
     return json.loads(qlora(*arguments).strip().splitlines()[-1])
+
+
+def evaluate(model, data, form, *more):
+    """`qlora eval` of a file's loss, in float32 unless told."""
+    return qlora_json(
+        "eval", "--model", model, "--data", data, "--format", form, "--metric", "loss", "--json",
+        *more,
+    )
+
+
+def metrics(run_folder):
+    """The lines of the optimizer steps in a run's metrics."""
+    lines = (pathlib.Path(run_folder) / "metrics.jsonl").read_text().splitlines()
+    return [line for line in map(json.loads, lines) if "loss" in line]
+
+
+def preview(recipe, count, *more):
+    """The first `count` sequences of a recipe, checked against what `preview` promises."""
+    output = qlora("preview", recipe, "-n", count, "--json", *more)
+    lines = [json.loads(line) for line in output.splitlines()]
+    keys = ["step", "microBatch", "sequence", "tokens", "labels", "starts"]
+    well_formed = len(lines) == count
+    for line in lines:
+        tokens, labels, starts = line["tokens"], line["labels"], line["starts"]
+        well_formed &= list(line) == keys and starts[0] == 0 and starts == sorted(set(starts))
+        well_formed &= len(labels) == len(tokens) > starts[-1]
+        well_formed &= all(label in (UNTRAINED, t) for label, t in zip(labels, tokens))
+        well_formed &= all(labels[start] == UNTRAINED for start in starts)
+    if not well_formed:
+        require(f"preview: {count} sequences as promised", False)
+    return lines
+
+
+def rows_of(line):
+    """The packed rows of a previewed sequence: pairs of tokens and labels."""
+    bounds = [*line["starts"], len(line["tokens"])]
+    return [(line["tokens"][a:b], line["labels"][a:b]) for a, b in zip(bounds, bounds[1:])]
 
 
 def check(name, found, bound):
@@ -56,12 +98,6 @@ def finish():
     sys.exit(1 if _failures else 0)
 
 
-def relative(found, expected):
-    """The norm of the difference over the norm of what is expected, in double precision."""
-    found, expected = found.double(), expected.double()
-    return ((found - expected).norm() / expected.norm().clamp_min(1e-30)).item()
-
-
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -72,7 +108,7 @@ CONTROL_TOKENS = ["<|pad|>", "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "
 def make_tiny_chat_model(folder):
     """Copies the golden tiny llama and gives it a byte-level tokenizer of its 320 ids.
 
-    Ids 0…255 are the bytes, 256…261 the control tokens, the rest are merges that never win.
+    Ids 0…255 are the bytes, 256…261 the control tokens, the rest is unused.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
@@ -117,61 +153,28 @@ def write_rows(path, rows):
 
 
 def text_rows(count, seed):
-    """Rows of plain text, whose labels need no template: every token but the first."""
-    generator = torch.Generator().manual_seed(seed)
+    """Numbered rows of plain text; their labels need no template: every token but the first."""
+    generator = random.Random(seed)
     words = "red green blue one two three river stone cloud naïve café tin".split()
-    rows = []
-    for _ in range(count):
-        picks = torch.randint(0, len(words), (8,), generator=generator).tolist()
-        rows.append({"text": " ".join(words[p] for p in picks)})
-    return rows
+    return [
+        {"text": " ".join(generator.choices(words, k=generator.randint(5, 10))), "number": f"{i}"}
+        for i in range(count)
+    ]
 
 
-def text_batch(tokenizer, rows, end="<|end|>"):
-    """Padded ids, labels and mask of `text` rows as the contract has them: tokens, then end."""
-    encoded = [tokenizer.encode(r["text"]).ids + [tokenizer.token_to_id(end)] for r in rows]
-    longest = max(map(len, encoded))
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    labels = torch.full((len(rows), longest), -100)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    for i, row in enumerate(encoded):
-        ids[i, : len(row)] = torch.tensor(row)
-        labels[i, 1 : len(row)] = torch.tensor(row[1:])
-        mask[i, : len(row)] = 1
-    return ids, labels, mask
+def encoded_text(tokenizer, row, end="<|end|>"):
+    """Tokens and labels of a `text` row as the contract has them: the text, then the end."""
+    tokens = tokenizer.encode(row["text"]).ids + [tokenizer.token_to_id(end)]
+    return tokens, [UNTRAINED, *tokens[1:]]
 
 
-def load_causal_model(folder, nf4=False):
-    """A transformers model in float32, optionally with an NF4 + double quantization base."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    arguments = {}
-    if nf4:
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.float32,
-        )
-    return AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=torch.float32, device_map="cpu", attn_implementation="eager", **arguments
-    )
-
-
-def mean_loss(model, ids, labels, mask):
-    """The mean over all labelled tokens of a batch, without gradients."""
-    model.eval()
-    with torch.no_grad():
-        return model(input_ids=ids, attention_mask=mask, labels=labels).loss.item()
-
-
-def write_recipe(path, model, train, **sections):
-    """A recipe over `text` rows; sections replace or join the tiny defaults."""
+def write_recipe(path, base, train, form="text", **sections):
+    """A recipe over rows of one file; sections replace or join the tiny defaults."""
     recipe = {
-        "model": {"path": str(model), "quantization": {"type": "none"}, "computeDType": "float32"},
+        "model": {"path": str(base), "quantization": {"type": "none"}, "computeDType": "float32"},
         "adapter": {"rank": 4, "alpha": 8, "targets": "all-linear"},
         "data": {
-            "train": [{"path": str(train), "format": "text"}],
+            "train": [{"path": str(train), "format": form}],
             "maxTokens": 128,
             "packing": False,
             "shuffle": False,

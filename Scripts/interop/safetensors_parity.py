@@ -7,10 +7,10 @@ import tempfile
 import torch
 from common import (
     check,
+    evaluate,
     finish,
     make_tiny_chat_model,
     qlora,
-    qlora_json,
     require,
     text_rows,
     write_recipe,
@@ -32,10 +32,7 @@ def shard(source, target):
 
 
 def loss(model, data):
-    found = qlora_json(
-        "eval", "--model", model, "--data", data, "--format", "text", "--metric", "loss", "--json"
-    )
-    return found["meanNegativeLogLikelihood"]
+    return evaluate(model, data, "text")["meanNegativeLogLikelihood"]
 
 
 with tempfile.TemporaryDirectory() as folder:

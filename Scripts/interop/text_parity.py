@@ -1,8 +1,8 @@
 """Compares our tokenizer with PyPI `tokenizers` on random Unicode strings, splitter by splitter.
 
 Run: python Scripts/interop/text_parity.py [--count 10000] [--seed 1] [--gguf FILE]
-Needs tokenizers, and gguf where --gguf (a byte-level vocabulary such as SmolLM2's) is given; run
-`swift build --build-tests` first. Exits 1 at any difference.
+FILE is a model with a byte-level vocabulary, SmolLM2's unless told. Our side is a Swift test, which
+is built in release where need be. Exits 1 at any difference.
 """
 import argparse
 import json
@@ -17,6 +17,7 @@ import tempfile
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "Models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 sys.path.insert(0, str(ROOT / "Scripts" / "goldens"))
 import make_tokenizer_goldens as goldens  # noqa: E402
 
@@ -49,8 +50,11 @@ def random_string(rng):
         rng.choice(pieces) if rng.random() < 0.7 else scalar(rng) for _ in range(length))
 
 
-def gguf_tokenizer(path):
-    """The tokenizer that a GGUF vocabulary with the `smollm` splitter means."""
+def gguf_tokenizer(path, with_control_tokens=True):
+    """The tokenizer that a GGUF vocabulary with the `smollm` splitter means.
+
+    Without its control tokens it reads their spelling as ordinary text.
+    """
     import gguf
     fields = gguf.GGUFReader(path).fields
     get = lambda key: fields["tokenizer.ggml." + key].contents()
@@ -61,6 +65,8 @@ def gguf_tokenizer(path):
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = goldens.SPLITTERS["smollm"]
     tokenizer.decoder = decoders.ByteLevel()
+    if not with_control_tokens:
+        return tokenizer
     tokenizer.add_special_tokens([
         AddedToken(token, special=True, normalized=False)
         for token, kind in zip(tokens, types) if kind == 3])
@@ -71,15 +77,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--gguf")
+    parser.add_argument("--gguf", default=str(MODEL))
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="qlora-text-parity-"))
     references, asked = {}, {}
     for index, name in enumerate(goldens.SPLITTERS):
         source = goldens.OUTPUT / name / "tokenizer.json"
         references[name] = Tokenizer.from_file(str(source))
-    if options.gguf:
-        references["smollm2"] = gguf_tokenizer(options.gguf)
+    references["smollm2"] = gguf_tokenizer(options.gguf)
     for index, (name, reference) in enumerate(references.items()):
         rng = random.Random(options.seed * 1000 + index)
         asked[name] = [random_string(rng) for _ in range(options.count)]
@@ -87,9 +92,11 @@ def main():
         reference.save(str(folder / name / "tokenizer.json"))
         (folder / name / "strings.json").write_text(json.dumps(asked[name]))
     environment = dict(os.environ, QLORA_TEXT_PARITY=str(folder))
+    # As `make test` builds, so that nothing is compiled twice.
     subprocess.run(
-        ["swift", "test", "--skip-build", "--filter", "TextParityTests"], cwd=ROOT,
-        env=environment, check=True, stdout=subprocess.DEVNULL)
+        ["swift", "test", "-c", "release", "--disable-testable-imports", "--filter",
+         "TextParityTests"],
+        cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
     failures = 0
     for name, reference in references.items():
         ours = json.loads((folder / name / "result.json").read_text(encoding="utf-8"))
