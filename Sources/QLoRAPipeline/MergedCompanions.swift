@@ -5,6 +5,7 @@ import QLoRAFormats
 import QLoRAJSON
 import QLoRASystem
 import QLoRATensor
+import QLoRAText
 
 struct MergedCompanions {
   /// Copied as they are where the base is a folder.
@@ -37,7 +38,7 @@ struct MergedCompanions {
       !["dtype", "torch_dtype", "quantization_config"].contains($0.key)
     }
     let plain = JSONValue.object(members + [JSONMember("dtype", .string(dtype.rawValue))])
-    result.append(("config.json", Array((JSONWriter.text(plain, style: .indented) + "\n").utf8)))
+    result.append(("config.json", Self.file(plain)))
     for name in Self.copied {
       let path = FilePath.join(folder, name)
       if try InputFile.openIfPresent(path) != nil {
@@ -48,7 +49,25 @@ struct MergedCompanions {
   }
 
   private func fromGGUF(_ file: GGUFFile) throws -> [(name: String, contents: [UInt8])] {
-    let config = JSONWriter.text(source.config.huggingFaceJSON(dtype: dtype), style: .indented)
-    return [("config.json", Array((config + "\n").utf8))]
+    let config = source.config
+    let vocabulary = try GGUFVocabulary(file)
+    return [
+      ("config.json", Self.file(config.huggingFaceJSON(dtype: dtype))),
+      ("generation_config.json", Self.file(generation(vocabulary))),
+    ] + (try vocabulary.huggingFaceFiles(maxLength: config.maxPositions))
+  }
+
+  /// Where generation begins and ends; everything else stays transformers' default, greedy search.
+  private func generation(_ vocabulary: GGUFVocabulary) -> JSONValue {
+    let ids: [(String, Int?)] = [
+      ("bos_token_id", vocabulary.bosID.map(Int.init)),
+      ("eos_token_id", vocabulary.eosID.map(Int.init)),
+      ("pad_token_id", vocabulary.padID.map(Int.init)),
+    ]
+    return .dictionary(ids.compactMap { name, id in id.map { (name, .int($0)) } })
+  }
+
+  private static func file(_ json: JSONValue) -> [UInt8] {
+    Array((JSONWriter.text(json, style: .indented) + "\n").utf8)
   }
 }

@@ -7,36 +7,51 @@ extension Tokenizer {
   ///
   /// - Throws: `Diagnostic` E0302 for contradictions, E0303 for a model or splitter unknown here.
   package convenience init(gguf: GGUFVocabulary) throws {
+    try self.init(TokenizerParts(gguf: gguf))
+  }
+}
+
+extension TokenizerParts {
+  init(gguf: GGUFVocabulary) throws {
     let merges = try gguf.merges.enumerated().map { rank, text in
-      try TokenizerParts.splitMerge(text, rank: rank, source: "GGUF tokenizer.ggml.merges")
+      try Self.splitMerge(text, rank: rank, source: "GGUF tokenizer.ggml.merges")
     }
-    var parts = TokenizerParts(
-      source: "GGUF tokenizer", vocabulary: gguf.tokens, merges: merges)
+    self.init(source: "GGUF tokenizer", vocabulary: gguf.tokens, merges: merges)
     guard gguf.modelName == "gpt2" else {
-      throw parts.failure(
+      throw failure(
         .tokenizerUnsupported,
         "tokenizer.ggml.model is \"\(gguf.modelName)\"; only \"gpt2\" (byte-level BPE) is "
           + "supported")
     }
     guard gguf.tokenTypes.isEmpty || gguf.tokenTypes.count == gguf.tokens.count else {
-      throw parts.failure(
+      throw failure(
         .tokenizerMalformed,
         "tokenizer.ggml.token_type has \(gguf.tokenTypes.count) entries for "
           + "\(gguf.tokens.count) tokens")
     }
-    let isLlama3 = try parts.applySplitter(named: gguf.preTokenizer)
-    parts.ignoresMerges = isLlama3
-    for (id, type) in gguf.tokenTypes.enumerated() where type == 3 || type == 4 {
-      parts.added.append(
-        AddedToken(id: Int32(id), text: gguf.tokens[id], isSpecial: type == 3))
+    let isLlama3 = try applySplitter(named: gguf.preTokenizer)
+    ignoresMerges = isLlama3
+    bos = try text(gguf.bosID, "tokenizer.ggml.bos_token_id")
+    eos = try text(gguf.eosID, "tokenizer.ggml.eos_token_id")
+    pad = try text(gguf.padID, "tokenizer.ggml.padding_token_id")
+    added = gguf.addedTokens()
+    index()
+    chatTemplate = gguf.chatTemplate
+    if let bos = gguf.bosID, gguf.addBOS ?? isLlama3 { prefixIDs = [bos] }
+  }
+}
+
+extension GGUFVocabulary {
+  /// The tokens that are found in text as a whole, by id. The two that begin and end texts are
+  /// control tokens whatever type a converter gave them, as they are in transformers.
+  fileprivate func addedTokens() -> [AddedToken] {
+    tokens.indices.compactMap { index in
+      let id = Int32(index)
+      let type = tokenTypes.isEmpty ? 1 : tokenTypes[index]
+      let isSpecial = type == 3 || id == bosID || id == eosID
+      guard isSpecial || type == 4 else { return nil }
+      return AddedToken(id: id, text: tokens[index], isSpecial: isSpecial)
     }
-    parts.index()
-    parts.bos = try parts.text(gguf.bosID, "tokenizer.ggml.bos_token_id")
-    parts.eos = try parts.text(gguf.eosID, "tokenizer.ggml.eos_token_id")
-    parts.pad = try parts.text(gguf.padID, "tokenizer.ggml.padding_token_id")
-    parts.chatTemplate = gguf.chatTemplate
-    if let bos = gguf.bosID, gguf.addBOS ?? isLlama3 { parts.prefixIDs = [bos] }
-    try self.init(parts)
   }
 }
 

@@ -31,7 +31,8 @@ extension LlamaModel {
   /// Puts an adapter that was trained before on its modules, with its own rank and scale.
   /// - Throws: `adapterMismatch` for a module or shape that this model does not have.
   package func addAdapters(_ adapter: PEFTAdapter) throws {
-    try checkFit(adapter)
+    let byName = Dictionary(linears.map { ($0.name, $0.weight) }) { $1 }
+    try adapter.checkFit { module in byName[module].map { [$0.outFeatures, $0.inFeatures] } }
     let pairs = Dictionary(adapter.pairs.map { ($0.module, $0) }) { $1 }
     try attach(dropout: adapter.config.dropout) { linear in
       guard let pair = pairs[linear.name] else { return nil }
@@ -86,16 +87,19 @@ extension LlamaModel {
   private static func suffix(_ module: String) -> String {
     module.split(separator: ".").last.map(String.init) ?? module
   }
+}
 
-  private func checkFit(_ adapter: PEFTAdapter) throws {
-    let byName = Dictionary(linears.map { ($0.name, $0.weight) }) { $1 }
-    for pair in adapter.pairs {
-      guard let weight = byName[pair.module] else {
+extension PEFTAdapter {
+  /// - Parameter shape: `[out, in]` of a model's linear; nil for any other name.
+  /// - Throws: `adapterMismatch`, `nonFiniteAdapter`.
+  func checkFit(_ shape: (_ module: String) throws -> Shape?) throws {
+    for pair in pairs {
+      guard let weight = try shape(pair.module) else {
         throw Diagnostic(
           .adapterMismatch, "the adapter's module \"\(pair.module)\" is no linear of this model",
           remedy: "use the base model that adapter_config.json names")
       }
-      let expected: [Shape] = [[pair.rank, weight.inFeatures], [weight.outFeatures, pair.rank]]
+      let expected: [Shape] = [[pair.rank, weight[1]], [weight[0], pair.rank]]
       guard [pair.a.shape, pair.b.shape] == expected else {
         throw Diagnostic(
           .adapterMismatch,

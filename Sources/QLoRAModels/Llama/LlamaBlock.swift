@@ -84,4 +84,17 @@ extension LlamaBlock {
   static var linearPaths: [WritableKeyPath<LlamaBlock, AdaptedLinear> & Sendable] {
     [\.query, \.key, \.value, \.attentionOutput, \.gate, \.up, \.down]
   }
+
+  /// Their names inside a block, in the same order.
+  static let linearNames = [
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
+  ]
+
+  /// Whether a module's full name, such as `model.layers.0.mlp.up_proj`, is that of a linear.
+  static func isLinear(_ module: String) -> Bool {
+    let parts = module.split(separator: ".", maxSplits: 3)
+    return parts.count == 4 && parts[..<2] == ["model", "layers"] && Int(parts[2]) != nil
+      && linearNames.contains(String(parts[3]))
+  }
 }

@@ -108,7 +108,7 @@ package struct ModelLoader {
   }
 
   /// The weight of one module, in 4 bits where it is to be or already is.
-  private func weight(
+  func weight(
     _ module: String, _ shape: Shape, quantized: Bool
   ) throws -> any PreparedWeight {
     let name = module + ".weight"

@@ -14,8 +14,8 @@ struct MergeCommand: ParsableCommand {
           --adapter runs/tool-calls/adapter --output merged
       """)
 
-  @Option(help: "The base model: a folder or a GGUF file.")
-  var model: String
+  @Option(help: "The base model: a folder or a GGUF file. (default: the one the adapter names)")
+  var model: String?
 
   @Option(help: "The PEFT adapter folder.")
   var adapter: String
