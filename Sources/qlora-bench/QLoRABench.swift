@@ -6,5 +6,7 @@ struct QLoRABench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "qlora-bench",
     abstract: "Measures kernels and training steps; writes JSON lines.",
-    subcommands: [KernelBenchmark.self])
+    subcommands: [
+      KernelBenchmark.self, LoadBenchmark.self, StepBenchmark.self, DecodeBenchmark.self,
+    ])
 }

@@ -1,0 +1,157 @@
+// `qlora-bench load`, `step` and `decode`: whole models, one JSON object per measurement.
+import ArgumentParser
+import QLoRAModels
+import QLoRAPipeline
+import QLoRATensor
+
+/// Which model and how it is held.
+struct MeasuredModelOptions: ParsableArguments {
+  @Option(help: "A model folder or a GGUF file.")
+  var model: String
+
+  @Option(help: "nf4, fp4 or none; 4-bit types are doubly quantized, in blocks of 64.")
+  var quantization = "nf4"
+
+  @Option(help: "float32 or bfloat16.")
+  var computeDtype = "bfloat16"
+
+  @Option(help: "Threads; 0 means all cores.")
+  var threads = 0
+
+  @Flag(help: "Prints JSON instead of text.")
+  var json = false
+
+  func validate() throws {
+    guard quantization == "none" || FourBitType(rawValue: quantization) != nil else {
+      throw ValidationError("--quantization is nf4, fp4 or none")
+    }
+    guard ["float32", "bfloat16"].contains(computeDtype) else {
+      throw ValidationError("--compute-dtype is float32 or bfloat16")
+    }
+  }
+
+  var request: ModelRequest {
+    ModelRequest(
+      path: model,
+      load: LoadOptions(
+        quantization: FourBitType(rawValue: quantization).map { QuantizationSpec(type: $0) },
+        computeDType: DType(rawValue: computeDtype) ?? .bfloat16), threads: threads)
+  }
+
+  /// What every record says about its circumstances.
+  func fields(_ load: LoadMeasurement) -> [(String, String)] {
+    [
+      ("device", "\"\(load.device)\""), ("quantization", "\"\(quantization)\""),
+      ("computeDType", "\"\(computeDtype)\""), ("weightBytes", "\(load.weightBytes)"),
+    ]
+  }
+
+  func show(_ fields: [(name: String, value: String)]) {
+    if json {
+      print("{" + fields.map { "\"\($0.name)\": \($0.value)" }.joined(separator: ", ") + "}")
+    } else {
+      for field in fields { print("\(field.name): \(field.value)") }
+    }
+  }
+}
+
+/// The middle of the values; of an even number the upper one.
+private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+
+struct LoadBenchmark: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "load", abstract: "Time and peak memory of loading, quantizing on the way.")
+
+  @OptionGroup var base: MeasuredModelOptions
+
+  func run() throws {
+    let load = try Pipeline.measureLoading(base.request)
+    // Weights are read in 16 bits where the file has them so; the rate counts what comes out.
+    let floats = Double(load.linearParameters) * 4
+    base.show(
+      base.fields(load) + [
+        ("seconds", "\(load.seconds)"), ("linearParameters", "\(load.linearParameters)"),
+        ("float32GigabytesPerSecond", "\(floats / load.seconds / 1e9)"),
+        ("peakMemoryBytes", "\(load.peakMemoryBytes)"),
+      ])
+  }
+}
+
+struct StepBenchmark: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "step",
+    abstract: "Training steps on random tokens, every token labelled, optimizer included.")
+
+  @OptionGroup var base: MeasuredModelOptions
+
+  @Option(help: "Packed sequences per step.")
+  var sequences = 4
+
+  @Option(help: "Tokens per sequence.")
+  var length = 512
+
+  @Option(help: "Rank of the adapters on all linears.")
+  var rank = 16
+
+  @Flag(help: "Recomputes blocks in backward instead of keeping activations.")
+  var checkpointing = false
+
+  @Option(help: "Steps; the fastest one counts, the median is given too.")
+  var steps = 4
+
+  func validate() throws {
+    guard min(sequences, rank, steps) > 0, length > 1 else {
+      throw ValidationError("sizes must be positive, and --length at least 2")
+    }
+  }
+
+  func run() throws {
+    let (load, measured) = try Pipeline.measureSteps(
+      base.request,
+      StepWorkload(
+        sequences: sequences, length: length, rank: rank, recomputesBlocks: checkpointing,
+        steps: steps))
+    guard let first = measured.first, let last = measured.last,
+      measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
+    else { throw ValidationError("no training happened") }
+    let rates = measured.map(\.tokensPerSecond)
+    base.show(
+      base.fields(load) + [
+        ("checkpointing", "\(checkpointing)"), ("sequences", "\(sequences)"),
+        ("length", "\(length)"), ("rank", "\(rank)"), ("tokens", "\(first.tokens)"),
+        ("labelledTokens", "\(first.labelledTokens)"),
+        ("tokensPerSecond", "\(rates.max() ?? 0)"),
+        ("medianTokensPerSecond", "\(median(rates))"),
+        ("peakMemoryBytes", "\(last.peakMemoryBytes)"), ("loss", "\(first.loss)"),
+        ("lastLoss", "\(last.loss)"), ("gradientNorm", "\(first.gradientNorm)"),
+      ])
+  }
+}
+
+struct DecodeBenchmark: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "decode", abstract: "Greedy tokens one at a time, after a random prompt.")
+
+  @OptionGroup var base: MeasuredModelOptions
+
+  @Option(help: "Tokens of the prompt, whose time is not counted.")
+  var prompt = 32
+
+  @Option(help: "Tokens to generate.")
+  var count = 64
+
+  @Option(help: "Rounds; the fastest one counts, the median is given too.")
+  var rounds = 3
+
+  func run() throws {
+    guard min(prompt, count, rounds) > 0 else { throw ValidationError("sizes must be positive") }
+    let (load, rates) = try Pipeline.measureDecoding(
+      base.request, prompt: prompt, count: count, rounds: rounds)
+    base.show(
+      base.fields(load) + [
+        ("prompt", "\(prompt)"), ("tokens", "\(count)"),
+        ("tokensPerSecond", "\(rates.max() ?? 0)"),
+        ("medianTokensPerSecond", "\(median(rates))"),
+      ])
+  }
+}
