@@ -32,7 +32,9 @@ int32_t qlora_signals_install(void) {
     if (caught[i] == SIGHUP && previous.sa_handler == SIG_IGN) continue;
     if (sigaction(caught[i], &action, NULL) < 0) return -errno;
   }
+  // A reader that is gone, or a file over its limit, is an error of the write, not an end.
   action.sa_handler = SIG_IGN;
+  if (sigaction(SIGXFSZ, &action, NULL) < 0) return -errno;
   return sigaction(SIGPIPE, &action, NULL) < 0 ? -errno : 0;
 }
 

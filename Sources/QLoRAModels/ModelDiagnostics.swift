@@ -23,8 +23,12 @@ extension DiagnosticCode {
   package static let nonFiniteAdapter = DiagnosticCode(
     "E0505", .badData,
     "An adapter holds a NaN or an infinity. Its training diverged; use an earlier checkpoint.")
+  package static let nonFiniteWeight = DiagnosticCode(
+    "E0512", .badData,
+    "A tensor of the base model holds a NaN or an infinity, so every output would be one. The file "
+      + "is damaged or was converted wrongly; get it again from its source.")
 
   package static let allModelCodes: [DiagnosticCode] = [
-    unexpectedShape, badModulePattern, noTarget, adapterMismatch, nonFiniteAdapter,
+    unexpectedShape, badModulePattern, noTarget, adapterMismatch, nonFiniteAdapter, nonFiniteWeight,
   ]
 }

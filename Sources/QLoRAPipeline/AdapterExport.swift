@@ -29,6 +29,22 @@ enum AdapterExport {
     }
   }
 
+  /// Whether the configuration and all bytes of the weights are there. Somebody may have edited the
+  /// configuration or the card since, which is theirs to do.
+  static func isComplete(_ path: String) -> Bool {
+    let files = PosixFileSystem()
+    func byteCount(_ name: String) -> Int? {
+      let status = try? files.status(FilePath.join(path, name))
+      return status.flatMap { $0 }?.byteCount
+    }
+    guard byteCount(PEFTAdapterConfig.fileName) != nil,
+      let found = byteCount(PEFTAdapter.weightsName)
+    else { return false }
+    let manifest = try? CheckpointManifest.load(path)
+    let entry = manifest?.entries.first { $0.name == PEFTAdapter.weightsName }
+    return found == entry?.byteCount ?? found
+  }
+
   /// The model card.
   private static func card(_ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String) -> String {
     let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"

@@ -47,21 +47,28 @@ package struct RunOutcome: Sendable {
 extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
-    _ resolved: ResolvedRecipe, events: @escaping (RunEvent) -> Void
+    _ resolved: ResolvedRecipe, interruption: @escaping () -> Int32? = { Signals.pending },
+    events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
-    try watched(events) { try TrainingRun.start(resolved, events: $0) }
+    try watched(events) {
+      try TrainingRun.start(resolved, interruption: interruption, events: $0)
+    }
   }
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, events: @escaping (RunEvent) -> Void
+    runDirectory: String, interruption: @escaping () -> Int32? = { Signals.pending },
+    events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
-    try watched(events) { try TrainingRun.resume(runDirectory, events: $0) }
+    try watched(events) {
+      try TrainingRun.resume(runDirectory, interruption: interruption, events: $0)
+    }
   }
 
   /// Runs `body` and remembers the last losses that it reported.
   private static func watched(
-    _ events: @escaping (RunEvent) -> Void, _ body: (@escaping (RunEvent) -> Void) throws -> RunResult
+    _ events: @escaping (RunEvent) -> Void,
+    _ body: (@escaping (RunEvent) -> Void) throws -> RunResult
   ) throws -> RunOutcome {
     var lastLoss: Double?
     var evalLoss: Double?

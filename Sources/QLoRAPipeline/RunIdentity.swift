@@ -10,33 +10,48 @@ import QLoRATraining
 
 /// Digests of a run's inputs, recorded with its recipe and in every checkpoint.
 struct RunIdentity {
-  /// In a fixed order: `recipe`, `model`, `tokenizer`, `data`.
+  /// In a fixed order: `recipe`, `model`, `tokenizer`, `template`, `data`, and `adapter` where
+  /// training begins with one.
   let digests: [(name: String, value: String)]
 
   init(_ recipe: Recipe, source: ModelSource, text: ModelText, data: RunData) throws {
-    digests = [
-      ("recipe", Self.recipeDigest(recipe)),
+    let template = text.tokenizer.chatTemplateSource ?? ""
+    var digests = [
+      (name: "recipe", value: Self.recipeDigest(recipe)),
       ("model", try Self.fileDigest(source.digestInputs.map(\.path))),
       ("tokenizer", Self.tokenizerDigest(text)),
-      (
-        "data",
-        "\(DataFingerprint(data.train))-\(DataFingerprint(data.validation))"
-      ),
+      ("template", Digest(of: template.utf8).description),
+      ("data", "\(DataFingerprint(data.train))-\(DataFingerprint(data.validation))"),
     ]
+    if let path = recipe.adapter.initializeFrom {
+      let folder = try AdapterFolder.open(path).path
+      let files = [PEFTAdapterConfig.fileName, PEFTAdapter.weightsName]
+      digests.append(
+        ("adapter", try Self.fileDigest(files.map { FilePath.join(folder, $0) })))
+    }
+    self.digests = digests
   }
 
   var artifacts: [CheckpointArtifacts.Identity] {
     digests.map { CheckpointArtifacts.Identity($0.name, $0.value) }
   }
 
-  /// - Throws: `inputChanged` naming the first recorded digest that differs.
+  /// - Throws: `inputChanged` naming the first recorded digest that differs, or that belongs to
+  ///   nothing.
   func check(against recorded: [String: String], run: String) throws {
     for (name, value) in digests {
       if let before = recorded[name], before != value {
         throw Diagnostic(
-          .inputChanged, "the run's \(name) changed since it began: digest \(before), now \(value)",
+          .inputChanged,
+          "the \(name) is not the one that digests.\(name) names: expected \(before), found \(value)",
           at: .file(run), remedy: "restore it, or train into a new output directory")
       }
+    }
+    let known = digests.map(\.name)
+    if let stray = recorded.keys.sorted().first(where: { !known.contains($0) }) {
+      throw Diagnostic(
+        .inputChanged, "digests.\(stray) belongs to no input of this run", at: .file(run),
+        remedy: "delete it; there are \(known.joined(separator: ", "))")
     }
   }
 
@@ -72,13 +87,12 @@ struct RunIdentity {
     return stream.digest.description
   }
 
-  /// Of the vocabulary and the template, whatever files they came from.
+  /// Of the vocabulary, whatever file it came from.
   private static func tokenizerDigest(_ text: ModelText) -> String {
     let stream = StreamingDigest()
     for id in 0..<Int32(text.tokenizer.vocabularyCount) {
       Array(text.tokenizer.text(of: id).utf8 + [0]).withUnsafeBytes(stream.update)
     }
-    Array((text.tokenizer.chatTemplateSource ?? "").utf8).withUnsafeBytes(stream.update)
     return stream.digest.description
   }
 }

@@ -29,6 +29,9 @@ package struct RunSummary: Sendable {
   package var stepCount: Int
   package var report: EncodingReport
   package var validationRows: Int
+  /// Steps between progress lines, and between checkpoints; 0 = only at the end.
+  package var logEvery: Int
+  package var saveEvery: Int
 }
 
 /// How a run ended well.
@@ -43,19 +46,30 @@ package struct TrainingRun {
   private let recipe: ResolvedRecipe
   private let run: RunDirectory
   private let isResuming: Bool
+  private let interruption: () -> Int32?
   private let events: (RunEvent) -> Void
 
   /// Starts a run in a directory without a committed checkpoint.
   ///
+  /// - Parameter interruption: polled before every micro-batch; a signal number asks to stop.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
-    _ recipe: ResolvedRecipe, events: @escaping (RunEvent) -> Void = { _ in }
+    _ recipe: ResolvedRecipe, interruption: @escaping () -> Int32? = { Signals.pending },
+    events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
+    Signals.install()
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     let run = try RunDirectory(starting: recipe.recipe.output)
-    return try TrainingRun(recipe: recipe, run: run, isResuming: false, events: events).perform()
+    do {
+      return try TrainingRun(
+        recipe: recipe, run: run, isResuming: false, interruption: interruption, events: events
+      ).perform()
+    } catch {
+      run.abandon()
+      throw error
+    }
   }
 
   /// Continues a run bit for bit, from step 1 where it has no checkpoint; a finished one completes
@@ -63,25 +77,30 @@ package struct TrainingRun {
   ///
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, events: @escaping (RunEvent) -> Void = { _ in }
+    _ directory: String, interruption: @escaping () -> Int32? = { Signals.pending },
+    events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
+    Signals.install()
     let run = try RunDirectory(resuming: directory)
     let saved = try RecipeLoader.load(path: run.recipePath)
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    return try TrainingRun(recipe: saved, run: run, isResuming: true, events: events).perform()
+    return try TrainingRun(
+      recipe: saved, run: run, isResuming: true, interruption: interruption, events: events
+    ).perform()
   }
 
   private func perform() throws -> RunResult {
-    Signals.install()
     let recipe = recipe.recipe
+    // First of all, so that a run killed from here on can be resumed.
+    if !isResuming { try save(recipe) }
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text)
     let identity = try RunIdentity(recipe, source: source, text: text, data: data)
     try identity.check(against: recipe.digests, run: run.path)
-    if !isResuming { try saveRecipe(identity) }
+    try record(identity)
     let loaded = try LoadedModel.load(
       ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads)
     ) { events(.loading($0)) }
@@ -89,10 +108,16 @@ package struct TrainingRun {
     return try train(loaded, data, identity)
   }
 
-  private func saveRecipe(_ identity: RunIdentity) throws {
+  /// Puts what the inputs are on record, unless an earlier stretch of the run has.
+  private func record(_ identity: RunIdentity) throws {
     var recorded = recipe.recipe
     recorded.digests = Dictionary(identity.digests.map { ($0.name, $0.value) }) { $1 }
-    try AtomicFile.write(run.recipePath, Array((JSONWriter.text(recorded.recipeJSON, style: .indented) + "\n").utf8))
+    if recorded.digests != recipe.recipe.digests { try save(recorded) }
+  }
+
+  private func save(_ recipe: Recipe) throws {
+    let text = JSONWriter.text(recipe.recipeJSON, style: .indented) + "\n"
+    try AtomicFile.write(run.recipePath, Array(text.utf8))
   }
 
   /// Puts the adapters on the model.
@@ -124,8 +149,9 @@ package struct TrainingRun {
         provenance: [.init("tool", ToolVersion.text), .init("device", loaded.model.backend.name)]))
     events(.prepared(summary(loaded.model, plan, data)))
     let trainer = Trainer(
-      inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run
-    ) { events(.training($0)) }
+      inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run,
+      events: { events(.training($0)) }, interruption: interruption)
+    defer { drawLosses() }
     let outcome = try trainer.train()
     guard case .finished = outcome else {
       return RunResult(outcome: outcome, output: run.path, adapterPath: nil)
@@ -135,12 +161,22 @@ package struct TrainingRun {
     return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)
   }
 
+  /// A picture that cannot be drawn is no reason to fail.
+  private func drawLosses() {
+    do {
+      try run.drawLosses(title: recipe.recipe.name)
+    } catch let failure as Diagnostic {
+      events(.training(.warning(failure)))
+    } catch {}
+  }
+
   private func summary(_ model: LlamaModel, _ plan: BatchPlan, _ data: RunData) -> RunSummary {
     RunSummary(
       name: recipe.recipe.name, device: model.backend.name, output: run.path,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
       weightBytes: model.weightBytes, stepCount: plan.stepCount, report: data.report,
-      validationRows: data.validation.count)
+      validationRows: data.validation.count, logEvery: recipe.recipe.training.logEvery,
+      saveEvery: recipe.recipe.training.saveEvery)
   }
 
   private func adapterConfig(_ model: LlamaModel) -> PEFTAdapterConfig {
@@ -160,10 +196,9 @@ package struct TrainingRun {
   }
 
   private func exportAdapter(_ model: LlamaModel, _ config: PEFTAdapterConfig) throws {
-    let files = PosixFileSystem()
-    if try files.status(FilePath.join(run.adapterPath, PEFTAdapterConfig.fileName)) != nil {
-      return
-    }
+    if AdapterExport.isComplete(run.adapterPath) { return }
+    // The folder of an earlier export that lost a file; the run gives the same bits again.
+    try run.discardIncompleteAdapter()
     try AdapterExport.write(
       model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
       to: run.adapterPath)

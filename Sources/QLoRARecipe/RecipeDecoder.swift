@@ -75,11 +75,10 @@ package struct RecipeDecoder {
       report(problem, path, node.origin)
       return nil
     }
-    if let words = capabilities.available[path], let word = json.stringValue,
-      !words.contains(word)
-    {
+    if let words = capabilities.available[path], !words.contains(json.stringValue ?? "") {
       report(
-        .recipeUnavailable, "\(path) \"\(word)\" is not available in this version of qlora",
+        .recipeUnavailable,
+        "\(path) \(FieldType.show(json)) is not available in this version of qlora",
         at: node.origin, remedy: "use \(FieldType.either(words))")
       return nil
     }

@@ -3,7 +3,7 @@ import CQLoRASystem
 
 package enum Signals {
   /// Makes INT, TERM, HUP, USR1, USR2 and XCPU set a flag, a second INT leave at once with status
-  /// 130, and broken pipes an ordinary write error. Call once, early.
+  /// 130, and broken pipes and file size limits ordinary write errors. Call once, early.
   package static func install() { _ = qlora_signals_install() }
 
   /// The first signal since `clear()`.

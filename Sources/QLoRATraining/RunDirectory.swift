@@ -8,19 +8,42 @@ package final class RunDirectory: Sendable {
   package let checkpoints: CheckpointStore
   package let fileSystem: any FileSystem
   private let lock: RunLock
+  /// Whether this process made the directory.
+  private let isNew: Bool
 
   /// Takes a directory for a run from step 1, creating it where need be.
   ///
-  /// - Throws: exit code 73 where another process holds it or a checkpoint is committed in it.
+  /// What a start without a committed checkpoint left is taken over: it would be written again.
+  /// - Throws: exit code 73 where another process holds it, a checkpoint is committed in it, or
+  ///   files would be overwritten that no start has left.
   package convenience init(
     starting path: String, _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws(Diagnostic) {
-    try diagnosing { () throws(FileFailure) in try fileSystem.makeDirectories(path) }
-    try self.init(locking: path, fileSystem)
+    let before = try diagnosing { () throws(FileFailure) in
+      let status = try fileSystem.status(path)
+      try fileSystem.makeDirectories(path)
+      return status
+    }
+    try self.init(locking: path, isNew: before == nil, fileSystem)
     guard try checkpoints.steps().isEmpty else {
       throw Diagnostic(
         .runHasCheckpoint, "the run already has a committed checkpoint", at: .file(path),
         remedy: "continue it with `qlora resume \(path)`, or choose another output directory")
+    }
+    try checkNothingIsLost()
+  }
+
+  /// Without a checkpoint, an adapter is somebody's result and a log without a recipe no run's.
+  private func checkNothingIsLost() throws(Diagnostic) {
+    func holds(_ file: String) throws(Diagnostic) -> Bool {
+      try diagnosing { () throws(FileFailure) in try fileSystem.status(file) != nil }
+    }
+    let isRun = try holds(recipePath)
+    for file in [adapterPath] + (isRun ? [] : [metricsPath, lossChartPath])
+    where try holds(file) {
+      throw Diagnostic(
+        .outputExists, "training would write here, but there is something already",
+        at: .file(file), remedy: "choose another output directory, or remove it")
     }
   }
 
@@ -30,25 +53,59 @@ package final class RunDirectory: Sendable {
   package convenience init(
     resuming path: String, _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws(Diagnostic) {
-    let status = try diagnosing { () throws(FileFailure) in try fileSystem.status(path) }
-    guard status != nil else {
+    // Asked before the lock, whose file would be left in a directory that is no run.
+    func holds(_ name: String) throws(FileFailure) -> Bool {
+      try fileSystem.status(FilePath.join(path, name)) != nil
+    }
+    let isRun = try diagnosing { () throws(FileFailure) in
+      guard let status = try fileSystem.status(path), status.kind != .file else { return false }
+      return try holds(Self.recipeName) || holds(Self.checkpointsName)
+    }
+    guard isRun else {
       throw Diagnostic(
         .fileMissing, "there is no run here", at: .file(path),
-        remedy: "`qlora runs ls` lists the runs; `qlora train` starts one")
+        remedy: "give the output folder of `qlora train`, which starts a run")
     }
-    try self.init(locking: path, fileSystem)
+    try self.init(locking: path, isNew: false, fileSystem)
   }
 
-  private init(locking path: String, _ fileSystem: any FileSystem) throws(Diagnostic) {
+  private init(
+    locking path: String, isNew: Bool, _ fileSystem: any FileSystem
+  ) throws(Diagnostic) {
     self.path = path
+    self.isNew = isNew
     self.fileSystem = fileSystem
     lock = try RunLock(path)
-    checkpoints = CheckpointStore(FilePath.join(path, "checkpoints"), fileSystem)
+    checkpoints = CheckpointStore(FilePath.join(path, Self.checkpointsName), fileSystem)
     fileSystem.sweep(path)
     fileSystem.sweep(checkpoints.directory)
   }
 
-  package var recipePath: String { FilePath.join(path, "recipe.resolved.json") }
+  private static let recipeName = "recipe.resolved.json"
+  private static let checkpointsName = "checkpoints"
+
+  /// After a start that failed before its first step: removes the directory if it was made for
+  /// that start and holds nothing that anybody could want.
+  package func abandon() {
+    let worthless: Set = [RunLock.fileName, Self.recipeName]
+    guard isNew, let names = try? fileSystem.list(path), worthless.isSuperset(of: names) else {
+      return
+    }
+    try? fileSystem.removeTree(path)
+  }
+
+  /// Removes an adapter folder that has to be written again.
+  package func discardIncompleteAdapter() throws(Diagnostic) {
+    let trash = FilePath.join(path, TemporaryName.trash("adapter"))
+    try diagnosing { () throws(FileFailure) in
+      guard try fileSystem.status(adapterPath) != nil else { return }
+      try fileSystem.rename(adapterPath, to: trash, replacing: false)
+      try fileSystem.synchronizeDirectory(path)
+      try fileSystem.removeTree(trash)
+    }
+  }
+
+  package var recipePath: String { FilePath.join(path, Self.recipeName) }
   package var metricsPath: String { FilePath.join(path, "metrics.jsonl") }
   package var lossChartPath: String { FilePath.join(path, "loss.svg") }
   package var reportPath: String { FilePath.join(path, "report.html") }

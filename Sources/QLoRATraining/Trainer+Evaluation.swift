@@ -5,8 +5,6 @@ import QLoRATensor
 
 extension Trainer {
   func evaluate() throws {
-    let clock = ContinuousClock()
-    let start = clock.now
     let batches = inputs.validation
     var sum = 0.0
     for (index, batch) in batches.enumerated() {
@@ -23,7 +21,7 @@ extension Trainer {
     let isBest = loss < state.bestEvaluationLoss ?? .infinity
     if isBest { state.bestEvaluationLoss = loss }
     state.isEvaluationPending = false
-    state.elapsedSeconds += (clock.now - start).seconds
+    state.elapsedSeconds = elapsedSeconds
     let metrics = EvaluationMetrics(
       step: state.step, loss: loss, labelledTokens: labelled, isBest: isBest)
     append(metrics.json)

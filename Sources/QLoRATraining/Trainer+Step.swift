@@ -33,7 +33,7 @@ extension Trainer {
 
     let tokens = batches.reduce(0) { $0 + $1.tokens.count }
     let seconds = (clock.now - start).seconds
-    state.elapsedSeconds += seconds
+    state.elapsedSeconds = elapsedSeconds
     report(
       StepMetrics(
         step: step, loss: lossSum / Double(max(1, labelled)), learningRate: rate,

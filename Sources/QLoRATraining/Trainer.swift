@@ -50,6 +50,9 @@ package final class Trainer {
   var saveFailures = 0
   var isLogFailing = false
   var log: JSONLinesWriter?
+  /// When this stretch of the run began, and what the stretches before took.
+  private var began = ContinuousClock.now
+  private var secondsBefore = 0.0
 
   /// - Parameters:
   ///   - interruption: polled before every micro-batch; a signal number asks the run to stop.
@@ -70,6 +73,9 @@ package final class Trainer {
 
   package var stepCount: Int { inputs.batches.stepCount }
 
+  /// Since training began, evaluations and saves included, pauses between stretches not.
+  var elapsedSeconds: Double { secondsBefore + (ContinuousClock.now - began).seconds }
+
   /// Continues from the newest intact checkpoint, or starts at step 1, and trains to the end.
   ///
   /// - Throws: diagnostics with exit codes 65, 74, 78 and 80; committed checkpoints stay intact.
@@ -78,6 +84,7 @@ package final class Trainer {
       throw Diagnostic(.nothingToTrain, "there is no step to train")
     }
     let checkpoint = try restoreNewest()
+    (began, secondsBefore) = (.now, state.elapsedSeconds)
     log = try JSONLinesWriter(
       run.metricsPath, keeping: state.metricsByteCount, run.fileSystem)
     events(.started(step: state.step, stepCount: stepCount, resumedFrom: checkpoint))

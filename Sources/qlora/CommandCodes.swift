@@ -41,12 +41,28 @@ extension DiagnosticCode {
     continues exactly where it stopped.
     """)
 
+  static let outputLost = DiagnosticCode(
+    "E0906", .inputOutput,
+    """
+    What a command prints could not be written to stdout, usually because the disk that it is \
+    redirected to is full. Files that the command wrote elsewhere are complete.
+    """)
+
   static let allCommandCodes: [DiagnosticCode] = [
     .unexpected, .unknownCode, .unknownRecipeName, .outputInTheWay, .cannotWrite, .stopped,
+    .outputLost,
   ]
 
   /// Every module's codes, by number.
   static var all: [DiagnosticCode] {
     (allRecipeCodes + Pipeline.allCodes + allCommandCodes).sorted { $0.number < $1.number }
+  }
+}
+
+extension Diagnostic {
+  static func lostOutput(_ number: Int32) -> Diagnostic {
+    Diagnostic(
+      .outputLost, "stdout cannot be written: \(Console.text(ofError: number))",
+      remedy: "free some space there, then run the command again")
   }
 }

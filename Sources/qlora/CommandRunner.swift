@@ -12,6 +12,7 @@ enum CommandRunner {
     do {
       var command = try QLoRACommand.parseAsRoot(arguments)
       try command.run()
+      if let number = Console.outputFailure { throw Diagnostic.lostOutput(number) }
       return QLoRADiagnostics.ExitCode.success.rawValue
     } catch {
       return report(error)

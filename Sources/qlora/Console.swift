@@ -1,6 +1,7 @@
 // The two streams: stdout carries data, stderr everything that is said to a person.
 import QLoRADiagnostics
 import QLoRAJSON
+import Synchronization
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -68,13 +69,27 @@ enum Console {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// Why data on stdout were lost, such as a full disk; nil where they were not.
+  static var outputFailure: Int32? {
+    let number = lostOutput.withLock { $0 }
+    return number == 0 ? nil : number
+  }
+
+  static func text(ofError number: Int32) -> String { String(cString: strerror(number)) }
+
+  private static let lostOutput = Mutex<Int32>(0)
+
   /// Writes everything; a reader that has gone away is not our failure.
   private static func send(_ text: String, to descriptor: Int32) {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let written = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
       if written < 0, errno == EINTR { continue }
-      guard written > 0 else { return }
+      guard written > 0 else {
+        let number = written < 0 ? errno : EIO
+        if descriptor == STDOUT_FILENO, number != EPIPE { lostOutput.withLock { $0 = number } }
+        return
+      }
       bytes = bytes.dropFirst(written)
     }
   }

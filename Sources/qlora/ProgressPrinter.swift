@@ -5,18 +5,16 @@ import QLoRATraining
 
 final class ProgressPrinter {
   private let json: Bool
-  private let logEvery: Int
-  private let saveEvery: Int
+  /// The recipe's, once the run is prepared.
+  private var logEvery = 1
+  private var saveEvery = 0
   private let isLive: Bool
   private var stepCount = 0
   private var losses: [Double] = []
   private var drawnLines = 0
 
-  /// `saveEvery` 0 leaves out when the next save is due.
-  init(json: Bool, logEvery: Int = 10, saveEvery: Int = 0) {
+  init(json: Bool) {
     self.json = json
-    self.logEvery = logEvery
-    self.saveEvery = saveEvery
     isLive = !json && Console.stderrIsTerminal
   }
 
@@ -31,6 +29,7 @@ final class ProgressPrinter {
   }
 
   private func show(_ summary: RunSummary) {
+    (logEvery, saveEvery) = (max(1, summary.logEvery), summary.saveEvery)
     if json { return Console.output(json: summary.eventJSON) }
     let rows = summary.report
     let mebibytes = summary.weightBytes >> 20

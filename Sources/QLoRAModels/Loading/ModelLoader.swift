@@ -136,6 +136,11 @@ package struct ModelLoader {
     let tensor = Tensor(uninitialized: [count], .float32)
     try tensor.withMutableElements(Float.self) {
       try source.weights.readFloats(name, range: 0..<count, into: $0)
+      if let index = $0.firstIndex(where: { !$0.isFinite }) {
+        throw Diagnostic(
+          .nonFiniteWeight, "element \(index) is \($0[index])",
+          at: .tensor(file: source.path, name: name), remedy: "get the model again from its source")
+      }
     }
     return tensor
   }

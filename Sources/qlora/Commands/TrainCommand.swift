@@ -27,9 +27,7 @@ struct TrainCommand: ParsableCommand {
       RecipeOverride("output", .string($0), spelled: "--output \($0)")
     }
     let resolved = try recipe.load(also: folder.map { [$0] } ?? [])
-    let printer = ProgressPrinter(
-      json: json.json, logEvery: resolved.recipe.training.logEvery,
-      saveEvery: resolved.recipe.training.saveEvery)
+    let printer = ProgressPrinter(json: json.json)
     let outcome = try Pipeline.train(resolved) { printer.show($0) }
     try RunEnding.show(outcome, json: json.json)
   }

@@ -1,0 +1,131 @@
+// The real program under real signals, real limits and real company. Everything is seeded but the
+// moment at which a signal arrives, which no outcome may depend on.
+import Foundation
+import QLoRASystem
+import TestSupport
+import Testing
+
+@Suite(.serialized, .enabled(if: QLoRAProcess.isBuilt())) struct ProcessTests {
+  /// Saves after every step, so that many signals arrive within a save.
+  static let settings = ["--set", "training.steps=12", "--set", "training.saveEvery=1"]
+
+  private func train(
+    _ tiny: TinyRun, _ output: String, _ more: [String] = [], shell: String? = nil
+  ) throws -> QLoRAProcess {
+    let arguments = ["train", "recipe.json", "--output", output] + Self.settings + more
+    return try shell.map { try QLoRAProcess(arguments, in: tiny.folder.url, shell: $0) }
+      ?? QLoRAProcess(arguments, in: tiny.folder.url)
+  }
+
+  private func resume(_ tiny: TinyRun, _ output: String) throws -> QLoRAProcess {
+    try QLoRAProcess(["resume", output], in: tiny.folder.url)
+  }
+
+  /// A finished run and how long it took.
+  private func whole(_ tiny: TinyRun) throws -> (result: TinyResult, seconds: Double) {
+    let clock = ContinuousClock()
+    let start = clock.now
+    let end = try train(tiny, "whole").finish()
+    #expect(end.code == 0, "\(end.text)")
+    let duration = clock.now - start
+    return (try tiny.result("whole"), Double(duration.components.attoseconds) * 1e-18
+      + Double(duration.components.seconds))
+  }
+
+  /// 25 runs, each killed at a random moment, and half of them a second time.
+  @Test func killedRunsEndWithTheSameBits() throws {
+    let tiny = try TinyRun()
+    let (expected, seconds) = try whole(tiny)
+    var generator = SeededGenerator(seed: 25)
+    var resumed = 0
+    for trial in 0..<25 {
+      let output = "killed-\(trial)"
+      var process = try train(tiny, output)
+      for _ in 0...trial % 2 {
+        Thread.sleep(forTimeInterval: .random(in: 0...seconds, using: &generator))
+        process.send(SIGKILL)
+        _ = process.finish()
+        process = try resume(tiny, output)
+      }
+      var end = process.finish()
+      if end.code == 66 {
+        // Killed before the run was on record: it was not begun.
+        end = try train(tiny, output).finish()
+      } else {
+        resumed += 1
+      }
+      #expect(end.code == 0, "\(end.text)")
+      #expect(try tiny.result(output) == expected, "trial \(trial)")
+      let left = try FileManager.default.contentsOfDirectory(atPath: tiny.folder.path(output))
+      #expect(!left.contains { $0.hasPrefix(".tmp-") || $0.hasPrefix(".trash-") })
+    }
+    #expect(resumed > 12)
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGUSR1])
+  func stoppedRunsEndWithTheSameBits(signal: Int32) throws {
+    let tiny = try TinyRun()
+    let (expected, seconds) = try whole(tiny)
+    var generator = SeededGenerator(seed: UInt64(signal))
+    for trial in 0..<4 {
+      let output = "stopped-\(trial)"
+      let process = try train(tiny, output)
+      waitFor(tiny.folder.path("\(output)/recipe.resolved.json"))
+      Thread.sleep(forTimeInterval: .random(in: 0...seconds / 2, using: &generator))
+      process.send(signal)
+      let end = process.finish()
+      #expect([0, 75].contains(end.code), "\(end.text)")
+      if end.code == 75 { #expect(end.text.contains("qlora resume ")) }
+      let last = try resume(tiny, output).finish()
+      #expect(last.code == 0, "\(last.text)")
+      #expect(try tiny.result(output) == expected, "trial \(trial)")
+    }
+  }
+
+  private func waitFor(_ path: String) {
+    for _ in 0..<2000 where !FileManager.default.fileExists(atPath: path) {
+      Thread.sleep(forTimeInterval: 0.005)
+    }
+  }
+
+  @Test func aSecondProcessIsSentAway() throws {
+    let tiny = try TinyRun()
+    let first = try train(tiny, "run", ["--set", "training.steps=2000"])
+    waitFor(tiny.folder.path("run/metrics.jsonl"))
+    for process in [try train(tiny, "run"), try resume(tiny, "run")] {
+      let end = process.finish()
+      #expect(end.code == 73 && end.text.contains("E0705"), "\(end.text)")
+    }
+    first.send(SIGINT)
+    #expect(first.finish().code == 75)
+  }
+
+  /// The file size limit stands in for a disk that fills up: 24 KiB are more than the log needs
+  /// and less than a checkpoint.
+  @Test func aFullDiskLosesNothing() throws {
+    let tiny = try TinyRun()
+    let (expected, _) = try whole(tiny)
+    let full = try train(tiny, "run", shell: "ulimit -f 24; exec \"$0\" \"$@\"").finish()
+    #expect(full.code == 74, "\(full.text)")
+    #expect(full.text.contains("error[E070"), "\(full.text)")
+    let end = try resume(tiny, "run").finish()
+    #expect(end.code == 0, "\(end.text)")
+    #expect(try tiny.result("run") == expected)
+  }
+
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
+  func lostOutputIsAnError() throws {
+    let tiny = try TinyRun()
+    let end = try QLoRAProcess(
+      ["validate", "recipe.json"], in: tiny.folder.url, shell: "exec \"$0\" \"$@\" > /dev/full"
+    ).finish()
+    #expect(end.code == 74 && end.text.contains("error[E0906]"), "\(end.text)")
+  }
+
+  @Test func aReaderThatLeavesIsNoError() throws {
+    let tiny = try TinyRun()
+    let end = try QLoRAProcess(
+      ["explain"], in: tiny.folder.url, shell: "{ \"$0\" \"$@\"; } | true").finish()
+    #expect(end.code == 0 && end.text.isEmpty, "\(end.text)")
+  }
+}

@@ -1,0 +1,150 @@
+// What must not go on does not, says so with the contract's exit code, and loses nothing.
+import Foundation
+import QLoRADiagnostics
+import QLoRAJSON
+import QLoRAPipeline
+import QLoRASystem
+import QLoRATraining
+import TestSupport
+import Testing
+
+@Suite struct RefusalTests {
+  private func exitCode(_ body: () throws -> Void) -> ExitCode? {
+    do {
+      try body()
+      return nil
+    } catch let failure as Diagnostic {
+      return failure.code.exitCode
+    } catch let failures as Diagnostics {
+      return failures.all.first?.code.exitCode
+    } catch {
+      return .internalError
+    }
+  }
+
+  /// An interrupted run with one of its inputs changed; before the first checkpoint the recipe's
+  /// own digests tell, and after it the checkpoint's.
+  @Test(arguments: ["data", "tokenizer", "template", "recipe", "model", "adapter"], [2, 16])
+  func resumeRefusesChangedInputs(input: String, polls: Int) throws {
+    let tiny = try TinyRun()
+    try tiny.train("before", ["training.steps=1"])
+    let first = "adapter.initializeFrom=\(tiny.folder.path("before"))"
+    _ = try tiny.train("run", [first], interruption: StopAfter(polls: polls).poll)
+    try change(input, tiny)
+    #expect(exitCode { try tiny.resume("run") } == .resumeRefused)
+  }
+
+  private func change(_ input: String, _ tiny: TinyRun) throws {
+    func replace(_ name: String, _ old: String, _ new: String) throws {
+      let text = String(decoding: try tiny.bytes(name), as: UTF8.self)
+      #expect(text.contains(old))
+      try tiny.write(name, text.replacing(old, with: new))
+    }
+    switch input {
+    case "data": try tiny.write("train.jsonl", TinyRun.rows(13, seed: 3))
+    case "tokenizer": try replace("model/tokenizer.json", "\"Ġthe\"", "\"Ġteh\"")
+    case "template":
+      try replace("model/tokenizer_config.json", "add_generation_prompt", "add_generation_promt")
+    case "recipe": try replace("run/recipe.resolved.json", "0.01", "0.02")
+    case "adapter": try replace("before/adapter/adapter_config.json", "\"r\": 4", "\"r\":  4")
+    default:
+      var bytes = try tiny.bytes("model/model.safetensors")
+      bytes[bytes.count - 2] ^= 1
+      try Data(bytes).write(to: tiny.folder.url.appending(path: "model/model.safetensors"))
+    }
+  }
+
+  @Test func resumeNeedsARun() throws {
+    let tiny = try TinyRun()
+    for name in ["nothing", "model", "recipe.json"] {
+      #expect(exitCode { try tiny.resume(name) } == .inputMissing, "\(name)")
+    }
+    #expect(!FileManager.default.fileExists(atPath: tiny.folder.path("model/run.lock")))
+  }
+
+  @Test func trainRefusesAUsedDirectory() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let before = try tiny.result("run")
+    #expect(exitCode { try tiny.train("run") } == .outputExists)
+    #expect(try tiny.result("run") == before)
+    // Without its checkpoints there is still a result that must not be lost.
+    try FileManager.default.removeItem(atPath: tiny.folder.path("run/checkpoints"))
+    #expect(exitCode { try tiny.train("run") } == .outputExists)
+    #expect(exitCode { try tiny.train("recipe.json") } == .outputExists)
+    try tiny.write("model/metrics.jsonl", "mine\n")
+    #expect(exitCode { try tiny.train("model") } == .outputExists)
+    #expect(try tiny.bytes("model/metrics.jsonl") == Array("mine\n".utf8))
+  }
+
+  @Test func trainTakesOverAnEmptyDirectoryAndAKilledStart() throws {
+    let tiny = try TinyRun()
+    for name in ["checkpoints", ""] {
+      let path = tiny.folder.path("run/\(name)")
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    try tiny.write("run/notes.txt", "mine\n")
+    try tiny.train("run")
+    #expect(try tiny.bytes("run/notes.txt") == Array("mine\n".utf8))
+    _ = try tiny.train("killed", interruption: StopAfter(polls: 8).poll)
+    try FileManager.default.removeItem(atPath: tiny.folder.path("killed/checkpoints"))
+    try tiny.train("killed")
+    #expect(try tiny.result("killed") == tiny.result("run"))
+  }
+
+  @Test func oneProcessPerRun() throws {
+    let tiny = try TinyRun()
+    _ = try tiny.train("run", interruption: StopAfter(polls: 8).poll)
+    let lock = try RunLock(tiny.folder.path("run"))
+    #expect(exitCode { try tiny.resume("run") } == .outputExists)
+    #expect(exitCode { try tiny.train("run") } == .outputExists)
+    withExtendedLifetime(lock) {}
+  }
+
+  @Test func aFailedStartLeavesNothing() throws {
+    let tiny = try TinyRun()
+    try tiny.write("train.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}\n")
+    #expect(exitCode { try tiny.train("run") } == .badData)
+    #expect(!FileManager.default.fileExists(atPath: tiny.folder.path("run")))
+  }
+
+  /// The elements of a norm and of a linear; `raw` is little-endian.
+  @Test(arguments: ["model.norm.weight", "model.layers.1.mlp.up_proj.weight"])
+  func weightsMustBeFinite(name: String) throws {
+    let tiny = try TinyRun()
+    var bytes = try tiny.bytes("model/model.safetensors")
+    let headerCount = (0..<8).reduce(0) { $0 | Int(bytes[$1]) << (8 * $1) }
+    let header = try JSONValue(parsing: bytes[8..<8 + headerCount])
+    let start = try #require(header[name]?["data_offsets"]?.arrayValue?.first?.intValue)
+    bytes.replaceSubrange(8 + headerCount + start..<12 + headerCount + start, with: [0, 0, 0xC0, 0x7F])
+    try Data(bytes).write(to: tiny.folder.url.appending(path: "model/model.safetensors"))
+    do {
+      try tiny.train("run")
+      Issue.record("trained on a NaN")
+    } catch let failure as Diagnostic {
+      #expect(failure.code.exitCode == .badData)
+      #expect(failure.location == .tensor(file: tiny.modelPath, name: name))
+    }
+    #expect(!FileManager.default.fileExists(atPath: tiny.folder.path("run")))
+  }
+
+  @Test func digestsCanBePinned() throws {
+    let tiny = try TinyRun()
+    #expect(exitCode { try tiny.train("run", ["digests.model=abc"]) } == .resumeRefused)
+    #expect(exitCode { try tiny.train("run", ["digests.modle=abc"]) } == .resumeRefused)
+    try tiny.train("run", ["training.steps=1"])
+    let saved = try JSONValue(parsing: try tiny.bytes("run/recipe.resolved.json"))
+    let model = try #require(saved["digests"]?["model"]?.stringValue)
+    try tiny.train("again", ["training.steps=1", "digests.model=\(model)"])
+  }
+
+  @Test func aDivergedRunEndsWith80() throws {
+    let tiny = try TinyRun()
+    let code = exitCode {
+      try tiny.train("run", ["training.optimizer.learningRate=1e30", "training.maxGradientNorm=0"])
+    }
+    #expect(code == .diverged)
+    let newest = try CheckpointStore(tiny.folder.path("run/checkpoints")).newestIntact()
+    #expect((newest?.step ?? 0) < 7)
+  }
+}

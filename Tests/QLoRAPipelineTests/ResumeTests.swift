@@ -1,0 +1,110 @@
+// A real run that is stopped anywhere and resumed ends with the same bits as one that is not.
+import Foundation
+import QLoRADiagnostics
+import QLoRAPipeline
+import QLoRATraining
+import TestSupport
+import Testing
+
+@Suite struct ResumeTests {
+  /// Every poll is a place to stop: before steps, before each of their micro-batches, and between
+  /// those of evaluations; 13 rows and 21 micro-batches put some of them inside an epoch's end.
+  @Test(arguments: [
+    [], ["data.packing=true", "training.batchSize=2"],
+    ["training.activationMemory=full", "model.computeDType=bfloat16", "training.saveEvery=0"],
+    ["training.gradientAccumulation=1", "training.evalEvery=1", "training.keep=1"],
+  ])
+  func stoppingAnywhere(settings: [String]) throws {
+    let tiny = try TinyRun()
+    try tiny.train("whole", settings)
+    let expected = try tiny.result("whole")
+    for polls in 0... {
+      let output = "cut-\(polls)"
+      let stop = StopAfter(polls: polls)
+      let outcome = try tiny.train(output, settings, interruption: stop.poll)
+      guard stop.hasFired else {
+        #expect(polls > 7)
+        break
+      }
+      #expect(outcome.interrupted && outcome.adapterPath == nil)
+      let end = try tiny.resume(output)
+      #expect(!end.interrupted && end.step == 7)
+      #expect(try tiny.result(output) == expected, "after \(polls) polls")
+    }
+  }
+
+  @Test func stoppingAgainAndAgain() throws {
+    let tiny = try TinyRun()
+    try tiny.train("whole")
+    var outcome = try tiny.train("cut", interruption: StopAfter(polls: 5).poll)
+    var stops = 0
+    while outcome.interrupted {
+      stops += 1
+      outcome = try tiny.resume("cut", interruption: StopAfter(polls: 5).poll)
+    }
+    #expect(stops > 5)
+    #expect(try tiny.result("cut") == tiny.result("whole"))
+  }
+
+  @Test func epochsEndWithASmallerStep() throws {
+    let tiny = try TinyRun()
+    let recipe = TinyRun.recipe.replacing("\"steps\": 7", with: "\"epochs\": 2")
+    try tiny.write("recipe.json", recipe)
+    let whole = try tiny.train("whole")
+    #expect(whole.step == 9)
+    _ = try tiny.train("cut", interruption: StopAfter(polls: 18).poll)
+    try tiny.resume("cut")
+    #expect(try tiny.result("cut") == tiny.result("whole"))
+  }
+
+  @Test(arguments: [2, 4])
+  func threadsDoNotMatter(threads: Int) throws {
+    let tiny = try TinyRun()
+    try tiny.train("one")
+    _ = try tiny.train(
+      "many", ["threads=\(threads)"], interruption: StopAfter(polls: 9).poll)
+    try tiny.resume("many")
+    #expect(try tiny.result("many") == tiny.result("one"))
+  }
+
+  @Test func aFinishedRunGetsItsAdapterAgain() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run")
+    let expected = try tiny.result("run")
+    let adapter = tiny.folder.path("run/adapter")
+    try FileManager.default.removeItem(atPath: adapter)
+    #expect(try tiny.resume("run").adapterPath == adapter)
+    #expect(try tiny.result("run") == expected)
+
+    try FileManager.default.removeItem(atPath: adapter + "/adapter_model.safetensors")
+    try tiny.resume("run")
+    #expect(try tiny.result("run") == expected)
+
+    try Data("cut".utf8).write(to: URL(filePath: adapter + "/adapter_model.safetensors"))
+    try tiny.resume("run")
+    #expect(try tiny.result("run") == expected)
+  }
+
+  @Test func anEditedCardStays() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run")
+    try tiny.write("run/adapter/README.md", "mine\n")
+    try tiny.resume("run")
+    #expect(try tiny.bytes("run/adapter/README.md") == Array("mine\n".utf8))
+  }
+
+  @Test func aDamagedCheckpointIsPassedOver() throws {
+    let tiny = try TinyRun()
+    try tiny.train("whole")
+    _ = try tiny.train("cut", interruption: StopAfter(polls: 21).poll)
+    let newest = CheckpointStore(tiny.folder.path("cut/checkpoints"))
+    let path = try #require(try newest.newestIntact()).path
+    try Data("{}".utf8).write(to: URL(filePath: path + "/state.json"))
+    var warnings: [Diagnostic] = []
+    try tiny.resume("cut") {
+      if case .training(.warning(let diagnostic)) = $0 { warnings.append(diagnostic) }
+    }
+    #expect(warnings.map(\.code.number) == ["E0707"])
+    #expect(try tiny.result("cut") == tiny.result("whole"))
+  }
+}
