@@ -33,6 +33,7 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     library("QLoRADiagnostics", []),
     library("QLoRAJSON", []),
+    library("QLoRARandom", []),
     library("QLoRASystem", ["CQLoRASystem", "CXXHash", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 1, compute.
     library("QLoRATensor", []),
@@ -40,9 +41,9 @@ let package = Package(
     // Layer 2, artefacts.
     library("QLoRAFormats", ["QLoRATensor", "QLoRADiagnostics", "QLoRAJSON"]),
     library("QLoRAText", ["QLoRADiagnostics", "QLoRAJSON"]),
-    library("QLoRAData", ["QLoRAText", "QLoRADiagnostics", "QLoRAJSON"]),
+    library("QLoRAData", ["QLoRAText", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
     // Layer 3, learning.
-    library("QLoRAModels", ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics"]),
+    library("QLoRAModels", ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics", "QLoRARandom"]),
     library("QLoRATraining", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 4, application.
     library("QLoRARecipe", ["QLoRADiagnostics", "QLoRAJSON"]),
@@ -62,17 +63,18 @@ let package = Package(
     .executableTarget(
       name: "qlora-bench",
       dependencies: [
-        "QLoRACPU", "QLoRATensor", "QLoRAModels", "QLoRAPipeline", "CQLoRAKernels", "COpenBLAS",
+        "QLoRACPU", "QLoRATensor", "CQLoRAKernels",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // The generator of Datasets/tool-calls, a library so that tests can check the committed files.
-    library("ToolCallCorpus", ["QLoRAJSON"]),
+    library("ToolCallCorpus", ["QLoRAJSON", "QLoRARandom"]),
     .executableTarget(name: "make-tool-calls", dependencies: ["ToolCallCorpus"]),
     // Tests.
-    .target(name: "TestSupport", dependencies: ["QLoRADiagnostics", "QLoRAJSON"], path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["QLoRARandom"], path: "Tests/TestSupport"),
     tests("QLoRAJSON"),
+    tests("QLoRARandom"),
     tests("QLoRASystem"),
-    tests("QLoRATensor", ["QLoRACPU", "QLoRAFormats"]),
+    tests("QLoRATensor", ["QLoRACPU"]),
     tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats"]),
     tests("QLoRAFormats"),
     tests("QLoRAText"),

@@ -1,5 +1,6 @@
 // Which sequences make up which step: a pure function of rows, settings and seed, so that a run
 // resumed at any step sees exactly what an uninterrupted one would.
+import QLoRARandom
 import Synchronization
 
 /// How long a run lasts.

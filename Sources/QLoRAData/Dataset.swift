@@ -1,5 +1,6 @@
 // Several data sources encoded one after the other, and the split into training and validation.
 import QLoRADiagnostics
+import QLoRARandom
 
 /// A data file and how its rows are laid out.
 package struct DataSource: Sendable, Equatable {

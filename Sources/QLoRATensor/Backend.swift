@@ -191,8 +191,9 @@ package protocol Backend: OptimizerBackend {
   // MARK: Embedding and head
   /// `output[t] = table[tokens[t]]`.
   func embedding(_ tokens: [Int32], _ table: any PreparedWeight, into output: Tensor)
-  /// Sum over `rows` of the cross entropy of `softmax(hidden[row]·headᵀ)` with `targets`, and, where
-  /// wanted, its gradient by `hidden` (`[tokens, hidden]` float32; rows not named become zero).
+  /// Sum over `rows` of the cross entropy of `softmax(hidden[row]·headᵀ)` with `targets`, and,
+  /// where wanted, its gradient by `hidden` (`[tokens, hidden]` float32; rows not named become
+  /// zero).
   /// Chunked: logits of all rows never exist together. Returns the sum in double precision.
   func linearCrossEntropy(
     _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
@@ -204,15 +205,16 @@ package protocol Backend: OptimizerBackend {
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32])
 
   // MARK: Rows and elements
-  /// `output = x · rsqrt(mean(x²) + ε) · weight`; `inverseRMS [tokens]` float32 is kept for backward.
+  /// `output = x · rsqrt(mean(x²) + ε) · weight`; `inverseRMS [tokens]` float32 is kept for
+  /// backward.
   /// Source: Zhang & Sennrich 2019, arXiv:1910.07467.
   func rmsNorm(
     _ input: Tensor, weight: Tensor, epsilon: Float, into output: Tensor, inverseRMS: Tensor)
   func rmsNormBackward(
     _ outputGradient: Tensor, input: Tensor, weight: Tensor, inverseRMS: Tensor,
     inputGradient: Tensor, accumulating: Bool)
-  /// Rotates pairs (i, i + headSize/2) of every head of `tensor [tokens, heads·headSize]` in place by
-  /// row `positions[t]` of `cosines`/`sines [positions, headSize/2]`; `inverse` turns back.
+  /// Rotates pairs (i, i + headSize/2) of every head of `tensor [tokens, heads·headSize]` in place
+  /// by row `positions[t]` of `cosines`/`sines [positions, headSize/2]`; `inverse` turns back.
   /// Source: Su et al. 2021, arXiv:2104.09864, in the half-split form of GPT-NeoX.
   func rotary(
     _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,

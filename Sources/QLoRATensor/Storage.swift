@@ -1,4 +1,5 @@
-// Owned, aligned host memory. Allow-listed for `unsafe`: every other file reaches memory through it.
+// Owned, aligned host memory, and nothing of what it means: tensors say that. Every other file
+// reaches memory through it.
 
 /// One allocation of host memory, aligned to a cache line and padded by one, shared by the tensors
 /// that view it. The memory goes back to its pool, or to the system, with the last reference.

@@ -1,5 +1,6 @@
 // How a value is said in a request and written in the answer: the corpus's small grammar.
 import QLoRAJSON
+import QLoRARandom
 
 /// A value as the request says it and as the answer holds it.
 struct DrawnValue {

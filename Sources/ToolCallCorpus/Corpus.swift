@@ -1,5 +1,6 @@
 // Makes the rows of the three files from tools, phrasings and pools; knows no file system.
 import QLoRAJSON
+import QLoRARandom
 
 /// One request with its one right answer.
 public struct CorpusRow: Sendable, Equatable {

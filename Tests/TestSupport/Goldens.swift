@@ -1,5 +1,6 @@
 // Finds committed test data and makes seeded random data; knows nothing of the code under test.
 import Foundation
+import QLoRARandom
 
 package enum Goldens {
   /// The root of the checkout, from this file's place in it.
@@ -13,20 +14,9 @@ package enum Goldens {
   package static func path(_ name: String) -> String { url(name).path(percentEncoded: false) }
 }
 
-/// SplitMix64 (Steele et al. 2014): small, seeded, the same on every platform.
-package struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
+package typealias SeededGenerator = SplitMix64
 
-  package init(seed: UInt64) { state = seed }
-
-  package mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
+extension SplitMix64 {
   /// Standard normal deviates by Box and Muller.
   package mutating func normals(_ count: Int, scale: Float = 1) -> [Float] {
     (0..<count).map { _ in

@@ -14,6 +14,7 @@ import Testing
     "Sources/QLoRASystem/FaultingFileSystem.swift": "a lock of its own",
     "Sources/QLoRASystem/FileFailure+Diagnostic.swift": "the system's text of an error",
     "Sources/QLoRASystem/PosixFileSystem.swift": "system calls",
+    "Sources/QLoRAText/Template/TemplateState.swift": "state of one rendering on one thread",
     "Sources/QLoRATensor/Storage.swift": "owned memory",
     "Sources/QLoRATensor/Tensor.swift": "typed views of memory",
     "Sources/qlora/Console.swift": "reading and writing descriptors",

@@ -7,7 +7,7 @@ import Testing
 struct SourceFile: Sendable {
   let path: String
   let text: String
-  /// The text with comments and string literals blanked, line by line in place; only of Swift and C.
+  /// The text with comments and string literals blanked in place; only of Swift and C.
   let code: String
 
   init(path: String, text: String) {

@@ -40,7 +40,8 @@ extension ModelConfig {
     let scaling: [(String, JSONValue)]
     switch rope.scaling {
     case .none: return []
-    case .linear(let factor): scaling = [("rope_type", .string("linear")), ("factor", .double(factor))]
+    case .linear(let factor):
+      scaling = [("rope_type", .string("linear")), ("factor", .double(factor))]
     case .llama3(let factor, let low, let high, let original):
       scaling = [
         ("rope_type", .string("llama3")), ("factor", .double(factor)),

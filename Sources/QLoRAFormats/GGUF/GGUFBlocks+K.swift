@@ -1,4 +1,8 @@
 // The blocks of 256 elements with scales of their own per 16 or 32 elements.
+//
+// SAFETY: `decode` passes one whole block and room for its 256 elements; every offset below is less
+// than `blockBytes` of the type, every index less than 256. Only bytes and unaligned halves are
+// loaded.
 
 extension GGUFBlocks {
   /// The 6-bit scale and minimum of group `group` of eight, packed in twelve bytes: four bytes of

@@ -1,8 +1,9 @@
 // Decoding of ggml blocks to floats, in the order of operations of the reference library, so that
 // every bit is equal. Blocks of 32 are here, those of 256 in GGUFBlocks+K.swift.
 //
-// SAFETY (all of GGUFBlocks): `input` holds `count` whole blocks and `output` has room for their
-// elements; the one caller, GGUFFile, bounds both. Loads are unaligned.
+// SAFETY: `input` holds `count` whole blocks and `output` has room for their elements; the one
+// caller, GGUFFile, bounds both. Single-block decoders get blocks of that range, and address them by
+// constants below the block's size. Loads are unaligned.
 
 enum GGUFBlocks {
   /// Decodes `count` blocks.

@@ -2,6 +2,7 @@
 
 import QLoRADiagnostics
 import QLoRAFormats
+import QLoRARandom
 import QLoRATensor
 
 extension LlamaModel {

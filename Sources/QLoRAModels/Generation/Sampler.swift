@@ -1,4 +1,5 @@
 // The choice of the next token from its logits.
+import QLoRARandom
 
 #if canImport(Glibc)
   import Glibc

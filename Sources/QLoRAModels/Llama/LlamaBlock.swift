@@ -1,4 +1,5 @@
-// One decoder block of the Llama family: attention and gated MLP, each behind a norm and a residual.
+// One decoder block of the Llama family: attention and gated MLP, each behind a norm and with a
+// residual.
 
 import QLoRATensor
 
@@ -20,8 +21,8 @@ enum AttentionContext {
   case cached(KeyValueCache)
 }
 
-/// Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; grouped queries: Ainslie et al. 2023,
-/// arXiv:2305.13245.
+/// Weights of one block. Source: Touvron et al. 2023, arXiv:2302.13971, section 2.2; grouped
+/// queries: Ainslie et al. 2023, arXiv:2305.13245.
 struct LlamaBlock: Sendable {
   /// `[hidden]` float32 each.
   var inputNorm: Tensor

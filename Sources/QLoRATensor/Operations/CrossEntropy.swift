@@ -3,8 +3,8 @@
 extension Tape {
   /// Σ over `rows` of `−log softmax(hidden[row]·headᵀ)[target]`, for the labelled tokens only.
   ///
-  /// Where recording, the gradient by `hidden` is formed in the same pass over the chunks of logits,
-  /// so it is the start of backward: `runBackward()` needs no further seed.
+  /// Where recording, the gradient by `hidden` is formed in the same pass over the chunks of
+  /// logits, so it is the start of backward: `runBackward()` needs no further seed.
   package func linearCrossEntropy(
     _ hidden: Variable, rows: [Int32], targets: [Int32], head: any PreparedWeight
   ) -> Double {

@@ -1,7 +1,8 @@
 // Root-mean-square normalisation of token rows.
 
 extension Tape {
-  /// `x · rsqrt(mean(x²) + ε) · weight`, per row of `[tokens, hidden]`; `weight [hidden]` is frozen.
+  /// `x · rsqrt(mean(x²) + ε) · weight`, per row of `[tokens, hidden]`; `weight [hidden]` is
+  /// frozen.
   /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4.
   package func rmsNorm(_ input: Variable, weight: Tensor, epsilon: Float) -> Variable {
     let shape = input.value.shape
