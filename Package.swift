@@ -51,7 +51,7 @@ let package = Package(
       "QLoRAPipeline",
       [
         "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText", "QLoRAFormats",
-        "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRACPU",
+        "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "QLoRACPU",
       ]),
     .executableTarget(
       name: "qlora",

@@ -7,6 +7,7 @@ import QLoRAModels
 import QLoRARecipe
 import QLoRASystem
 import QLoRATensor
+import QLoRATraining
 
 /// An adapter folder and how its training held the base model.
 package struct AdapterFolder {
@@ -14,18 +15,39 @@ package struct AdapterFolder {
   package let adapter: PEFTAdapter
   /// As the adapter was trained; nil for adapters of other tools.
   package let load: LoadOptions?
+  /// Where the base model is: as the run's recipe says, else as the adapter's own files name it.
+  package let basePath: String?
 
-  /// Opens an adapter folder, or the adapter of a run directory.
+  /// Opens an adapter folder, the adapter of a run directory, or a checkpoint.
   ///
   /// - Throws: diagnostics for a missing or foreign adapter (exit codes 65 and 66).
   package static func open(_ path: String) throws -> AdapterFolder {
-    let files = PosixFileSystem()
     let inner = FilePath.join(path, "adapter")
-    let isRun = try files.status(FilePath.join(inner, PEFTAdapterConfig.fileName)) != nil
-    let folder = isRun ? inner : path
+    let folder = try exists(PEFTAdapterConfig.fileName, in: inner) ? inner : path
+    let adapter = try PEFTAdapter.read(folder)
+    let recipe = try recipe(around: folder)
+    let isRecorded = try exists(TrainedWith.fileName, in: folder)
     return AdapterFolder(
-      path: folder, adapter: try PEFTAdapter.read(folder),
-      load: try? TrainedWith.read(folder))
+      path: folder, adapter: adapter,
+      load: isRecorded ? try TrainedWith.read(folder) : recipe?.loadOptions,
+      basePath: recipe?.model.path ?? adapter.config.baseModel)
+  }
+
+  /// The recipe of the run that `folder` is the adapter or a checkpoint of; nil for a folder on its
+  /// own.
+  private static func recipe(around folder: String) throws -> Recipe? {
+    let parent = FilePath.parent(of: folder)
+    for run in [parent, FilePath.parent(of: parent)] {
+      if try exists(RunDirectory.recipeName, in: run) {
+        let path = FilePath.join(run, RunDirectory.recipeName)
+        return try RecipeLoader.load(path: path).recipe
+      }
+    }
+    return nil
+  }
+
+  private static func exists(_ name: String, in folder: String) throws -> Bool {
+    try PosixFileSystem().status(FilePath.join(folder, name)) != nil
   }
 }
 

@@ -8,7 +8,6 @@ import QLoRATensor
 /// What to measure on which rows.
 package struct EvaluationRequest: Sendable {
   package var source: DataSource
-  package var measuresLoss: Bool
   package var measuresExactMatch: Bool
   /// A key of the rows whose values split the report, such as `phrasing`.
   package var groupKey: String?
@@ -18,11 +17,10 @@ package struct EvaluationRequest: Sendable {
   package var exampleCount: Int
 
   package init(
-    source: DataSource, measuresLoss: Bool = true, measuresExactMatch: Bool = false,
+    source: DataSource, measuresExactMatch: Bool = false,
     groupKey: String? = nil, rowLimit: Int? = nil, exampleCount: Int = 0
   ) {
     self.source = source
-    self.measuresLoss = measuresLoss
     self.measuresExactMatch = measuresExactMatch
     self.groupKey = groupKey
     self.rowLimit = rowLimit
@@ -140,7 +138,8 @@ package struct Evaluator {
     return EvaluationExample(
       prompt: loaded.text.tokenizer.decode(prompt, skipsControlTokens: false),
       expected: row.answer?.text ?? "",
-      answer: Generator(loaded).answer(to: prompt, maxTokens: Self.answerLimit))
+      answer: Generator(loaded).answer(
+        to: prompt, maxTokens: 2 * (row.tokens.count - promptCount) + 16))
   }
 }
 

@@ -35,7 +35,7 @@ extension Pipeline {
   /// The model that the user named, else the one that the adapter names.
   private static func openBase(_ model: String?, of folder: AdapterFolder) throws -> ModelSource {
     if let model { return try ModelSource.open(model) }
-    guard let path = folder.adapter.config.baseModel else {
+    guard let path = folder.basePath else {
       throw Diagnostic(
         .adapterBaseUnknown, "the adapter does not name its base model", at: .file(folder.path),
         remedy: "give it with --model")

@@ -3,6 +3,7 @@
 import QLoRACPU
 import QLoRAFormats
 import QLoRAModels
+import QLoRARandom
 import QLoRASystem
 import QLoRATensor
 import QLoRATraining

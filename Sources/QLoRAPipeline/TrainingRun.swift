@@ -104,8 +104,8 @@ package struct TrainingRun {
     let loaded = try LoadedModel.load(
       ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads)
     ) { events(.loading($0)) }
-    try prepare(loaded.model)
-    return try train(loaded, data, identity)
+    let config = try prepare(loaded.model)
+    return try train(loaded, data, identity, config)
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
@@ -120,26 +120,26 @@ package struct TrainingRun {
     try AtomicFile.write(run.recipePath, Array(text.utf8))
   }
 
-  /// Puts the adapters on the model.
-  private func prepare(_ model: LlamaModel) throws {
+  /// Puts the adapters on the model. Returns their configuration.
+  private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
     let recipe = recipe.recipe
-    if let path = recipe.adapter.initializeFrom {
-      var adapter = try AdapterFolder.open(path).adapter
-      adapter.config.dropout = recipe.adapter.dropout
-      try model.addAdapters(adapter)
-    } else {
-      try model.addAdapters(recipe.adapterOptions)
-    }
     model.dropoutSeed = UInt64(bitPattern: Int64(recipe.training.seed))
     model.recomputesBlocks = recipe.training.activationMemory == .full
+    guard let path = recipe.adapter.initializeFrom else {
+      try model.addAdapters(recipe.adapterOptions)
+      return adapterConfig(model, initial: nil)
+    }
+    var adapter = try AdapterFolder.open(path).adapter
+    adapter.config.dropout = recipe.adapter.dropout
+    try model.addAdapters(adapter)
+    return adapterConfig(model, initial: adapter.config)
   }
 
   private func train(
-    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity
+    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity, _ config: PEFTAdapterConfig
   ) throws -> RunResult {
     let recipe = recipe.recipe
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
-    let config = adapterConfig(loaded.model)
     let inputs = TrainingInputs(
       model: loaded.model, backend: loaded.model.backend, batches: PlannedBatches(plan: plan),
       validation: data.validationBatches(recipe.batchSettings),
@@ -179,7 +179,10 @@ package struct TrainingRun {
       saveEvery: recipe.recipe.training.saveEvery)
   }
 
-  private func adapterConfig(_ model: LlamaModel) -> PEFTAdapterConfig {
+  /// - Parameter initial: of the adapter that training began with, whose scale is kept.
+  private func adapterConfig(
+    _ model: LlamaModel, initial: PEFTAdapterConfig?
+  ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     let modules = model.linears.filter { $0.adapter != nil }
     let suffixes = Set(modules.compactMap { $0.name.split(separator: ".").last.map(String.init) })
@@ -188,11 +191,18 @@ package struct TrainingRun {
     }
     // Suffixes where they say exactly which modules carry an adapter, full names where not.
     let names = everySuffix ? suffixes.sorted() : modules.map(\.name)
-    let rank = modules.first?.adapter?.rank ?? recipe.adapter.rank
-    let scale = modules.first?.adapter?.scale ?? 1
-    return PEFTAdapterConfig(
-      baseModel: recipe.model.path, rank: rank, alpha: Double(scale) * Double(rank),
-      dropout: recipe.adapter.dropout, targets: .list(names))
+    // The base by its name alone: adapter files carry no place of this machine.
+    var config = PEFTAdapterConfig(
+      baseModel: FilePath.lastComponent(of: recipe.model.path), rank: recipe.adapter.rank,
+      alpha: recipe.adapter.alpha, dropout: recipe.adapter.dropout, targets: .list(names))
+    if let initial {
+      config.rank = initial.rank
+      config.alpha = initial.alpha
+      config.usesRankStabilizedScale = initial.usesRankStabilizedScale
+      config.rankPattern = initial.rankPattern
+      config.alphaPattern = initial.alphaPattern
+    }
+    return config
   }
 
   private func exportAdapter(_ model: LlamaModel, _ config: PEFTAdapterConfig) throws {

@@ -54,12 +54,11 @@ package final class RunDirectory: Sendable {
     resuming path: String, _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws(Diagnostic) {
     // Asked before the lock, whose file would be left in a directory that is no run.
-    func holds(_ name: String) throws(FileFailure) -> Bool {
-      try fileSystem.status(FilePath.join(path, name)) != nil
-    }
-    let isRun = try diagnosing { () throws(FileFailure) in
+    let isRun = try diagnosing { () throws(FileFailure) -> Bool in
       guard let status = try fileSystem.status(path), status.kind != .file else { return false }
-      return try holds(Self.recipeName) || holds(Self.checkpointsName)
+      let recipe = try fileSystem.status(FilePath.join(path, Self.recipeName))
+      let checkpoints = try fileSystem.status(FilePath.join(path, Self.checkpointsName))
+      return recipe != nil || checkpoints != nil
     }
     guard isRun else {
       throw Diagnostic(
@@ -81,7 +80,7 @@ package final class RunDirectory: Sendable {
     fileSystem.sweep(checkpoints.directory)
   }
 
-  private static let recipeName = "recipe.resolved.json"
+  package static let recipeName = "recipe.resolved.json"
   private static let checkpointsName = "checkpoints"
 
   /// After a start that failed before its first step: removes the directory if it was made for

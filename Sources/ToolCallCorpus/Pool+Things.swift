@@ -40,7 +40,7 @@ extension Pool {
     """,
     "choir,pilates,the ferry,vitamins,my lecture,basketball",
     """
-    rowing,my audition,karate class,the farm chores,meditation,the fishing trip,ballet,my insulin
+    rowing,the audition,karate class,the farm chores,meditation,the fishing trip,ballet,physiotherapy
     the marathon,hockey,the carpool,my thesis defense,surfing,the airport shuttle
     """)
 

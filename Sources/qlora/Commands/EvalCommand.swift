@@ -63,7 +63,7 @@ struct EvalCommand: ParsableCommand {
     let line = StatusLine(isQuiet: output.json)
     var request = EvaluationRequest(
       source: DataSource(path: data, format: RowFormat(rawValue: format) ?? .messages),
-      measuresLoss: metrics.contains("loss"), measuresExactMatch: metrics.contains("exact_match"))
+      measuresExactMatch: metrics.contains("exact_match"))
     request.groupKey = groupBy
     request.rowLimit = rows
     request.exampleCount = examples
