@@ -38,8 +38,12 @@ def loss_sum(model, tokens, labels):
 
 
 def mean_losses(model, rows):
-    """The mean loss of all labelled tokens of `rows`, and of each row; no gradients."""
-    model.eval()
+    """The mean loss of all labelled tokens of `rows`, and of each row; no gradients.
+
+    In training mode, which differs by dropout alone, and there is none: in evaluation mode
+    bitsandbytes computes in bfloat16 on some processors, whatever the compute dtype.
+    """
+    model.train()
     with torch.no_grad():
         found = [loss_sum(model, *row) for row in rows]
     sums = [total.double().item() for total, _ in found]

@@ -24,29 +24,37 @@ Scripts/setup.sh model
 Scripts/fetch-smollm2.sh
 "$python" Scripts/float32_model.py
 
+# The quick ones first, so that what is wrong everywhere shows soon.
 checks=("$@")
 if [ "${#checks[@]}" -eq 0 ]; then
-  for file in Scripts/interop/*.py; do
-    case "$(basename "$file")" in
-      common.py | reference.py) ;;
-      *) checks+=("$(basename "$file" .py)") ;;
-    esac
-  done
+  checks=(contract safetensors_parity gguf_smollm2 rows_parity equivalence peft_roundtrip
+    training_parity text_parity)
 fi
+
+# The libraries' bars and notes say nothing about the comparison.
+export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TQDM_DISABLE=1
 
 summary=Docs/Benchmarks/interop-summary.txt
 lines="$(mktemp)"
 trap 'rm -f "$lines"' EXIT
-"$python" - <<'PYTHON' >"$lines"
+{
+  echo "qlora beside the reference libraries: what make test-interop found, line by line."
+  echo "date: $(date -u +%Y-%m-%d)"
+  echo "qlora: $("$qlora" --version), commit $(git rev-parse --short HEAD)"
+  echo "processor: $(sed -nE 's/^model name[^:]*: (.*)/\1/p' /proc/cpuinfo | head -n 1)"
+  "$python" - <<'PYTHON'
 import importlib.metadata as metadata
+import platform
 names = "torch transformers peft bitsandbytes safetensors gguf tokenizers".split()
-print("libraries: " + ", ".join(f"{name} {metadata.version(name)}" for name in names))
+versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
+print(f"libraries: Python {platform.python_version()}, {versions}")
 PYTHON
+} >"$lines"
 
 failed=0
 for check in "${checks[@]}"; do
-  say "run.sh: $check"
-  if QLORA_BINARY="$repository/$qlora" "$python" "Scripts/interop/$check.py" | tee -a "$lines"; then
+  printf '\n%s\n' "$check" | tee -a "$lines"
+  if QLORA_BINARY="$repository/$qlora" "$python" -W ignore "Scripts/interop/$check.py" | tee -a "$lines"; then
     :
   else
     printf '%s: FAILED\n' "$check" | tee -a "$lines"
