@@ -54,12 +54,11 @@ package final class RunDirectory: Sendable {
     resuming path: String, _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws(Diagnostic) {
     // Asked before the lock, whose file would be left in a directory that is no run.
-    func holds(_ name: String) throws(FileFailure) -> Bool {
-      try fileSystem.status(FilePath.join(path, name)) != nil
-    }
     let isRun = try diagnosing { () throws(FileFailure) in
       guard let status = try fileSystem.status(path), status.kind != .file else { return false }
-      return try holds(Self.recipeName) || holds(Self.checkpointsName)
+      let recipe = try fileSystem.status(FilePath.join(path, Self.recipeName))
+      let checkpoints = try fileSystem.status(FilePath.join(path, Self.checkpointsName))
+      return recipe != nil || checkpoints != nil
     }
     guard isRun else {
       throw Diagnostic(
