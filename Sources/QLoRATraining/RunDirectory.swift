@@ -74,7 +74,7 @@ package final class RunDirectory: Sendable {
     self.path = path
     self.isNew = isNew
     self.fileSystem = fileSystem
-    lock = try RunLock(path)
+    lock = try RunLock(path, patience: .seconds(1))
     checkpoints = CheckpointStore(FilePath.join(path, Self.checkpointsName), fileSystem)
     fileSystem.sweep(path)
     fileSystem.sweep(checkpoints.directory)
