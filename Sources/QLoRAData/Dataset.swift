@@ -39,7 +39,10 @@ package struct Dataset: Sendable {
         report.dropped > 0
         ? "all \(report.dropped) rows were dropped: too long for data.maxTokens"
         : "the data hold no rows"
-      throw Diagnostic(.noRows, found, at: sources.first.map { .file($0.path) })
+      throw Diagnostic(.noRows, found, at: sources.first.map { .file($0.path) },
+        remedy: report.dropped > 0
+          ? "raise data.maxTokens, or set data.overLength to \"truncate\""
+          : "put one JSON object on each line")
     }
     return Dataset(rows: rows, report: report)
   }

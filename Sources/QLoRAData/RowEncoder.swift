@@ -90,13 +90,15 @@ package struct RowEncoder: Sendable {
         hasAssistant
           ? "nothing would be trained: the assistant's content is empty or the chat template "
             + "leaves it out"
-          : "nothing would be trained: the conversation has no assistant message")
+          : "nothing would be trained: the conversation has no assistant message",
+        remedy: "add the assistant's turn, or delete the row")
     }
     if mask.endsOfTurns.isEmpty {
       throw row.failure(
         .noEndOfTurn,
         "no end-of-turn token would be trained: the chat template writes no control token after "
-          + "the assistant's content")
+          + "the assistant's content",
+        remedy: "use the model's own chat template and tokenizer files")
     }
   }
 
@@ -104,7 +106,9 @@ package struct RowEncoder: Sendable {
     _ messages: [JSONValue], _ tools: JSONValue?, _ row: DataRow, addsGenerationPrompt: Bool
   ) throws -> [TextSegment] {
     guard let template else {
-      throw row.failure(.chatTemplateMissing, "a conversation needs a chat template; there is none")
+      throw row.failure(
+        .chatTemplateMissing, "a conversation needs a chat template; there is none",
+        remedy: "use the model's instruct version, or rows of another format")
     }
     do {
       return try template.render(

@@ -120,7 +120,8 @@ package struct RowReader: Sendable {
       throw Diagnostic(
         .rowSyntax, prefix + error.message,
         at: .position(
-          file: file, line: line + error.position.line - 1, column: error.position.column))
+          file: file, line: line + error.position.line - 1, column: error.position.column),
+        remedy: "each row is one JSON object on a line of its own")
     }
   }
 

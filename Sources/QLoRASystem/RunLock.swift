@@ -3,16 +3,35 @@
 import CQLoRASystem
 import QLoRADiagnostics
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// Held as long as this object lives.
 package final class RunLock: Sendable {
   package static let fileName = "run.lock"
 
   private let descriptor: Int32
 
+  /// Between two tries.
+  private static let pauseMicroseconds: UInt32 = 10_000
+
+  /// - Parameter patience: how long to wait for another process, which may be dying of a signal
+  ///   and still giving back its memory.
   /// - Throws: a diagnostic with exit code 73 where another process holds it.
-  package init(_ directory: String) throws(Diagnostic) {
+  package init(_ directory: String, patience: Duration = .zero) throws(Diagnostic) {
     let path = FilePath.join(directory, Self.fileName)
-    descriptor = qlora_lock(path)
+    let end = ContinuousClock.now + patience
+    var outcome = qlora_lock(path)
+    while outcome == -qlora_error_would_block, .now < end {
+      usleep(Self.pauseMicroseconds)
+      outcome = qlora_lock(path)
+    }
+    descriptor = outcome
     if descriptor == -qlora_error_would_block {
       throw Diagnostic(
         .outputLocked, "another process is writing into this run", at: .file(directory),

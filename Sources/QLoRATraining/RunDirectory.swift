@@ -54,7 +54,7 @@ package final class RunDirectory: Sendable {
     resuming path: String, _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws(Diagnostic) {
     // Asked before the lock, whose file would be left in a directory that is no run.
-    let isRun = try diagnosing { () throws(FileFailure) -> Bool in
+    let isRun = try diagnosing { () throws(FileFailure) in
       guard let status = try fileSystem.status(path), status.kind != .file else { return false }
       let recipe = try fileSystem.status(FilePath.join(path, Self.recipeName))
       let checkpoints = try fileSystem.status(FilePath.join(path, Self.checkpointsName))
@@ -74,7 +74,7 @@ package final class RunDirectory: Sendable {
     self.path = path
     self.isNew = isNew
     self.fileSystem = fileSystem
-    lock = try RunLock(path)
+    lock = try RunLock(path, patience: .seconds(1))
     checkpoints = CheckpointStore(FilePath.join(path, Self.checkpointsName), fileSystem)
     fileSystem.sweep(path)
     fileSystem.sweep(checkpoints.directory)

@@ -8,7 +8,7 @@ import TestSupport
 import Testing
 
 @Suite struct EquivalenceTests {
-  static let plain = ["adapter.dropout=0", "training.steps=1", "training.schedule.warmupSteps=0"]
+  static let plain = ["adapter.dropout=0", "training.schedule.warmupSteps=0"]
 
   /// The lines of a run's log.
   private func log(_ tiny: TinyRun, _ output: String) throws -> [JSONValue] {
@@ -47,12 +47,13 @@ import Testing
   /// Rows differ in their labelled tokens, so a mean of means would show.
   @Test func accumulationIsALargerBatch() throws {
     try compare(
-      ["training.batchSize=1", "training.gradientAccumulation=8"],
-      ["training.batchSize=8", "training.gradientAccumulation=1"], tolerance: 1e-5)
+      ["training.steps=1", "training.batchSize=1", "training.gradientAccumulation=8"],
+      ["training.steps=1", "training.batchSize=8", "training.gradientAccumulation=1"],
+      tolerance: 1e-5)
   }
 
   @Test func packedRowsLearnAsRowsAlone() throws {
-    let batch = ["training.batchSize=13", "training.gradientAccumulation=1"]
+    let batch = ["training.epochs=1", "training.batchSize=13", "training.gradientAccumulation=1"]
     try compare(
       batch + ["data.packing=true", "data.shuffle=false"],
       batch + ["data.packing=false", "data.shuffle=false"], tolerance: 1e-5)

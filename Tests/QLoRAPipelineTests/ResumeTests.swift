@@ -101,9 +101,11 @@ import Testing
     let path = try #require(try newest.newestIntact()).path
     try Data("{}".utf8).write(to: URL(filePath: path + "/state.json"))
     var warnings: [Diagnostic] = []
-    try tiny.resume("cut") {
-      if case .training(.warning(let diagnostic)) = $0 { warnings.append(diagnostic) }
-    }
+    try tiny.resume(
+      "cut",
+      events: {
+        if case .training(.warning(let diagnostic)) = $0 { warnings.append(diagnostic) }
+      })
     #expect(warnings.map(\.code.number) == ["E0707"])
     #expect(try tiny.result("cut") == tiny.result("whole"))
   }

@@ -3,6 +3,15 @@
 import QLoRADiagnostics
 
 enum ForeignFile {
+  /// First bytes of what else lies about in a downloads folder.
+  private static let strangers: [(magic: [UInt8], kind: String)] = [
+    ([0x89, 0x50, 0x4E, 0x47], "a PNG picture"), ([0xFF, 0xD8, 0xFF], "a JPEG picture"),
+    (Array("GIF8".utf8), "a GIF picture"), (Array("%PDF".utf8), "a PDF document"),
+    ([0x1F, 0x8B], "a gzip archive"), ([0x28, 0xB5, 0x2F, 0xFD], "a Zstandard archive"),
+    ([0xFD, 0x37, 0x7A, 0x58, 0x5A], "an xz archive"), ([0x7F, 0x45, 0x4C, 0x46], "a program"),
+    ([0x89, 0x48, 0x44, 0x46], "an HDF5 file"),
+  ]
+
   /// What the file is, where its first bytes tell; nil for an unknown file.
   static func diagnose(_ file: InputFile) throws(Diagnostic) -> Diagnostic? {
     let head = try file.bytes(0..<min(file.byteCount, 64))
@@ -23,6 +32,11 @@ enum ForeignFile {
       return Diagnostic(
         .fileIsForeign, "this is a GGUF file, expected safetensors", at: place,
         remedy: "name it *.gguf and give its path as the model")
+    }
+    for (magic, kind) in strangers where head.starts(with: magic) {
+      return Diagnostic(
+        .fileIsForeign, "this is \(kind), not a model", at: place,
+        remedy: "give a model folder, or a .gguf file")
     }
     let text = String(decoding: head, as: UTF8.self).lowercased()
     if text.hasPrefix("<!doctype") || text.hasPrefix("<html") || text.hasPrefix("<?xml") {

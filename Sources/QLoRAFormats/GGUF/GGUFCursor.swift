@@ -20,7 +20,9 @@ struct GGUFCursor {
   var remaining: Int { file.byteCount - offset }
 
   func failure(_ code: DiagnosticCode, _ message: String, at place: Int? = nil) -> Diagnostic {
-    Diagnostic(code, message, at: .byteOffset(file: file.path, offset: place ?? offset))
+    Diagnostic(
+      code, message, at: .byteOffset(file: file.path, offset: place ?? offset),
+      remedy: "the file may be cut off or damaged; download it again")
   }
 
   /// Makes the next `count` bytes present in the window and returns where they begin in it.

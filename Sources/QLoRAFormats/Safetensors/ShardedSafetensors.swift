@@ -21,12 +21,29 @@ package struct ShardedSafetensors: Sendable {
       try self.init(files: [SafetensorsFile(file: single)])
     } else if let index {
       try self.init(index: index, folder: folder)
+    } else if let pickle = try Self.pickle(in: folder) {
+      throw pickle
     } else {
       throw Diagnostic(
         .fileMissing, "there is neither \(Self.singleName) nor \(Self.indexName)",
         at: .file(folder),
         remedy: "give a model folder with safetensors files, or a .gguf file")
     }
+  }
+
+  /// Why a folder of older PyTorch weights is of no use; nil where it holds none.
+  private static func pickle(in folder: String) throws(Diagnostic) -> Diagnostic? {
+    for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
+      guard let file = try InputFile.openIfPresent(folder.appendingComponent(name)) else {
+        continue
+      }
+      return Diagnostic(
+        .fileIsPickle,
+        "the weights are a PyTorch pickle, which could run code when read; there is no "
+          + singleName, at: .file(file.path),
+        remedy: "use the model's safetensors files, or convert it with save_pretrained")
+    }
+    return nil
   }
 
   /// The tensors of files that need no index.
