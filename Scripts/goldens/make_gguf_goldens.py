@@ -1,7 +1,11 @@
 """Makes Tests/Goldens/gguf: seeded random blocks of each type and what the reference decodes.
 
-Needs PyPI gguf, numpy and safetensors. Run from the root of the checkout.
+Needs PyPI gguf, numpy and safetensors.
+usage: make_gguf_goldens.py [FOLDER]     (Tests/Goldens when none is named)
 """
+import pathlib
+import sys
+
 import numpy
 from gguf import GGMLQuantizationType as Type, GGUFWriter
 from gguf.constants import GGML_QUANT_SIZES
@@ -14,8 +18,13 @@ HALF_PLACES = {Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0,
                Type.Q8_0: [0], Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208]}
 ROWS, COLUMNS = 3, 512
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "Tests" / "Goldens"
+FOLDER = FOLDER / "gguf"
+FOLDER.mkdir(parents=True, exist_ok=True)
+
 rng = numpy.random.default_rng(20261122)
-writer = GGUFWriter("Tests/Goldens/gguf/blocks.gguf", "llama")
+writer = GGUFWriter(str(FOLDER / "blocks.gguf"), "llama")
 writer.add_uint32("test.uint32", 7)
 writer.add_string("test.string", "grüße")
 writer.add_array("test.strings", ["a", "", "ß"])
@@ -45,4 +54,4 @@ writer.write_header_to_file()
 writer.write_kv_data_to_file()
 writer.write_tensors_to_file()
 writer.close()
-save_file(decoded, "Tests/Goldens/gguf/blocks.decoded.safetensors")
+save_file(decoded, str(FOLDER / "blocks.decoded.safetensors"))

@@ -3,11 +3,13 @@ PyPI `jinja2` renders, set up as transformers sets it up (immutable sandbox, tri
 lstrip_blocks, loop controls, its own tojson, raise_exception).
 
 The templates are written here, in the style of those that models ship.
-Run: python Scripts/goldens/make_template_goldens.py    (needs jinja2)
+Needs jinja2.
+usage: make_template_goldens.py [FOLDER]     (Tests/Goldens when none is named)
 """
 import datetime
 import json
 import pathlib
+import sys
 
 import jinja2
 import jinja2.ext
@@ -15,6 +17,7 @@ import jinja2.nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "Tests" / "Goldens"
 NOW = datetime.datetime(2024, 7, 26, 0, 0, 0)
 
 
@@ -525,7 +528,7 @@ def main():
     for index, source in enumerate(FRAGMENTS):
         fragments.append(case(f"fragment {index}", source, CONVERSATIONS["system"], None, True))
     output = {"jinja2": jinja2.__version__, "templates": templates, "fragments": fragments}
-    path = ROOT / "Tests" / "Goldens" / "templates.json"
+    path = FOLDER / "templates.json"
     path.write_text(json.dumps(output, ensure_ascii=False, indent=1), encoding="utf-8")
     for kind in ("templates", "fragments"):
         rows = output[kind]

@@ -1,11 +1,13 @@
 """Makes Tests/Goldens/tokenizers/: small byte-level BPE tokenizers, one per splitter, with the ids
 that PyPI `tokenizers` gives for some hundred strings.
 
-Run: python Scripts/goldens/make_tokenizer_goldens.py    (needs tokenizers; seeded, repeatable)
+Needs tokenizers; seeded, repeatable. text_parity.py takes its strings from here, too.
+usage: make_tokenizer_goldens.py [FOLDER]     (Tests/Goldens when none is named)
 """
 import json
 import pathlib
 import random
+import sys
 
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
@@ -125,9 +127,9 @@ def train(name, seed):
     return tokenizer
 
 
-def main():
+def main(output):
     for seed, name in enumerate(SPLITTERS):
-        folder = OUTPUT / name
+        folder = output / name
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer = train(name, seed)
         data = json.loads(tokenizer.to_str())
@@ -156,4 +158,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(pathlib.Path(sys.argv[1]) / "tokenizers" if len(sys.argv) > 1 else OUTPUT)

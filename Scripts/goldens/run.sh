@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Makes the goldens again with the reference libraries: every make_*.py writes into the folder that
-# it is given. Deterministic for the versions that Tests/Goldens/MANIFEST.json names.
+# it is given. What is drawn, quantized and tokenized comes out byte for byte the same with the
+# versions that Tests/Goldens/MANIFEST.json names; losses and gradients differ in their last bits
+# between processors, because torch chooses its kernels by them.
 # usage: Scripts/goldens/run.sh [FOLDER]     (Tests/Goldens when none is named)
 set -euo pipefail
 source "$(dirname "$0")/../common.sh"
@@ -11,7 +13,8 @@ python="$(interop_python)" \
 Scripts/fetch-smollm2.sh
 "$python" Scripts/float32_model.py
 
-for script in Scripts/goldens/make_*.py; do
+# The first makes the model that others need.
+for script in Scripts/goldens/make_{goldens,*_goldens}.py; do
   say "goldens: $script"
   "$python" "$script" "$folder"
 done

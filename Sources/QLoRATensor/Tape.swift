@@ -33,9 +33,8 @@ package final class Tape {
   package func output(
     _ value: Tensor, of inputs: [Variable], hasParameters: Bool = false
   ) -> Variable {
-    Variable(
-      value, needsGradient: isRecording && (hasParameters || inputs.contains(where: \.needsGradient))
-    )
+    let isWanted = hasParameters || inputs.contains(where: \.needsGradient)
+    return Variable(value, needsGradient: isRecording && isWanted)
   }
 
   /// Keeps `backward` for the reverse pass if `output` takes part in it.
@@ -43,7 +42,8 @@ package final class Tape {
     if output.needsGradient { records.append(backward) }
   }
 
-  /// Runs the reverse pass from the gradient of `variable`, which must have been set or added.
+  /// Runs the reverse pass from the gradients that variables have by now: the loss forms its own,
+  /// others are given by `accumulate`. Records are used up.
   package func runBackward() {
     while let backward = records.popLast() { backward() }
   }
@@ -56,6 +56,13 @@ extension Tape {
   package func takeGradient(of variable: Variable) -> Tensor? {
     defer { variable.gradient = nil }
     return variable.gradient
+  }
+
+  /// The same, in memory that nobody else refers to: for operations that work in place.
+  package func takeOwnGradient(of variable: Variable) -> Tensor? {
+    guard variable.gradient != nil else { return nil }
+    _ = gradientTarget(of: variable)
+    return takeGradient(of: variable)
   }
 
   /// Adds `gradient` to what `variable` has; the first one is kept without a copy.

@@ -1,4 +1,4 @@
-// AdamW against PyTorch, bit by bit (Tests/Goldens/adamw.py makes the golden).
+// AdamW against PyTorch, bit by bit (make_adamw_goldens.py made the golden).
 import Foundation
 import QLoRACPU
 import QLoRATensor

@@ -8,7 +8,14 @@ import Testing
   static let longestMedianFile = 150
 
   /// Files that may be longer than `longestFile`: tables and what was generated.
-  static let longFiles: [String: String] = [:]
+  static let longFiles: [String: String] = [
+    "Scripts/goldens/make_template_goldens.py": "chat templates as models ship them"
+  ]
+
+  /// Files that may have longer lines than `longestLine`: templates that are one line by nature.
+  static let wideFiles: [String: String] = [
+    "Scripts/goldens/make_template_goldens.py": "chat templates as models ship them"
+  ]
 
   /// `path: function` that may be longer than `longestFunction`, each for a reason.
   static let longFunctions: [String: String] = [:]
@@ -22,7 +29,7 @@ import Testing
     let files =
       try SourceTree.swift() + SourceTree.native() + SourceTree.scripts()
       + [SourceTree.file("Package.swift")]
-    let violations = files.flatMap { file in
+    let violations = files.filter { Self.wideFiles[$0.path] == nil }.flatMap { file in
       file.lines.enumerated().filter { isTooLong($0.element) }.map {
         "\(file.path):\($0.offset + 1): \($0.element.count) columns, at most \(Self.longestLine)"
       }
@@ -71,7 +78,13 @@ import Testing
   }
 
   @Test func exceptionsAreStillNeeded() throws {
-    let violations = Self.longFiles.keys.filter { !SourceTree.exists($0) }
-    expectNone(violations)
+    let unneeded = try Self.longFiles.keys.filter {
+      try SourceTree.file($0).lineCount <= Self.longestFile
+    }
+    expectNone(unneeded)
+    let narrow = try Self.wideFiles.keys.filter {
+      try !SourceTree.file($0).lines.contains(where: isTooLong)
+    }
+    expectNone(narrow)
   }
 }

@@ -27,7 +27,7 @@ extension Tape {
       sines: table.sines, inverse: false)
     let result = output(input.value, of: [input])
     record(result) { [self] in
-      guard let gradient = takeGradient(of: result) else { return }
+      guard let gradient = takeOwnGradient(of: result) else { return }
       backend.rotary(
         gradient, headSize: headSize, positions: positions, cosines: table.cosines,
         sines: table.sines, inverse: true)
