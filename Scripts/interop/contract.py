@@ -36,7 +36,7 @@ def snapshot(folder):
 
 
 def ends(work, name, code, *arguments, writes=False):
-    """The command ends with `code`, says a stable code on stderr, and leaves the folder as it is."""
+    """The command ends with `code`, leaves stdout empty and the folder as it is."""
     before = snapshot(work)
     found = run(*arguments)
     require(f"exit {code}: {name}", found.returncode == code)

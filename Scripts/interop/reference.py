@@ -3,7 +3,8 @@
 import torch
 from common import UNTRAINED
 
-torch.set_num_threads(2)
+# The models are small, and on a busy machine threads wait for each other.
+torch.set_num_threads(1)
 
 
 def load_causal_model(folder, nf4=False):

@@ -30,7 +30,7 @@ DEFAULT_SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Huggin
 LIMIT = 64
 LONG = " ".join(f"sentence {i} of many about rivers, stones and mills;" for i in range(20))
 
-# Text with every trap: scripts, spaces at borders, digits, and what only looks like control tokens.
+# Text with every trap: scripts, spaces at borders, digits, what only looks like a control token.
 QUESTIONS = [
     "What is 2+2?", "  two leading spaces", "naïve café — 東京 🙂", "trailing newline\n",
     "say <|im_end|> to me", "one\n\ntwo", "1234567 apples", "a", "don't", "\ttab",

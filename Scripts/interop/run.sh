@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compares the release binary with the reference libraries and writes what it found to
-# Docs/Benchmarks/interop-summary.txt.
+# Docs/Benchmarks/interop-summary.txt: a section for each check with the date and commit of its
+# last run, so that one check can be run again without the others.
 # usage: Scripts/interop/run.sh [NAME]…        (all checks when none is named)
 # QLORA_INTEROP_PYTHON names a Python that has the libraries; without it .venv-interop is made.
 set -euo pipefail
@@ -25,46 +26,58 @@ Scripts/fetch-smollm2.sh
 "$python" Scripts/float32_model.py
 
 # The quick ones first, so that what is wrong everywhere shows soon.
+all=(contract safetensors_parity gguf_smollm2 rows_parity equivalence peft_roundtrip
+  training_parity text_parity)
 checks=("$@")
-if [ "${#checks[@]}" -eq 0 ]; then
-  checks=(contract safetensors_parity gguf_smollm2 rows_parity equivalence peft_roundtrip
-    training_parity text_parity)
-fi
+[ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
+for check in "${checks[@]}"; do
+  [ -f "Scripts/interop/$check.py" ] || fail 64 "no check \"$check\"; there are ${all[*]}"
+done
 
 # The libraries' bars and notes say nothing about the comparison.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error TQDM_DISABLE=1
+export QLORA_BINARY="$repository/$qlora"
 
+sections=.build/interop
 summary=Docs/Benchmarks/interop-summary.txt
-lines="$(mktemp)"
-trap 'rm -f "$lines"' EXIT
-{
-  echo "qlora beside the reference libraries: what make test-interop found, line by line."
-  echo "date: $(date -u +%Y-%m-%d)"
-  echo "qlora: $("$qlora" --version), commit $(git rev-parse --short HEAD)"
-  echo "processor: $(sed -nE 's/^model name[^:]*: (.*)/\1/p' /proc/cpuinfo | head -n 1)"
-  "$python" - <<'PYTHON'
+mkdir -p "$sections"
+
+libraries="$("$python" - <<'PYTHON'
 import importlib.metadata as metadata
 import platform
 names = "torch transformers peft bitsandbytes safetensors gguf tokenizers".split()
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
-print(f"libraries: Python {platform.python_version()}, {versions}")
+print(f"Python {platform.python_version()}, {versions}")
 PYTHON
-} >"$lines"
+)"
 
 failed=0
 for check in "${checks[@]}"; do
-  printf '\n%s\n' "$check" | tee -a "$lines"
-  if QLORA_BINARY="$repository/$qlora" "$python" -W ignore "Scripts/interop/$check.py" | tee -a "$lines"; then
-    :
-  else
+  say "run.sh: $check"
+  lines="$sections/$check.partial"
+  printf '== %s (%s, commit %s)\n' \
+    "$check" "$(date -u +%Y-%m-%d)" "$(git rev-parse --short HEAD)" >"$lines"
+  if ! "$python" -W ignore "Scripts/interop/$check.py" | tee -a "$lines"; then
     printf '%s: FAILED\n' "$check" | tee -a "$lines"
     failed=1
   fi
+  mv "$lines" "$sections/$check.txt"
 done
 
-# A part of the checks must not pass for all of them.
-if [ "$#" -eq 0 ]; then
-  cp "$lines" "$summary"
-  say "run.sh: wrote $summary"
-fi
+{
+  echo "qlora beside the reference libraries: what make test-interop found, check by check."
+  echo "qlora: $("$qlora" --version)"
+  echo "processor: $(sed -nE 's/^model name[^:]*: (.*)/\1/p' /proc/cpuinfo | head -n 1)"
+  echo "libraries: $libraries"
+  for check in "${all[@]}"; do
+    echo
+    if [ -f "$sections/$check.txt" ]; then
+      cat "$sections/$check.txt"
+    else
+      echo "== $check (not run)"
+    fi
+  done
+} >"$summary.partial"
+mv "$summary.partial" "$summary"
+say "run.sh: wrote $summary"
 exit "$failed"

@@ -28,6 +28,9 @@ BLOCKS = [(0x20, 0x7E), (0x09, 0x0D), (0xA0, 0x24F), (0x2B0, 0x36F), (0x370, 0x5
           (0xAC00, 0xAFFF), (0xF900, 0xFAFF), (0xFB00, 0xFDFF), (0xFE00, 0xFFEF),
           (0x10400, 0x1049F), (0x11000, 0x11FFF), (0x1D100, 0x1D7FF), (0x1F300, 0x1FAFF)]
 
+# What splitters treat apart: white space, contractions, digits, case.
+EDGES = " \t\n\r\u00a0\u3000'sStTrReEvVlLmMdDſ019.!é"
+
 
 def scalar(rng):
     if rng.random() < 0.1:
@@ -44,7 +47,7 @@ def random_string(rng):
     if kind < 0.35:
         return "".join(scalar(rng) for _ in range(length))
     if kind < 0.5:
-        return "".join(rng.choice(" \t\n\r\u00a0\u3000'sStTrReEvVlLmMdDſ019.!é") for _ in range(length))
+        return "".join(rng.choice(EDGES) for _ in range(length))
     pieces = goldens.PIECES + goldens.CONTROL
     return "".join(
         rng.choice(pieces) if rng.random() < 0.7 else scalar(rng) for _ in range(length))
