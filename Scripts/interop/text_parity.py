@@ -43,7 +43,8 @@ def random_string(rng):
     if kind < 0.35:
         return "".join(scalar(rng) for _ in range(length))
     if kind < 0.5:
-        return "".join(rng.choice(" \t\n\r\u00a0\u3000'sStTrReEvVlLmMdDſ019.!é") for _ in range(length))
+        letters = " \t\n\r\u00a0\u3000'sStTrReEvVlLmMdDſ019.!é"
+        return "".join(rng.choice(letters) for _ in range(length))
     pieces = goldens.PIECES + goldens.CONTROL
     return "".join(
         rng.choice(pieces) if rng.random() < 0.7 else scalar(rng) for _ in range(length))
