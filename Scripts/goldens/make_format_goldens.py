@@ -48,4 +48,7 @@ model = get_peft_model(base, LoraConfig(
     r=4, lora_alpha=8, lora_dropout=0.05, target_modules=["q_proj", "v_proj"],
     layers_to_transform=[0], layers_pattern="layers", task_type="CAUSAL_LM"))
 model.peft_config["default"].base_model_name_or_path = "models/grüße"
+# A set would be written in another order by each process.
+model.peft_config["default"].target_modules = ["q_proj", "v_proj"]
 model.save_pretrained(str(GOLDENS / "peft"))
+(GOLDENS / "peft" / "README.md").unlink(missing_ok=True)

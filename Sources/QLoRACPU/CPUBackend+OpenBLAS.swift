@@ -4,7 +4,7 @@ import COpenBLAS
 import CQLoRAKernels
 import QLoRATensor
 
-// SAFETY: as in `CPUBackend+Linear.swift`; the dimensions given to OpenBLAS are those of the tensors.
+// SAFETY: as in `CPUBackend+Linear.swift`; OpenBLAS is given the dimensions of the tensors.
 extension CPUBackend {
   /// Rows of a weight that are decoded and multiplied at once.
   private static let blockRows = 128

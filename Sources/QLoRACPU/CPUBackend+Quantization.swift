@@ -3,7 +3,8 @@ import CQLoRAKernels
 import QLoRADiagnostics
 import QLoRATensor
 
-// SAFETY: lengths are checked before pointers are taken; items write disjoint rows or pairs of rows.
+// SAFETY: lengths are checked before pointers are taken; items write disjoint rows or pairs of
+// rows.
 extension CPUBackend {
   package func makeWeightBuilder(
     outFeatures: Int, inFeatures: Int, _ storage: WeightStorage

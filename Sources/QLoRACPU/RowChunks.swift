@@ -38,6 +38,8 @@ extension CPUBackend {
   }
 }
 
+// SAFETY: an index past the end is a mistake of the caller, which bounds it by the tensor's shape;
+// the address is valid as long as the tensor.
 extension Tensor {
   /// The address of one element.
   func address(at index: Int) -> UnsafeMutableRawPointer { address + index * dtype.byteSize }

@@ -2,7 +2,7 @@
 import CQLoRAKernels
 import QLoRATensor
 
-// SAFETY: `storage` holds `count` tiles of `columns × 48` floats, which every pointer here stays in.
+// SAFETY: `storage` holds `count` tiles of `columns × 48` floats; every pointer here stays in them.
 /// `[tiles][columns][48]` fp32 in memory of the pool.
 struct TokenTiles {
   static let width = QLORA_TILE_TOKENS

@@ -82,6 +82,8 @@ final class DenseBuilder: WeightBuilder {
     }
     var row = received / weight.inFeatures
     var column = received % weight.inFeatures
+    // SAFETY: `place` maps the rows and columns of the weight, which `received` stays within, into
+    // the panels' memory; `weight` keeps it alive, and nobody else sees it before `finish`.
     let panels = weight.panels.baseAddress
     for value in values {
       let place = weight.place(row: row, column: column)

@@ -51,8 +51,8 @@ package struct AdapterFolder {
   }
 }
 
-/// `qlora.json` beside an adapter: how the base was held in training, which PEFT does not record and
-/// evaluation must repeat. Other tools ignore the file.
+/// `qlora.json` beside an adapter: how the base was held in training, which PEFT does not record
+/// and evaluation must repeat. Other tools ignore the file.
 enum TrainedWith {
   static let fileName = "qlora.json"
 

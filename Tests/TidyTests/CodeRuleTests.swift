@@ -12,7 +12,6 @@ import Testing
     "Sources/QLoRAFormats/Safetensors/SafetensorsFile.swift": "reading",
     "Sources/QLoRASystem/Digest.swift": "calls of xxHash",
     "Sources/QLoRASystem/FaultingFileSystem.swift": "a lock of its own",
-    "Sources/QLoRASystem/FileFailure+Diagnostic.swift": "the system's text of an error",
     "Sources/QLoRASystem/PosixFileSystem.swift": "system calls",
     "Sources/QLoRAText/Template/TemplateState.swift": "state of one rendering on one thread",
     "Sources/QLoRATensor/Storage.swift": "owned memory",

@@ -2,8 +2,8 @@
 // every bit is equal. Blocks of 32 are here, those of 256 in GGUFBlocks+K.swift.
 //
 // SAFETY: `input` holds `count` whole blocks and `output` has room for their elements; the one
-// caller, GGUFFile, bounds both. Single-block decoders get blocks of that range, and address them by
-// constants below the block's size. Loads are unaligned.
+// caller, GGUFFile, bounds both. Decoders of single blocks get blocks of that range, whose bytes
+// they address by constants below the block's size. Loads are unaligned.
 
 enum GGUFBlocks {
   /// Decodes `count` blocks.

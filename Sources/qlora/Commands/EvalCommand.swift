@@ -37,7 +37,8 @@ struct EvalCommand: ParsableCommand {
   @Option(help: ArgumentHelp("loss, exact_match, or both with a comma.", valueName: "list"))
   var metric = "loss"
 
-  @Option(help: ArgumentHelp("Also report by the values of this key of the rows.", valueName: "key"))
+  @Option(
+    help: ArgumentHelp("Also report by the values of this key of the rows.", valueName: "key"))
   var groupBy: String?
 
   @Option(help: "At most so many rows, from the front.")

@@ -28,7 +28,7 @@ struct MergeCommand: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "original: fold into the base's own weights; quantized: into the weights as training saw them.",
+      "original: fold into the base's own weights; quantized: into those that training saw.",
       valueName: "base"))
   var base = MergeBase.original.rawValue
 
