@@ -13,7 +13,8 @@ extension Pipeline {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(source)
     try AdapterExport.write(
-      folder.adapter, trainedWith: folder.load, name: FilePath.lastComponent(of: output), to: output)
+      folder.adapter, trainedWith: folder.load, name: FilePath.lastComponent(of: output),
+      to: output)
   }
 
   /// Folds an adapter into its base and writes a folder that transformers loads. `model` nil takes
