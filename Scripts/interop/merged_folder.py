@@ -1,4 +1,4 @@
-"""A folder merged from a GGUF base, used by transformers as it is: ids, chat text, weights, answers.
+"""A folder merged from a GGUF base, used by transformers as it is: ids, chats, weights, answers.
 
 The tokenizer's ids are read off `qlora preview`, once from the GGUF file and once from the folder.
 """

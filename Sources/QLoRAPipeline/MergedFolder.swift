@@ -7,9 +7,9 @@ import QLoRAModels
 import QLoRASystem
 import QLoRATensor
 
-struct MergedFolder {
+package struct MergedFolder {
   /// Bytes of tensors in a file, as transformers cuts them; a larger tensor has a file of its own.
-  static let shardBytes = 5_000_000_000
+  package static let shardBytes = 5_000_000_000
 
   private let weights: MergedWeights
   private let source: ModelSource
@@ -17,7 +17,7 @@ struct MergedFolder {
   private let shardBytes: Int
 
   init(
-    _ weights: MergedWeights, source: ModelSource, dtype: DType, shardBytes: Int = shardBytes
+    _ weights: MergedWeights, source: ModelSource, dtype: DType, shardBytes: Int
   ) {
     self.weights = weights
     self.source = source

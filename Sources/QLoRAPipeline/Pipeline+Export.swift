@@ -20,9 +20,12 @@ extension Pipeline {
   /// Folds an adapter into its base and writes a folder that transformers loads. `model` nil takes
   /// the base that the adapter names.
   ///
-  /// - Throws: exit code 73 where `output` exists; nothing is half-written.
+  /// - Parameter shardBytes: bytes of tensors in a file.
+  /// - Throws: exit code 73 where `output` exists, 65 for an adapter of another model, 66 where a
+  ///   model or adapter is missing; nothing is half-written.
   package static func merge(
-    model: String?, adapter: String, base: MergeBase, dtype: DType, to output: String
+    model: String?, adapter: String, base: MergeBase, dtype: DType, to output: String,
+    shardBytes: Int = MergedFolder.shardBytes
   ) throws {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(adapter)
@@ -30,7 +33,8 @@ extension Pipeline {
     let weights = try MergedWeights(
       source, folder.adapter, base: base, options: folder.load ?? LoadOptions(quantization: nil),
       backend: try CPUBackend())
-    try MergedFolder(weights, source: source, dtype: dtype).write(to: output)
+    try MergedFolder(weights, source: source, dtype: dtype, shardBytes: shardBytes).write(
+      to: output)
   }
 
   /// The model that the user named, else the one that the adapter names.

@@ -14,12 +14,15 @@ package struct ChatTemplate: Sendable {
   private let eosToken: String
   private let now: TemplateDate
 
-  /// - Parameter now: what `strftime_now` formats.
+  /// - Parameters:
+  ///   - now: what `strftime_now` formats.
+  ///   - limits: what a template may use; its own are far above any known model's.
   /// - Throws: `Diagnostic` E0320 with line and column, E0323 for one that is too large or deep.
   package init(
-    source: String, bosToken: String, eosToken: String, now: TemplateDate = TemplateDate()
+    source: String, bosToken: String, eosToken: String, now: TemplateDate = TemplateDate(),
+    limits: TemplateLimits = TemplateLimits()
   ) throws {
-    self.source = try TemplateSource(source)
+    self.source = try TemplateSource(source, limits)
     var parser = try TemplateParser(self.source)
     body = try parser.parseTemplate()
     self.bosToken = bosToken

@@ -46,7 +46,8 @@ struct TokenizerJSONWriter {
         ]))
     }
     let isBuiltIn = splitter.pattern == .gpt2
-    if !isBuiltIn, let spelling = SplitPattern.spellings.first(where: { $0.pattern == splitter.pattern }) {
+    let spelling = SplitPattern.spellings.first { $0.pattern == splitter.pattern }
+    if !isBuiltIn, let spelling {
       steps.append(
         .dictionary([
           ("type", "Split"), ("pattern", .dictionary([("Regex", .string(spelling.text))])),

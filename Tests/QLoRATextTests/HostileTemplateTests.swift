@@ -4,9 +4,11 @@ import QLoRAJSON
 import QLoRAText
 import Testing
 
-private func failure(_ source: String) -> Diagnostic? {
+private func failure(
+  _ source: String, _ limits: TemplateLimits = TemplateLimits()
+) -> Diagnostic? {
   do {
-    let template = try ChatTemplate(source: source, bosToken: "", eosToken: "")
+    let template = try ChatTemplate(source: source, bosToken: "", eosToken: "", limits: limits)
     _ = try template.render(
       [.dictionary([("role", .string("user")), ("content", .string("abc"))])],
       addsGenerationPrompt: true)
@@ -17,20 +19,51 @@ private func failure(_ source: String) -> Diagnostic? {
 }
 
 struct HostileTemplateTests {
+  /// A fiftieth of the standard amounts, so that reaching them takes no time; depths as they are.
+  private let small: TemplateLimits = {
+    var limits = TemplateLimits()
+    limits.sourceBytes /= 50
+    limits.steps /= 50
+    limits.rangeLength /= 50
+    limits.outputBytes /= 50
+    limits.textWork /= 50
+    return limits
+  }()
+
   @Test(arguments: [
-    // Steps.
-    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
-    // Ranges and repetition.
-    "{{ range(100001) | length }}", "{{ range(-9223372036854775807, 9223372036854775807) }}",
-    "{{ 'a' * 9223372036854775807 }}", "{{ [0] * 99999999999 }}", "{{ 2 ** 64 }}",
-    "{{ 9223372036854775807 + 1 }}", "{{ 'a' | indent(999999999) }}",
-    // Text.
-    "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
-    "{% set x = 'a' * 999999 %}{% for i in range(99) %}{{ x }}{% endfor %}",
-    "{% set x = 'a' * 99999 %}{{ x | replace('', x) }}",
-    "{% set x = 'a' * 9999 %}{% for i in range(99999) %}{% set y = x | upper %}{% endfor %}",
-    // Depth.
+    ("steps", "{% for a in range(1999) %}{% for b in range(1999) %}{% endfor %}{% endfor %}"),
+    (
+      "steps",
+      "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}"
+    ),
+    ("steps", "{{ [0] * 99999999999 }}"),
+    ("a range", "{{ range(2001) | length }}"),
+    ("a range", "{{ range(-9223372036854775807, 9223372036854775807) }}"),
+    ("characters", "{{ 'a' * 9223372036854775807 }}"),
+    ("beyond 64 bits", "{{ 2 ** 64 }}"), ("beyond 64 bits", "{{ 9223372036854775807 + 1 }}"),
+    ("an indentation", "{{ 'a' | indent(999999999) }}"),
+    (
+      "characters",
+      "{% set n = namespace(x='ab') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}"
+    ),
+    (
+      "bytes of output",
+      "{% set x = 'a' * 9999 %}{% for i in range(99) %}{{ x }}{% endfor %}"
+    ),
+    ("characters", "{% set x = 'a' * 9999 %}{{ x | replace('', x) }}"),
+    (
+      "characters",
+      "{% set x = 'a' * 999 %}{% for i in range(1999) %}{% set y = x | upper %}{% endfor %}"
+    ),
+    ("bytes; at most", String(repeating: "x", count: (1 << 20) / 50 + 1)),
+  ])
+  func anAmountEndsIt(_ reason: String, _ source: String) throws {
+    let found = try #require(failure(source, small))
+    #expect(found.code == .templateLimit)
+    #expect(found.message.contains(reason), "\(found.message)")
+  }
+
+  @Test(arguments: [
     "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     "{% macro f(n) %}{% for i in [1] %}{% if true %}{{ f(n) }}{% endif %}{% endfor %}{% endmacro %}"
       + "{{ f(1) }}",
@@ -45,11 +78,20 @@ struct HostileTemplateTests {
     "{{ \(String(repeating: "[", count: 5000))\(String(repeating: "]", count: 5000)) }}",
     String(repeating: "{% if 1 %}", count: 5000),
     "{% for \(String(repeating: "(", count: 5000))a\(String(repeating: ")", count: 5000)) %}",
-    // Size.
-    String(repeating: "x", count: (1 << 20) + 1),
   ])
-  func aLimitEndsIt(_ source: String) {
-    #expect(failure(source)?.code == .templateLimit)
+  func aDepthEndsIt(_ source: String) throws {
+    let found = try #require(failure(source))
+    #expect(found.code == .templateLimit)
+    #expect(found.message.contains("levels"), "\(found.message)")
+  }
+
+  /// The limits that a run has, against one that grows or was left out by mistake.
+  @Test func standardLimits() {
+    let limits = TemplateLimits()
+    #expect(limits.sourceBytes == 1 << 20 && limits.outputBytes == 16 << 20)
+    #expect(limits.steps == 5_000_000 && limits.textWork == 48 << 20)
+    #expect(failure("{{ range(100000) | length }}") == nil)
+    #expect(failure("{{ range(100001) | length }}")?.code == .templateLimit)
   }
 
   /// Values that refer to each other in circles or chains are freed without harm.

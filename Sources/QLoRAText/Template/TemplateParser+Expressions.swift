@@ -11,9 +11,9 @@ extension TemplateParser {
   ) throws(Diagnostic) -> TemplateExpression {
     var depth = 1
     for child in children { depth = max(depth, child.depth + 1) }
-    guard depth <= TemplateLimits.syntaxDepth else {
+    guard depth <= source.limits.syntaxDepth else {
       throw source.failure(
-        .templateLimit, "an expression deeper than \(TemplateLimits.syntaxDepth) levels",
+        .templateLimit, "an expression deeper than \(source.limits.syntaxDepth) levels",
         at: offset)
     }
     return TemplateExpression(kind, offset: offset, depth: depth)

@@ -76,9 +76,9 @@ struct TemplateParser {
   /// Counts a level of nesting, so that no template can exhaust the stack.
   mutating func enter() throws(Diagnostic) {
     nesting += 1
-    guard nesting <= TemplateLimits.syntaxDepth else {
+    guard nesting <= source.limits.syntaxDepth else {
       throw source.failure(
-        .templateLimit, "nested deeper than \(TemplateLimits.syntaxDepth) levels",
+        .templateLimit, "nested deeper than \(source.limits.syntaxDepth) levels",
         at: current.offset)
     }
   }

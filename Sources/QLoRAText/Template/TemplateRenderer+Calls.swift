@@ -95,9 +95,9 @@ extension TemplateRenderer {
     let (distance, overflow) = stop.subtractingReportingOverflow(start)
     // At most this many elements; a stride of more than one only makes fewer.
     let count = isEmpty ? 0 : (distance.magnitude - 1) / stride.magnitude + 1
-    guard !overflow || isEmpty, count <= TemplateLimits.rangeLength else {
+    guard !overflow || isEmpty, count <= source.limits.rangeLength else {
       throw limitFailure(
-        "a range of more than \(TemplateLimits.rangeLength) numbers", at: offset)
+        "a range of more than \(source.limits.rangeLength) numbers", at: offset)
     }
     try step(Int(count), at: offset)
     return .list((0..<Int(count)).map { .int(start + $0 * stride) })

@@ -50,12 +50,12 @@ extension TemplateRenderer {
     switch value.payload {
     case .string(let text):
       let (total, overflow) = text.count.multipliedReportingOverflow(by: times)
-      try charge(overflow ? TemplateLimits.textWork + 1 : total, at: offset)
+      try charge(overflow ? source.limits.textWork + 1 : total, at: offset)
       let scalars = repeatElement(text.scalars, count: text.isEmpty ? 0 : times).joined()
       return TemplateValue(.string(TaggedText(scalars)), value.origin)
     case .list(let list):
       let (total, overflow) = list.elements.count.multipliedReportingOverflow(by: times)
-      try step(overflow || total > TemplateLimits.steps ? TemplateLimits.steps : total, at: offset)
+      try step(overflow || total > source.limits.steps ? source.limits.steps : total, at: offset)
       let elements = repeatElement(list.elements, count: list.elements.isEmpty ? 0 : times)
       return TemplateValue(
         .list(ValueList(Array(elements.joined()), isTuple: list.isTuple)), value.origin)

@@ -211,7 +211,7 @@ extension TemplateRenderer {
   private func batch(
     _ elements: [TemplateValue], _ size: Int, _ filler: TemplateValue?, _ offset: Int
   ) throws -> TemplateValue {
-    guard size > 0, size <= TemplateLimits.rangeLength else {
+    guard size > 0, size <= source.limits.rangeLength else {
       throw failure("batch needs a positive size", at: offset)
     }
     var batches: [TemplateValue] = []

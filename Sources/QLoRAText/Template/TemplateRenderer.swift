@@ -55,8 +55,8 @@ final class TemplateRenderer {
   /// Counts work; every statement, expression and element of a list is a step.
   func step(_ count: Int = 1, at offset: Int) throws {
     steps += count
-    if steps > TemplateLimits.steps {
-      throw limitFailure("more than \(TemplateLimits.steps) steps", at: offset)
+    if steps > source.limits.steps {
+      throw limitFailure("more than \(source.limits.steps) steps", at: offset)
     }
   }
 
@@ -64,27 +64,27 @@ final class TemplateRenderer {
   func charge(_ characters: Int, at offset: Int) throws {
     let (sum, overflow) = textWork.addingReportingOverflow(characters)
     textWork = sum
-    if overflow || sum > TemplateLimits.textWork {
+    if overflow || sum > source.limits.textWork {
       throw limitFailure(
-        "the template makes more than \(TemplateLimits.textWork) characters of text", at: offset)
+        "the template makes more than \(source.limits.textWork) characters of text", at: offset)
     }
   }
 
   func withinDepth<Result>(at offset: Int, _ body: () throws -> Result) throws -> Result {
     evaluationDepth += 1
     defer { evaluationDepth -= 1 }
-    if evaluationDepth > TemplateLimits.evaluationDepth {
+    if evaluationDepth > source.limits.evaluationDepth {
       throw limitFailure(
-        "evaluated deeper than \(TemplateLimits.evaluationDepth) levels", at: offset)
+        "evaluated deeper than \(source.limits.evaluationDepth) levels", at: offset)
     }
     return try body()
   }
 
   /// A container made by the template, unless it nests too deeply.
   func checked(_ value: TemplateValue, at offset: Int) throws -> TemplateValue {
-    if value.depth > TemplateLimits.valueDepth {
+    if value.depth > source.limits.valueDepth {
       throw limitFailure(
-        "a value nested deeper than \(TemplateLimits.valueDepth) levels", at: offset)
+        "a value nested deeper than \(source.limits.valueDepth) levels", at: offset)
     }
     return value
   }
@@ -100,8 +100,8 @@ final class TemplateRenderer {
   private func write(_ text: TaggedText, at offset: Int) throws {
     try charge(text.count, at: offset)
     outputBytes += text.scalars.reduce(0) { $0 + UTF8.width($1.scalar) }
-    if outputBytes > TemplateLimits.outputBytes {
-      throw limitFailure("more than \(TemplateLimits.outputBytes) bytes of output", at: offset)
+    if outputBytes > source.limits.outputBytes {
+      throw limitFailure("more than \(source.limits.outputBytes) bytes of output", at: offset)
     }
     output.append(text)
   }
@@ -223,9 +223,9 @@ final class TemplateRenderer {
   ) throws -> TemplateValue {
     macroDepth += 1
     defer { macroDepth -= 1 }
-    if macroDepth > TemplateLimits.macroDepth {
+    if macroDepth > source.limits.macroDepth {
       throw limitFailure(
-        "macros calling macros deeper than \(TemplateLimits.macroDepth) levels", at: offset)
+        "macros calling macros deeper than \(source.limits.macroDepth) levels", at: offset)
     }
     let scope = Scope(parent: definition)
     let values = try bind(arguments, macro.parameters.map(\.name), "\(macro.name)()", at: offset)

@@ -2,33 +2,36 @@
 import QLoRADiagnostics
 
 /// What protects a run against a hostile or broken template.
-enum TemplateLimits {
-  static let sourceBytes = 1 << 20
+package struct TemplateLimits: Sendable {
+  package var sourceBytes = 1 << 20
   /// Nesting of expressions and of statements.
-  static let syntaxDepth = 200
+  package var syntaxDepth = 200
   /// Levels of evaluation at once, over all macros that are running.
-  static let evaluationDepth = 600
-  static let macroDepth = 100
+  package var evaluationDepth = 600
+  package var macroDepth = 100
   /// Nesting of lists and mappings made by the template.
-  static let valueDepth = 100
-  static let steps = 5_000_000
-  static let rangeLength = 100_000
-  static let outputBytes = 16 << 20
+  package var valueDepth = 100
+  package var steps = 5_000_000
+  package var rangeLength = 100_000
+  package var outputBytes = 16 << 20
   /// Characters written to intermediate strings, over a whole rendering.
-  static let textWork = 48 << 20
+  package var textWork = 48 << 20
+
+  package init() {}
 }
 
 struct TemplateSource: Sendable {
   let scalars: [Unicode.Scalar]
+  let limits: TemplateLimits
   private let lineStarts: [Int]
 
   /// Line ends become `\n`, and one at the very end is dropped, as Jinja does.
-  init(_ text: String) throws(Diagnostic) {
-    guard text.utf8.count <= TemplateLimits.sourceBytes else {
+  init(_ text: String, _ limits: TemplateLimits) throws(Diagnostic) {
+    guard text.utf8.count <= limits.sourceBytes else {
       throw Diagnostic(
         .templateLimit,
         "the chat template has \(text.utf8.count) bytes; at most "
-          + "\(TemplateLimits.sourceBytes) are allowed", at: .file(Self.name))
+          + "\(limits.sourceBytes) are allowed", at: .file(Self.name))
     }
     var scalars: [Unicode.Scalar] = []
     var lineStarts = [0]
@@ -41,6 +44,7 @@ struct TemplateSource: Sendable {
     }
     if scalars.last == "\n" { scalars.removeLast() }
     self.scalars = scalars
+    self.limits = limits
     self.lineStarts = lineStarts
   }
 
