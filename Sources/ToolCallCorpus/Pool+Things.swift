@@ -40,8 +40,8 @@ extension Pool {
     """,
     "choir,pilates,the ferry,vitamins,my lecture,basketball",
     """
-    rowing,the audition,karate class,the farm chores,meditation,the fishing trip,ballet,physiotherapy
-    the marathon,hockey,the carpool,my thesis defense,surfing,the airport shuttle
+    rowing,the audition,karate class,the farm chores,meditation,the fishing trip,ballet
+    physiotherapy,the marathon,hockey,the carpool,my thesis defense,surfing,the airport shuttle
     """)
 
   static let events = lists(
