@@ -116,8 +116,15 @@ final class BlockQuantizer {
   }
 
   private func firstNonFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Int? {
-    var bad = false
-    for index in 0..<count { bad = bad || !values[index].isFinite }
-    return bad ? (0..<count).first { !values[$0].isFinite } : nil
+    if allFinite(values, count) { return nil }
+    return (0..<count).first { !values[$0].isFinite }
   }
+}
+
+// SAFETY: reads `count` floats, which the caller has.
+/// Whether no exponent is all ones; without an early exit, so that the loop is vectorized.
+func allFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Bool {
+  var largest: UInt32 = 0
+  for index in 0..<count { largest = max(largest, values[index].bitPattern & 0x7FFF_FFFF) }
+  return largest < 0x7F80_0000
 }
