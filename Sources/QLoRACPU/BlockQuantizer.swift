@@ -33,7 +33,12 @@ final class BlockQuantizer {
   init(count: Int, spec: QuantizationSpec, backend: CPUBackend, sink: @escaping Sink) {
     self.count = count
     blockSize = spec.blockSize
-    absmax = Storage(byteCount: (count + spec.blockSize - 1) / spec.blockSize * 4)
+    // Scales that are to be quantized in turn live as long as this object: the pool lends the same
+    // memory to the next weight.
+    let scaleBytes = (count + spec.blockSize - 1) / spec.blockSize * 4
+    absmax =
+      spec.doubleQuantized
+      ? backend.storagePool.borrow(scaleBytes) : Storage(byteCount: scaleBytes)
     let table = FourBitTable(spec.type)
     ascending = table.ascending
     thresholds = table.thresholds
