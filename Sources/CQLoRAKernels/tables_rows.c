@@ -52,5 +52,6 @@ TABLE(avx2, avx2)
 DECLARE(avx512)
 TABLE(avx512, avx512)
 #elif defined(__aarch64__)
-TABLE(neon, reference)
+DECLARE(neon)
+TABLE(neon, neon)
 #endif

@@ -33,7 +33,12 @@ final class BlockQuantizer {
   init(count: Int, spec: QuantizationSpec, backend: CPUBackend, sink: @escaping Sink) {
     self.count = count
     blockSize = spec.blockSize
-    absmax = Storage(byteCount: (count + spec.blockSize - 1) / spec.blockSize * 4)
+    // Scales that are to be quantized in turn live as long as this object: the pool lends the same
+    // memory to the next weight.
+    let scaleBytes = (count + spec.blockSize - 1) / spec.blockSize * 4
+    absmax =
+      spec.doubleQuantized
+      ? backend.storagePool.borrow(scaleBytes) : Storage(byteCount: scaleBytes)
     let table = FourBitTable(spec.type)
     ascending = table.ascending
     thresholds = table.thresholds
@@ -116,8 +121,15 @@ final class BlockQuantizer {
   }
 
   private func firstNonFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Int? {
-    var bad = false
-    for index in 0..<count { bad = bad || !values[index].isFinite }
-    return bad ? (0..<count).first { !values[$0].isFinite } : nil
+    if allFinite(values, count) { return nil }
+    return (0..<count).first { !values[$0].isFinite }
   }
+}
+
+// SAFETY: reads `count` floats, which the caller has.
+/// Whether no exponent is all ones; without an early exit, so that the loop is vectorized.
+func allFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Bool {
+  var largest: UInt32 = 0
+  for index in 0..<count { largest = max(largest, values[index].bitPattern & 0x7FFF_FFFF) }
+  return largest < 0x7F80_0000
 }

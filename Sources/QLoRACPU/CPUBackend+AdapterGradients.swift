@@ -38,10 +38,12 @@ extension CPUBackend {
     let panels = storagePool.borrow(tokens * depth * 4)
     let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
     let projected = adapter.projected.pointer(Float.self)
-    for token in 0..<tokens {
+    runRows(tokens, width: depth) { range in
       for column in 0..<depth {
-        panel[(column / 8 * tokens + token) * 8 + column % 8] =
-          column < rank ? adapter.scale * projected[token * rank + column] : 0
+        let place = panel + column / 8 * tokens * 8 + column % 8
+        for token in range {
+          place[token * 8] = column < rank ? adapter.scale * projected[token * rank + column] : 0
+        }
       }
     }
     let kernels = product

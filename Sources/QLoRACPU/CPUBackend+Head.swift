@@ -54,8 +54,9 @@ private struct TokenSoftmax {
 // SAFETY: pointers lie inside the chunk's tiles, whose sizes come from the same vocabulary and
 // tokens; items write disjoint blocks of the vocabulary.
 extension CPUBackend {
-  /// Bytes of logits that a chunk may take.
-  private static let logitBytes = 32 << 20
+  /// Bytes of logits that a chunk may take: enough tokens that decoding the head, which every chunk
+  /// does twice, costs little beside its products.
+  private static let logitBytes = 64 << 20
 
   package func linearCrossEntropy(
     _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
@@ -166,25 +167,35 @@ extension CPUBackend {
   /// Joins the blocks of the vocabulary, in their order and in double precision.
   private func softmax(of chunk: LogitChunk, vocabulary: Int) -> [TokenSoftmax] {
     let blocks = (vocabulary + LogitChunk.blockRows - 1) / LogitChunk.blockRows
-    return (0..<chunk.logits.tokens).map { token in
-      let (tile, lane) = (token / TokenTiles.width, token % TokenTiles.width)
-      var best = -Float.infinity
-      var winner: Int32 = 0
-      for block in 0..<blocks {
-        let value = chunk.floats(chunk.largest, block: block, tile: tile)[lane]
-        if value > best || block == 0 {
-          best = value
-          winner = Int32(block * LogitChunk.blockRows) + chunk.rows(block: block, tile: tile)[lane]
-        }
+    var result = [TokenSoftmax](
+      repeating: TokenSoftmax(logSumExp: 0, mostLikely: 0), count: chunk.logits.tokens)
+    result.withUnsafeMutableBufferPointer { result in
+      let place = result.baseAddress
+      threadPool.run(chunk.logits.tokens) { token in
+        place?[token] = softmax(of: chunk, token: token, blocks: blocks)
       }
-      var sum = 0.0
-      for block in 0..<blocks {
-        let value = chunk.floats(chunk.largest, block: block, tile: tile)[lane]
-        let part = chunk.floats(chunk.sums, block: block, tile: tile)[lane]
-        sum += Double(part) * exp(Double(value) - Double(best))
-      }
-      return TokenSoftmax(logSumExp: Double(best) + log(sum), mostLikely: winner)
     }
+    return result
+  }
+
+  private func softmax(of chunk: LogitChunk, token: Int, blocks: Int) -> TokenSoftmax {
+    let (tile, lane) = (token / TokenTiles.width, token % TokenTiles.width)
+    var best = -Float.infinity
+    var winner: Int32 = 0
+    for block in 0..<blocks {
+      let value = chunk.floats(chunk.largest, block: block, tile: tile)[lane]
+      if value > best || block == 0 {
+        best = value
+        winner = Int32(block * LogitChunk.blockRows) + chunk.rows(block: block, tile: tile)[lane]
+      }
+    }
+    var sum = 0.0
+    for block in 0..<blocks {
+      let value = chunk.floats(chunk.largest, block: block, tile: tile)[lane]
+      let part = chunk.floats(chunk.sums, block: block, tile: tile)[lane]
+      sum += Double(part) * exp(Double(value) - Double(best))
+    }
+    return TokenSoftmax(logSumExp: Double(best) + log(sum), mostLikely: winner)
   }
 
   /// Logits become `softmax − onehot`, in place; rows past the vocabulary become zero.

@@ -175,15 +175,23 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
   }
 
   func few(
-    group: Int, tokens: Int, _ x: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
-    _ kernels: qlora_product_kernels
+    groups: Range<Int>, tokens: Int, _ x: UnsafePointer<Float>,
+    into output: UnsafeMutablePointer<Float>, _ kernels: qlora_product_kernels
   ) {
     let blocks = inFeatures / blockSize
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks * 8) { scales in
-      groupScales(group: group, blocks: 0..<blocks, into: scales.baseAddress!, kernels)
-      kernels.few_lines(
-        tokens, linesPerGroup, codes(group: group, line: 0), table, scales.baseAddress,
-        blockSize / 16, x, inFeatures, output)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks * 16) { memory in
+      guard let flat = memory.baseAddress else { return }
+      let scales = flat + blocks * 8
+      for group in groups {
+        // The blocks of a group's whole rows lie side by side.
+        let rows = min(8, outFeatures - group * 8)
+        let first = group * 8 * blocks
+        decodeScales(first..<first + rows * blocks, into: flat, kernels)
+        kernels.panel_f32(rows, blocks, flat, blocks, scales)
+        kernels.few_lines(
+          tokens, linesPerGroup, codes(group: group, line: 0), table, scales,
+          blockSize / 16, x, inFeatures, output + (group - groups.lowerBound) * tokens * 8)
+      }
     }
   }
 }

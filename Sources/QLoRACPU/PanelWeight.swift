@@ -13,10 +13,10 @@ protocol PanelWeight: PreparedWeight {
   /// Whether `few` works for this weight.
   var servesFewTokens: Bool { get }
 
-  /// `output [tokens][8]` = `x [tokens, in]` times group `group`; at most 8 tokens.
+  /// `output [groups][tokens][8]` = `x [tokens, in]` times `groups`; at most 8 tokens.
   func few(
-    group: Int, tokens: Int, _ x: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
-    _ kernels: qlora_product_kernels)
+    groups: Range<Int>, tokens: Int, _ x: UnsafePointer<Float>,
+    into output: UnsafeMutablePointer<Float>, _ kernels: qlora_product_kernels)
 }
 
 extension PanelWeight {
@@ -59,19 +59,36 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
   }
 
   func few(
-    group: Int, tokens: Int, _ x: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
-    _ kernels: qlora_product_kernels
+    groups: Range<Int>, tokens: Int, _ x: UnsafePointer<Float>,
+    into output: UnsafeMutablePointer<Float>, _ kernels: qlora_product_kernels
   ) {
-    let start = group * inFeatures * 8
-    if dtype == .float32 {
-      let values = panels.baseAddress.assumingMemoryBound(to: Float.self) + start
-      kernels.few_f32(tokens, inFeatures, values, x, inFeatures, output)
-    } else {
-      let bits = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + start
-      kernels.few_bf16(tokens, inFeatures, bits, x, inFeatures, output)
+    let isFloat = dtype == .float32
+    for group in groups {
+      let start = group * inFeatures * 8
+      let sums = output + (group - groups.lowerBound) * tokens * 8
+      if isFloat {
+        let values = panels.baseAddress.assumingMemoryBound(to: Float.self) + start
+        kernels.few_f32(tokens, inFeatures, values, x, inFeatures, sums)
+      } else {
+        let bits = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + start
+        kernels.few_bf16(tokens, inFeatures, bits, x, inFeatures, sums)
+      }
     }
   }
 
-  /// The flat place of an element in the panels.
-  func place(row: Int, column: Int) -> Int { (row / 8 * inFeatures + column) * 8 + row % 8 }
+  /// Stores a stretch of one row; for its builder alone.
+  func insert(_ values: UnsafePointer<Float>, count: Int, row: Int, column: Int) {
+    let place = (row / 8 * inFeatures + column) * 8 + row % 8
+    if dtype == .float32 {
+      let panel = panels.baseAddress.assumingMemoryBound(to: Float.self) + place
+      for index in 0..<count { panel[index * 8] = values[index] }
+    } else {
+      let panel = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + place
+      for index in 0..<count {
+        // Nearest, ties to even; builders let no NaN through.
+        let bits = values[index].bitPattern
+        panel[index * 8] = UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
+      }
+    }
+  }
 }

@@ -73,27 +73,18 @@ final class DenseBuilder: WeightBuilder {
       throw Diagnostic(
         .weightIncomplete, "the weight has more than the \(count) elements of its shape")
     }
-    for (offset, value) in values.enumerated() {
-      guard value.isFinite else {
-        throw Diagnostic(
-          .weightNotFinite, "element \(received + offset) of the weight is \(value)",
-          remedy: "check the model file")
-      }
+    guard let source = values.baseAddress else { return }
+    if !allFinite(source, values.count), let bad = values.firstIndex(where: { !$0.isFinite }) {
+      throw Diagnostic(
+        .weightNotFinite, "element \(received + bad) of the weight is \(values[bad])",
+        remedy: "check the model file")
     }
-    var row = received / weight.inFeatures
-    var column = received % weight.inFeatures
-    // SAFETY: `place` maps the rows and columns of the weight, which `received` stays within, into
-    // the panels' memory; `weight` keeps it alive, and nobody else sees it before `finish`.
-    let panels = weight.panels.baseAddress
-    for value in values {
-      let place = weight.place(row: row, column: column)
-      if weight.dtype == .float32 {
-        panels.assumingMemoryBound(to: Float.self)[place] = value
-      } else {
-        panels.assumingMemoryBound(to: UInt16.self)[place] = value.bfloat16Bits
-      }
-      column += 1
-      if column == weight.inFeatures { (row, column) = (row + 1, 0) }
+    var done = 0
+    while done < values.count {
+      let (row, column) = (received + done).quotientAndRemainder(dividingBy: weight.inFeatures)
+      let count = min(weight.inFeatures - column, values.count - done)
+      weight.insert(source + done, count: count, row: row, column: column)
+      done += count
     }
     received += values.count
   }

@@ -1,16 +1,40 @@
 // Autodiff-lite: a list of coarse operations, run backwards once. It is not a graph compiler; each
 // record is a whole matrix or batch of work, so the tape itself costs nothing.
 
-/// A value of the forward pass and, where wanted, the gradient that backward passes collect for it.
-package final class Variable {
-  package let value: Tensor
-  package let needsGradient: Bool
-  /// float32, of the value's shape; nil until something adds to it.
+/// Where backward passes collect the gradient of one value. Records hold places rather than
+/// variables, so that a value which no gradient needs is freed while the tape still lives.
+package final class GradientPlace {
+  package let shape: Shape
+  package let isWanted: Bool
+  /// float32, of `shape`; nil until something adds to it.
   fileprivate var gradient: Tensor?
 
-  package init(_ value: Tensor, needsGradient: Bool = false) {
+  init(_ shape: Shape, isWanted: Bool) {
+    self.shape = shape
+    self.isWanted = isWanted
+  }
+}
+
+/// A value of the forward pass and the place of its gradient.
+package final class Variable {
+  package let value: Tensor
+  package let place: GradientPlace
+  /// Makes the value again, where that costs less than keeping it until backward.
+  let remake: (() -> Tensor)?
+
+  package init(_ value: Tensor, needsGradient: Bool = false, remake: (() -> Tensor)? = nil) {
     self.value = value
-    self.needsGradient = needsGradient
+    self.remake = remake
+    place = GradientPlace(value.shape, isWanted: needsGradient)
+  }
+
+  package var needsGradient: Bool { place.isWanted }
+
+  /// For a record that needs the value: what gives it back in backward.
+  var kept: () -> Tensor {
+    if let remake { return remake }
+    let value = value
+    return { value }
   }
 }
 
@@ -31,10 +55,11 @@ package final class Tape {
   /// A result of an operation whose inputs are `inputs`, with a gradient wanted where any of
   /// theirs is (or where the operation has trainable parameters of its own).
   package func output(
-    _ value: Tensor, of inputs: [Variable], hasParameters: Bool = false
+    _ value: Tensor, of inputs: [Variable], hasParameters: Bool = false,
+    remake: (() -> Tensor)? = nil
   ) -> Variable {
-    let isWanted = hasParameters || inputs.contains(where: \.needsGradient)
-    return Variable(value, needsGradient: isRecording && isWanted)
+    let isWanted = isRecording && (hasParameters || inputs.contains(where: \.needsGradient))
+    return Variable(value, needsGradient: isWanted, remake: isWanted ? remake : nil)
   }
 
   /// Keeps `backward` for the reverse pass if `output` takes part in it.
@@ -42,8 +67,7 @@ package final class Tape {
     if output.needsGradient { records.append(backward) }
   }
 
-  /// Runs the reverse pass from the gradients that variables have by now: the loss forms its own,
-  /// others are given by `accumulate`. Records are used up.
+  /// Runs the reverse pass from the gradient of `variable`, which must have been set or added.
   package func runBackward() {
     while let backward = records.popLast() { backward() }
   }
@@ -51,47 +75,57 @@ package final class Tape {
 
 // MARK: Gradients
 extension Tape {
-  /// The gradient collected for `variable`, handed over: the variable forgets it. nil where nothing
+  /// The gradient collected at `place`, handed over: the place forgets it. nil where nothing
   /// downstream used the value.
-  package func takeGradient(of variable: Variable) -> Tensor? {
-    defer { variable.gradient = nil }
-    return variable.gradient
+  func takeGradient(at place: GradientPlace) -> Tensor? {
+    defer { place.gradient = nil }
+    return place.gradient
   }
+
+  package func takeGradient(of variable: Variable) -> Tensor? { takeGradient(at: variable.place) }
 
   /// The same, in memory that nobody else refers to: for operations that work in place.
-  package func takeOwnGradient(of variable: Variable) -> Tensor? {
-    guard variable.gradient != nil else { return nil }
-    _ = gradientTarget(of: variable)
-    return takeGradient(of: variable)
+  func takeOwnGradient(at place: GradientPlace) -> Tensor? {
+    guard place.gradient != nil else { return nil }
+    _ = gradientTarget(at: place)
+    return takeGradient(at: place)
   }
 
-  /// Adds `gradient` to what `variable` has; the first one is kept without a copy.
-  package func accumulate(_ gradient: Tensor, into variable: Variable) {
-    guard variable.needsGradient else { return }
-    if variable.gradient == nil {
-      variable.gradient = gradient
+  /// Adds `gradient` to what `place` has; the first one is kept without a copy.
+  func accumulate(_ gradient: Tensor, at place: GradientPlace) {
+    guard place.isWanted else { return }
+    if place.gradient == nil {
+      place.gradient = gradient
     } else {
-      let (target, _) = gradientTarget(of: variable)
+      let (target, _) = gradientTarget(at: place)
       backend.add(target, gradient, into: target)
     }
   }
 
+  package func accumulate(_ gradient: Tensor, into variable: Variable) {
+    accumulate(gradient, at: variable.place)
+  }
+
   /// Memory for an operation to write its gradient into: `accumulating` says whether it holds a sum
   /// already. Shared memory is copied first, because a sibling may still read it.
-  package func gradientTarget(of variable: Variable) -> (tensor: Tensor, accumulating: Bool) {
-    guard var existing = variable.gradient else {
-      let fresh = backend.allocate(variable.value.shape, .float32)
-      variable.gradient = fresh
+  func gradientTarget(at place: GradientPlace) -> (tensor: Tensor, accumulating: Bool) {
+    guard var existing = place.gradient else {
+      let fresh = backend.allocate(place.shape, .float32)
+      place.gradient = fresh
       return (fresh, false)
     }
-    variable.gradient = nil
+    place.gradient = nil
     if !existing.isUniquelyReferenced() {
       let copy = backend.allocate(existing.shape, .float32)
       backend.convert(existing, into: copy)
       existing = copy
     }
-    variable.gradient = existing
+    place.gradient = existing
     return (existing, true)
+  }
+
+  package func gradientTarget(of variable: Variable) -> (tensor: Tensor, accumulating: Bool) {
+    gradientTarget(at: variable.place)
   }
 }
 
@@ -106,15 +140,16 @@ extension Tape {
     let silent = Tape(backend: backend, isRecording: false)
     let result = output(
       body(silent, Variable(input.value)).value, of: [input], hasParameters: true)
+    let (inputPlace, outputPlace, value) = (input.place, result.place, input.value)
     record(result) { [self] in
-      guard let gradient = takeGradient(of: result) else { return }
+      guard let gradient = takeGradient(at: outputPlace) else { return }
       let inner = Tape(backend: backend)
-      let innerInput = Variable(input.value, needsGradient: input.needsGradient)
+      let innerInput = Variable(value, needsGradient: inputPlace.isWanted)
       let innerOutput = body(inner, innerInput)
       inner.accumulate(gradient, into: innerOutput)
       inner.runBackward()
       if let inputGradient = inner.takeGradient(of: innerInput) {
-        accumulate(inputGradient, into: input)
+        accumulate(inputGradient, at: inputPlace)
       }
     }
     return result

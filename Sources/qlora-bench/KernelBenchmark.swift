@@ -1,5 +1,6 @@
 // `qlora-bench kernels`: products against this CPU's arithmetic peak and against OpenBLAS.
 import ArgumentParser
+import COpenBLAS
 import CQLoRAKernels
 import QLoRACPU
 import QLoRATensor
@@ -12,6 +13,8 @@ private struct ProductRecord {
   let inFeatures: Int
   let fusedSeconds: Double
   let openBLASSeconds: Double?
+  /// As above with threads of OpenBLAS's own.
+  let threadedSeconds: Double?
   let peak: Double
 
   var operations: Double { 2 * Double(tokens) * Double(outFeatures) * Double(inFeatures) }
@@ -27,6 +30,9 @@ private struct ProductRecord {
     if let openBLASSeconds {
       fields.append("\"openBLASShareOfPeak\": \(rounded(operations / openBLASSeconds / peak))")
       fields.append("\"openBLASOverFused\": \(rounded(openBLASSeconds / fusedSeconds))")
+    }
+    if let threadedSeconds {
+      fields.append("\"openBLASThreadsOverFused\": \(rounded(threadedSeconds / fusedSeconds))")
     }
     return "{" + fields.joined(separator: ", ") + "}"
   }
@@ -82,9 +88,11 @@ struct KernelBenchmark: ParsableCommand {
     }
     let output = Tensor(zeros: [tokens, outFeatures])
     let term = LinearTerm(weight: weight, output: output)
+    let decoded = Tensor(uninitialized: [outFeatures, inFeatures], .float32)
     let seconds = fastest([
       { fused.linear(input, [term]) },
       { openBLAS.linear(input, [term]) },
+      { multiplyThreaded(fused, weight, input, decoded, output) },
     ])
     let gradient = LinearGradientTerm(weight: weight, outputGradient: output)
     let inputGradient = Tensor(zeros: [tokens, inFeatures])
@@ -94,14 +102,29 @@ struct KernelBenchmark: ParsableCommand {
           [gradient], input: input, inputGradient: inputGradient, accumulating: false)
       }
     ])
-    func record(_ operation: String, _ seconds: Double, _ other: Double?) -> ProductRecord {
+    func record(_ operation: String, _ seconds: [Double]) -> ProductRecord {
       ProductRecord(
         operation: operation, tokens: tokens, outFeatures: outFeatures, inFeatures: inFeatures,
-        fusedSeconds: seconds, openBLASSeconds: other, peak: peak)
+        fusedSeconds: seconds[0], openBLASSeconds: seconds.dropFirst().first,
+        threadedSeconds: seconds.dropFirst(2).first, peak: peak)
     }
-    return [
-      record("linear", seconds[0], seconds[1]), record("linearBackward", backward[0], nil),
-    ]
+    return [record("linear", seconds), record("linearBackward", backward)]
+  }
+
+  /// The other way to use OpenBLAS: our threads decode the whole weight, then OpenBLAS's own threads
+  /// multiply.
+  private func multiplyThreaded(
+    _ backend: CPUBackend, _ weight: any PreparedWeight, _ input: Tensor, _ decoded: Tensor,
+    _ output: Tensor
+  ) {
+    backend.decode(weight, rows: 0..<weight.outFeatures, into: decoded)
+    openblas_set_num_threads(Int32(backend.threadPool.threads))
+    cblas_sgemm(
+      CblasRowMajor, CblasNoTrans, CblasTrans, Int32(input.shape[0]), Int32(weight.outFeatures),
+      Int32(weight.inFeatures), 1, input.pointer(Float.self), Int32(weight.inFeatures),
+      decoded.pointer(Float.self), Int32(weight.inFeatures), 0, output.pointer(Float.self),
+      Int32(weight.outFeatures))
+    openblas_set_num_threads(1)
   }
 
   private func ramp(

@@ -138,6 +138,5 @@ extern const qlora_row_kernels qlora_rows_avx2;
 /// Needs AVX-512 F, BW, DQ and VL besides.
 extern const qlora_row_kernels qlora_rows_avx512;
 #elif defined(__aarch64__)
-/// The reference kernels, until there are others.
 extern const qlora_row_kernels qlora_rows_neon;
 #endif

@@ -45,6 +45,8 @@ void KERNEL(silu_multiply_backward)(long count, const float *dy, const void *gat
                                     qlora_element up_type, float *dgate, float *dup) {
   if (gate_type == F32 && up_type == F32) {
     silu_multiply_backward(count, dy, gate, F32, up, F32, dgate, dup);
+  } else if (gate_type == BF16 && up_type == BF16) {
+    silu_multiply_backward(count, dy, gate, BF16, up, BF16, dgate, dup);
   } else {
     silu_multiply_backward(count, dy, gate, gate_type, up, up_type, dgate, dup);
   }
@@ -62,6 +64,8 @@ void KERNEL(add)(long count, const void *left, qlora_element left_type, const vo
                  qlora_element right_type, void *out, qlora_element out_type) {
   if (left_type == F32 && right_type == F32 && out_type == F32) {
     add(count, left, F32, right, F32, out, F32);
+  } else if (left_type == BF16 && right_type == BF16 && out_type == BF16) {
+    add(count, left, BF16, right, BF16, out, BF16);
   } else {
     add(count, left, left_type, right, right_type, out, out_type);
   }

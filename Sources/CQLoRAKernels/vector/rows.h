@@ -82,6 +82,8 @@ void KERNEL(rms_norm_backward)(long rows, long width, const float *dy, const voi
                                int accumulate) {
   if (x_type == F32 && weight_type == F32) {
     rms_norm_backward_rows(rows, width, dy, x, F32, weight, F32, inverse_rms, dx, accumulate);
+  } else if (x_type == BF16 && weight_type == F32) {
+    rms_norm_backward_rows(rows, width, dy, x, BF16, weight, F32, inverse_rms, dx, accumulate);
   } else {
     rms_norm_backward_rows(rows, width, dy, x, x_type, weight, weight_type, inverse_rms, dx,
                            accumulate);

@@ -1,4 +1,5 @@
 /* 4-bit lines by two 8-entry permutes and a blend per 8 codes; scales and bf16. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -59,3 +60,4 @@ void qlora_decode_scales_avx2(long count, long first, const uint8_t *codes, cons
 }
 
 #include "end.h"
+#endif

@@ -1,4 +1,5 @@
 /* Block scales and 4-bit codes: a branchless binary search in the 15 thresholds. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -50,3 +51,4 @@ void qlora_encode_avx2(long count, const float *x, float factor, int divide,
 }
 
 #include "end.h"
+#endif

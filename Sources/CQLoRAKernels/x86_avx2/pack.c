@@ -1,4 +1,5 @@
 /* Rows of tokens to tiles and back by 8 x 8 transposes in registers. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -129,3 +130,4 @@ void qlora_unpack_bf16_avx2(long tokens, long rows, const float *c, const float 
 }
 
 #include "end.h"
+#endif

@@ -1,4 +1,5 @@
 /* The FMA peak: 12 independent chains of 8 lanes, more than latency times throughput. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -18,3 +19,4 @@ double qlora_peak_avx2(long rounds) {
 }
 
 #include "end.h"
+#endif

@@ -1,6 +1,7 @@
 /* 8 weights x 48 tokens in blocks of 4 weights x 16 tokens: 8 accumulators hide the latency of the
  * FMA, and nothing spills. Blocks of 4 x 24, which fill all 16 registers, reached only 0.42 of the
  * peak against 0.74. Source: Van Zee & van de Geijn 2015, "BLIS". */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -61,3 +62,4 @@ void qlora_tile_transposed_avx2(long groups, const float *w, long group_stride, 
 }
 
 #include "end.h"
+#endif

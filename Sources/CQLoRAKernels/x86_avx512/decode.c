@@ -1,4 +1,5 @@
 /* 4-bit lines by one 16-entry permute per 16 codes; scales and bf16. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -54,3 +55,4 @@ void qlora_decode_scales_avx512(long count, long first, const uint8_t *codes, co
 }
 
 #include "end.h"
+#endif

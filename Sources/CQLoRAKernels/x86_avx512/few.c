@@ -1,6 +1,7 @@
 /* A few tokens times one group of 8 rows: lanes 2r and 2r + 1 are row r at an even and an odd
  * column, so that two neighbouring activations are one 64-bit broadcast, and weights go from the
  * stream to the FMA without a buffer. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -34,6 +35,7 @@ QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, c
                            float *out) {
   const __m512 values = _mm512_loadu_ps(table);
   const __m512i order = interleaved();
+  const int chains = tokens <= 4 ? 4 : 2;
   __m512 sums[8];
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) sums[t] = _mm512_setzero_ps();
@@ -41,27 +43,31 @@ QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, c
     long end = line + lines_per_block < lines ? line + lines_per_block : lines;
     const __m512 scale =
         _mm512_permutexvar_ps(order, _mm512_broadcast_f32x8(_mm256_loadu_ps(scales)));
-    /* Two chains per token hide the latency of the FMA when there are few of them. */
-    __m512 even[8], odd[8];
+    /* Several chains per token hide the latency of the FMA when there are few of them. */
+    __m512 parts[4][8];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) even[t] = odd[t] = _mm512_setzero_ps();
+    for (int i = 0; i < chains; i++) {
+#pragma clang loop unroll(full)
+      for (int t = 0; t < tokens; t++) parts[i][t] = _mm512_setzero_ps();
+    }
     for (; line < end; line++) {
       const __m512i bits = _mm512_permutexvar_epi32(order, _mm512_loadu_si512(codes + line * 64));
       const float *columns = x + line * 16;
 #pragma clang loop unroll(full)
-      for (int j = 0; j < 8; j += 2) {
-        const __m512 w0 = _mm512_permutexvar_ps(_mm512_srli_epi32(bits, 4 * j), values);
-        const __m512 w1 = _mm512_permutexvar_ps(_mm512_srli_epi32(bits, 4 * j + 4), values);
+      for (int j = 0; j < 8; j++) {
+        const __m512 w = _mm512_permutexvar_ps(_mm512_srli_epi32(bits, 4 * j), values);
 #pragma clang loop unroll(full)
         for (int t = 0; t < tokens; t++) {
-          even[t] = _mm512_fmadd_ps(w0, pair(columns + t * stride + 2 * j), even[t]);
-          odd[t] = _mm512_fmadd_ps(w1, pair(columns + t * stride + 2 * j + 2), odd[t]);
+          parts[j % chains][t] =
+              _mm512_fmadd_ps(w, pair(columns + t * stride + 2 * j), parts[j % chains][t]);
         }
       }
     }
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
-      sums[t] = _mm512_fmadd_ps(_mm512_add_ps(even[t], odd[t]), scale, sums[t]);
+      __m512 sum = _mm512_add_ps(parts[0][t], parts[1][t]);
+      if (chains == 4) sum = _mm512_add_ps(sum, _mm512_add_ps(parts[2][t], parts[3][t]));
+      sums[t] = _mm512_fmadd_ps(sum, scale, sums[t]);
     }
   }
   store(sums, tokens, out);
@@ -140,3 +146,4 @@ void qlora_few_bf16_avx512(long tokens, long k, const uint16_t *w, const float *
 }
 
 #include "end.h"
+#endif

@@ -1,4 +1,5 @@
 /* Rows of tokens to tiles and back by 16 x 16 transposes in registers. */
+#if defined(__x86_64__)
 #include "../product_slots.h"
 
 #include "begin.h"
@@ -133,3 +134,4 @@ void qlora_unpack_bf16_avx512(long tokens, long rows, const float *c, const floa
 }
 
 #include "end.h"
+#endif

@@ -47,7 +47,10 @@ package struct Sampler: Sendable {
   /// The most likely token; the lowest id among equals, as the reference libraries choose.
   package static func greedy(_ logits: [Float]) -> Int32 {
     var best = 0
-    for index in logits.indices where logits[index] > logits[best] { best = index }
+    var largest = logits.first ?? 0
+    for (index, logit) in logits.enumerated() where logit > largest {
+      (best, largest) = (index, logit)
+    }
     return Int32(best)
   }
 }

@@ -46,6 +46,9 @@ package struct ModelLoader {
   /// Called after each tensor with the fraction of parameters loaded.
   let progress: (Double) -> Void
   private let skip: ModulePatterns
+  /// One tile for all tensors: taken and freed for each, small things would settle in the holes that
+  /// it leaves between weights, and the heap would grow by a tile per tensor.
+  private let tile = Tensor(uninitialized: [tileElements], .float32)
 
   package init(
     _ source: ModelSource, backend: any Backend, options: LoadOptions,
@@ -148,7 +151,6 @@ package struct ModelLoader {
   private func stream(
     _ name: String, count: Int, _ consume: (UnsafeBufferPointer<Float>) throws -> Void
   ) throws {
-    let tile = Tensor(uninitialized: [min(count, Self.tileElements)], .float32)
     // SAFETY: `tile` outlives the closure, and the buffer is its own memory.
     try tile.withMutableElements(Float.self) { buffer in
       for start in stride(from: 0, to: count, by: Self.tileElements) {

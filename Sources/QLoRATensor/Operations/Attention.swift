@@ -14,16 +14,16 @@ extension Tape {
       query: query.value, key: key.value, value: value.value, layout: layout, bounds: bounds,
       into: attended, logSumExp: logSumExp)
     let result = output(attended, of: [query, key, value])
+    let (places, outputPlace) = ([query.place, key.place, value.place], result.place)
+    let (queryValue, keyValue, valueValue) = (query.value, key.value, value.value)
     record(result) { [self] in
-      guard let gradient = takeGradient(of: result) else { return }
-      let gradients = [query, key, value].map { backend.allocate($0.value.shape, .float32) }
+      guard let gradient = takeGradient(at: outputPlace) else { return }
+      let gradients = places.map { backend.allocate($0.shape, .float32) }
       backend.attentionBackward(
-        gradient, query: query.value, key: key.value, value: value.value, output: attended,
+        gradient, query: queryValue, key: keyValue, value: valueValue, output: attended,
         logSumExp: logSumExp, layout: layout, bounds: bounds, queryGradient: gradients[0],
         keyGradient: gradients[1], valueGradient: gradients[2])
-      for (variable, gradient) in zip([query, key, value], gradients) {
-        accumulate(gradient, into: variable)
-      }
+      for (place, gradient) in zip(places, gradients) { accumulate(gradient, at: place) }
     }
     return result
   }

@@ -86,27 +86,33 @@ extension Tape {
     let hasParameters = layers.contains { $0.adapter != nil }
     let outputs = terms.map { output($0.output, of: [input], hasParameters: hasParameters) }
     if let last = outputs.last {
-      record(last) { [self] in linearsBackward(input, layers, terms, outputs) }
+      // Of the input its value, of the outputs only the places: nobody needs their values here.
+      let (kept, inputPlace) = (input.kept, input.place)
+      let (adapters, places) = (terms.map(\.adapter), outputs.map(\.place))
+      record(last) { [self] in
+        linearsBackward(kept, inputPlace, layers, adapters, places)
+      }
     }
     return outputs
   }
 
   private func linearsBackward(
-    _ input: Variable, _ layers: [AdaptedLinear], _ terms: [LinearTerm], _ outputs: [Variable]
+    _ kept: () -> Tensor, _ inputPlace: GradientPlace, _ layers: [AdaptedLinear],
+    _ adapters: [AdapterTerm?], _ places: [GradientPlace]
   ) {
     var gradients: [LinearGradientTerm] = []
     for (index, layer) in layers.enumerated() {
-      guard let outputGradient = takeGradient(of: outputs[index]) else { continue }
+      guard let outputGradient = takeGradient(at: places[index]) else { continue }
       gradients.append(
         LinearGradientTerm(
-          weight: layer.weight, adapter: terms[index].adapter,
+          weight: layer.weight, adapter: adapters[index],
           aGradient: layer.adapter?.a.gradient, bGradient: layer.adapter?.b.gradient,
           outputGradient: outputGradient))
     }
     guard !gradients.isEmpty else { return }
-    let target = input.needsGradient ? gradientTarget(of: input) : nil
+    let target = inputPlace.isWanted ? gradientTarget(at: inputPlace) : nil
     backend.linearBackward(
-      gradients, input: input.value, inputGradient: target?.tensor,
+      gradients, input: kept(), inputGradient: target?.tensor,
       accumulating: target?.accumulating ?? false)
   }
 }

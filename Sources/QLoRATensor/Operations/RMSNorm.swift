@@ -11,11 +11,12 @@ extension Tape {
     backend.rmsNorm(
       input.value, weight: weight, epsilon: epsilon, into: normalized, inverseRMS: inverseRMS)
     let result = output(normalized, of: [input])
+    let (inputPlace, outputPlace, value) = (input.place, result.place, input.value)
     record(result) { [self] in
-      guard let gradient = takeGradient(of: result) else { return }
-      let target = gradientTarget(of: input)
+      guard let gradient = takeGradient(at: outputPlace) else { return }
+      let target = gradientTarget(at: inputPlace)
       backend.rmsNormBackward(
-        gradient, input: input.value, weight: weight, inverseRMS: inverseRMS,
+        gradient, input: value, weight: weight, inverseRMS: inverseRMS,
         inputGradient: target.tensor, accumulating: target.accumulating)
     }
     return result

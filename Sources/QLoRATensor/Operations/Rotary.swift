@@ -26,12 +26,13 @@ extension Tape {
       input.value, headSize: headSize, positions: positions, cosines: table.cosines,
       sines: table.sines, inverse: false)
     let result = output(input.value, of: [input])
+    let (inputPlace, outputPlace) = (input.place, result.place)
     record(result) { [self] in
-      guard let gradient = takeOwnGradient(of: result) else { return }
+      guard let gradient = takeOwnGradient(at: outputPlace) else { return }
       backend.rotary(
         gradient, headSize: headSize, positions: positions, cosines: table.cosines,
         sines: table.sines, inverse: true)
-      accumulate(gradient, into: input)
+      accumulate(gradient, at: inputPlace)
     }
     return result
   }
