@@ -10,6 +10,8 @@ import shutil
 import tempfile
 
 from common import (
+    GOLDENS,
+    MODEL,
     check,
     finish,
     make_tiny_chat_model,
@@ -141,6 +143,26 @@ def runs(work, base, data):
     changed["training"]["optimizer"]["learningRate"] = 0.5
     resolved.write_text(json.dumps(changed))
     ends(work, "resume of another recipe", 78, "resume", folder, writes=True)
+    return folder
+
+
+def inspection(base, folder):
+    """Everything that `inspect` knows is a tensor's name away."""
+    tensors = base / "model.safetensors"
+    for name, path, tensor in (
+        ("a model", base, "model.embed_tokens.weight"),
+        ("a safetensors file", tensors, "model.embed_tokens.weight"),
+        ("a GGUF file", GOLDENS / "gguf" / "blocks.gguf", None),
+        ("SmolLM2's GGUF", MODEL, "token_embd.weight"),
+        ("an adapter", folder / "adapter", "lora_A"),
+        ("a checkpoint", folder / "checkpoints" / "step-00000002", "lora_A"),
+    ):
+        found = run("inspect", path, "--json")
+        if tensor is None:
+            # A GGUF that is no model is refused as data, not as a defect of qlora.
+            require(f"inspect: {name} that is no model", found.returncode in (0, 65))
+        else:
+            require(f"inspect: {name}", found.returncode == 0 and tensor in found.stdout)
 
 
 def evaluation(base, data):
@@ -166,5 +188,5 @@ with tempfile.TemporaryDirectory() as folder:
     missing(work, base, data, recipe)
     damaged(work, base, data)
     evaluation(base, data)
-    runs(work, base, data)
+    inspection(base, runs(work, base, data))
 finish()

@@ -89,6 +89,11 @@ extension Diagnostic: CustomStringConvertible {
   }
 }
 
+/// An error of another kind that says how a user meets it.
+package protocol DiagnosableError: Error {
+  var diagnostic: Diagnostic { get }
+}
+
 /// Several failures found in one go, such as all the errors of a recipe.
 public struct Diagnostics: Error, Sendable, CustomStringConvertible {
   public let all: [Diagnostic]

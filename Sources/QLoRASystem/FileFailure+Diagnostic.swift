@@ -53,7 +53,7 @@ package enum SystemDiagnosticCodes {
   ]
 }
 
-extension FileFailure {
+extension FileFailure: DiagnosableError {
   package var isDiskFull: Bool { number == qlora_error_full || number == qlora_error_quota }
 
   private var code: DiagnosticCode {
@@ -91,7 +91,6 @@ extension FileFailure {
     }
   }
 
-  /// The failure as a user meets it.
   package var diagnostic: Diagnostic {
     Diagnostic(code, "cannot \(verb): \(reason)", at: .file(path), remedy: remedy)
   }

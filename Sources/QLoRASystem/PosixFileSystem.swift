@@ -120,7 +120,8 @@ package final class PosixFileSystem: FileSystem {
     var kind: Int32 = 0
     var size: Int64 = 0
     let outcome = qlora_status(path, &kind, &size)
-    if outcome == -qlora_error_missing { return nil }
+    // Below a file there is nothing either.
+    if [-qlora_error_missing, -qlora_error_not_directory].contains(outcome) { return nil }
     _ = try check(outcome, .status, path)
     let kinds: [FileStatus.Kind] = [.file, .directory, .other]
     return FileStatus(kind: kinds[Int(kind)], byteCount: Int(size))

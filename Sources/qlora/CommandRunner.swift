@@ -28,6 +28,7 @@ enum CommandRunner {
     case let diagnostics as Diagnostics:
       for diagnostic in diagnostics.all { Console.error(Console.colored(diagnostic)) }
       return exitCode(of: diagnostics).rawValue
+    case let error as any DiagnosableError: return report(error.diagnostic)
     default: return reportUnknown(error)
     }
   }

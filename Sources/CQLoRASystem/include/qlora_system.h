@@ -16,6 +16,7 @@ static const int32_t qlora_error_io = EIO;
 static const int32_t qlora_error_exists = EEXIST;
 static const int32_t qlora_error_not_empty = ENOTEMPTY;
 static const int32_t qlora_error_missing = ENOENT;
+static const int32_t qlora_error_not_directory = ENOTDIR;
 static const int32_t qlora_error_denied = EACCES;
 static const int32_t qlora_error_not_permitted = EPERM;
 static const int32_t qlora_error_read_only = EROFS;
