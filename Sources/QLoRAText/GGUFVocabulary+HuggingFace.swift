@@ -4,7 +4,7 @@ import QLoRAJSON
 
 extension GGUFVocabulary {
   /// `tokenizer.json` and `tokenizer_config.json`. `Tokenizer.load` and transformers'
-  /// `AutoTokenizer` make of them the ids that `Tokenizer(gguf:)` gives, and the same chat template.
+  /// `AutoTokenizer` make of them the ids that `Tokenizer(gguf:)` gives, and the same template.
   ///
   /// - Parameter maxLength: the model's context, `model_max_length`.
   /// - Throws: what `Tokenizer(gguf:)` throws.
