@@ -46,10 +46,9 @@ def make_adapter(work):
     """A step of training, then noise in B: what is trained so shortly would change no answer."""
     write_rows(work / "rows.jsonl", text_rows(4, seed=1))
     recipe = write_recipe(
-        work / "recipe.json", MODEL, work / "rows.jsonl", training={"steps": 1, "batchSize": 1},
-        model={"quantization": {"type": "nf4"}},
+        work / "recipe.json", MODEL, work / "rows.jsonl", training={"steps": 1, "batchSize": 1}
     )
-    qlora("train", recipe, "--output", work / "run")
+    qlora("train", recipe, "--set", "model.quantization.type=nf4", "--output", work / "run")
     path = work / "run" / "adapter" / "adapter_model.safetensors"
     generator = torch.Generator().manual_seed(1)
     tensors = {
