@@ -66,7 +66,8 @@ package struct ModelText {
         source: $0, bosToken: tokenizer.bosToken?.text ?? "",
         eosToken: tokenizer.eosToken?.text ?? "")
     }
-    endTokens = Set(source.config.eosTokens.map(Int32.init) + [tokenizer.eosToken?.id].compactMap { $0 })
+    let end = tokenizer.eosToken.map { [$0.id] } ?? []
+    endTokens = Set(source.config.eosTokens.map(Int32.init) + end)
   }
 
   /// - Throws: where the model has no chat template.

@@ -50,5 +50,6 @@ extension Pipeline {
   package static let allCodes: [DiagnosticCode] =
     DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
     + DiagnosticCode.allModelCodes + DiagnosticCode.allPipelineCodes
-    + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes + DiagnosticCode.allCPUCodes
+    + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes
+    + DiagnosticCode.allCPUCodes
 }

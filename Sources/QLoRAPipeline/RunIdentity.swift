@@ -43,7 +43,8 @@ struct RunIdentity {
       if let before = recorded[name], before != value {
         throw Diagnostic(
           .inputChanged,
-          "the \(name) is not the one that digests.\(name) names: expected \(before), found \(value)",
+          "the \(name) is not the one that digests.\(name) names: expected \(before), "
+            + "found \(value)",
           at: .file(run), remedy: "restore it, or train into a new output directory")
       }
     }

@@ -92,7 +92,9 @@ package struct LossChart: Sendable {
   }
 
   private func line(_ points: [Point], _ style: String) -> String {
-    let places = Self.thinned(points).map { Self.round(x(Double($0.step))) + "," + Self.round(y($0.loss)) }
+    let places = Self.thinned(points).map {
+      Self.round(x(Double($0.step))) + "," + Self.round(y($0.loss))
+    }
     return "<polyline class=\"\(style)\" points=\"\(places.joined(separator: " "))\"/>\n"
   }
 

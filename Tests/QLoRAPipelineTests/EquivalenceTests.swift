@@ -25,8 +25,9 @@ import Testing
   }
 
   private func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
-    let square = { (values: [Double]) in values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
-    return square(zip(found, expected).map { Double($0) - Double($1) }) / square(expected.map(Double.init))
+    let norm = { (values: [Double]) in values.reduce(0) { $0 + $1 * $1 }.squareRoot() }
+    let differences = zip(found, expected).map { Double($0) - Double($1) }
+    return norm(differences) / norm(expected.map(Double.init))
   }
 
   private func compare(_ a: [String], _ b: [String], tolerance: Double) throws {

@@ -93,7 +93,8 @@ import Testing
 
   @Test func aSecondProcessIsSentAway() throws {
     let tiny = try TinyRun()
-    let first = try train(tiny, "run", ["--set", "training.steps=100000", "--set", "training.saveEvery=0"])
+    let first = try train(
+      tiny, "run", ["--set", "training.steps=100000", "--set", "training.saveEvery=0"])
     waitFor(tiny.folder.path("run/metrics.jsonl"))
     for process in [try train(tiny, "run"), try resume(tiny, "run")] {
       let end = process.finish()

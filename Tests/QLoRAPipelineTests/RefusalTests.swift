@@ -116,7 +116,8 @@ import Testing
     let headerCount = (0..<8).reduce(0) { $0 | Int(bytes[$1]) << (8 * $1) }
     let header = try JSONValue(parsing: bytes[8..<8 + headerCount])
     let start = try #require(header[name]?["data_offsets"]?.arrayValue?.first?.intValue)
-    bytes.replaceSubrange(8 + headerCount + start..<12 + headerCount + start, with: [0, 0, 0xC0, 0x7F])
+    let offset = 8 + headerCount + start
+    bytes.replaceSubrange(offset..<offset + 4, with: [0, 0, 0xC0, 0x7F])
     try Data(bytes).write(to: tiny.folder.url.appending(path: "model/model.safetensors"))
     do {
       try tiny.train("run")
