@@ -32,6 +32,12 @@ int32_t qlora_signals_install(void) {
     if (caught[i] == SIGHUP && previous.sa_handler == SIG_IGN) continue;
     if (sigaction(caught[i], &action, NULL) < 0) return -errno;
   }
+  // Programs that start others from a thread pool often leave them with these blocked.
+  sigset_t set;
+  sigemptyset(&set);
+  for (unsigned i = 0; i < sizeof caught / sizeof caught[0]; i++) sigaddset(&set, caught[i]);
+  int failure = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  if (failure != 0) return -failure;
   // A reader that is gone, or a file over its limit, is an error of the write, not an end.
   action.sa_handler = SIG_IGN;
   if (sigaction(SIGXFSZ, &action, NULL) < 0) return -errno;

@@ -3,7 +3,8 @@ import CQLoRASystem
 
 package enum Signals {
   /// Makes INT, TERM, HUP, USR1, USR2 and XCPU set a flag, a second INT leave at once with status
-  /// 130, and broken pipes and file size limits ordinary write errors. Call once, early.
+  /// 130, and broken pipes and file size limits ordinary write errors. Call once, early, and
+  /// before threads are started: they take over which signals are blocked.
   package static func install() { _ = qlora_signals_install() }
 
   /// The first signal since `clear()`.

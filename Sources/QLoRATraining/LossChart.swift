@@ -14,8 +14,10 @@ package struct LossChart: Sendable {
   }
 
   private static let plot = (left: 56.0, right: 704.0, top: 48.0, bottom: 320.0)
-  /// Weight of the newest value in the smoothed line: an average over roughly 20 steps.
-  private static let smoothing = 0.1
+  /// Steps on either side that the smoothed line averages, where there are many steps.
+  private static let widestReach = 10
+  /// Columns that a long run is thinned to: one for each unit of the plot's width.
+  private static let columns = 648
   /// How many intervals an axis aims at.
   private static let tickTarget = 5.0
 
@@ -68,16 +70,31 @@ package struct LossChart: Sendable {
     return Self.plot.bottom - (loss - low) / (high - low) * (Self.plot.bottom - Self.plot.top)
   }
 
+  /// The mean of the losses around each step: centred, so that it lags behind no fall.
   private var smoothed: [Point] {
-    var mean = training.first?.loss ?? 0
-    return training.map { point in
-      mean += Self.smoothing * (point.loss - mean)
-      return Point(step: point.step, loss: mean)
+    let reach = min(Self.widestReach, training.count / 20)
+    return training.indices.map { index in
+      let near = training[max(0, index - reach)...min(training.count - 1, index + reach)]
+      let mean = near.reduce(0) { $0 + $1.loss } / Double(near.count)
+      return Point(step: training[index].step, loss: mean)
+    }
+  }
+
+  /// At most two points a column, the lowest and the highest of its steps, in their order.
+  private static func thinned(_ points: [Point]) -> [Point] {
+    let width = (points.count + columns - 1) / columns
+    guard width > 2 else { return points }
+    return stride(from: 0, to: points.count, by: width).flatMap { start in
+      let part = points[start..<min(start + width, points.count)]
+      let ends = [part.min { $0.loss < $1.loss }, part.max { $0.loss < $1.loss }]
+      return ends.compactMap { $0 }.sorted { $0.step < $1.step }
     }
   }
 
   private func line(_ points: [Point], _ style: String) -> String {
-    let places = points.map { Self.round(x(Double($0.step))) + "," + Self.round(y($0.loss)) }
+    let places = Self.thinned(points).map {
+      Self.round(x(Double($0.step))) + "," + Self.round(y($0.loss))
+    }
     return "<polyline class=\"\(style)\" points=\"\(places.joined(separator: " "))\"/>\n"
   }
 
@@ -108,14 +125,20 @@ package struct LossChart: Sendable {
       output += text(
         Self.label(tick), x: x(tick), y: Self.plot.bottom + 20, anchor: "middle")
     }
-    return output
+    return output + text("step", x: Self.plot.left - 8, y: Self.plot.bottom + 20, anchor: "end")
   }
 
+  /// The last losses, each after a dot in its line's colour.
   private var caption: String {
-    var parts: [String] = []
-    if let last = smoothed.last { parts.append("training \(Self.label(last.loss))") }
-    if let last = evaluations.last { parts.append("validation \(Self.label(last.loss))") }
-    return parts.joined(separator: " · ")
+    func part(_ name: String, _ color: String, _ last: Point?) -> String? {
+      let loss = last.map { Self.label(($0.loss * 1e3).rounded() / 1e3) }
+      return loss.map { "<tspan class=\"\(color)\">●</tspan> \(name) \($0)" }
+    }
+    let parts = [
+      part("training", "ink", smoothed.last), part("validation", "dot", evaluations.last),
+    ]
+    return "<text class=\"label\" x=\"\(Self.round(Self.plot.right))\" y=\"28\" "
+      + "text-anchor=\"end\">\(parts.compactMap { $0 }.joined(separator: "\u{2003}"))</text>\n"
   }
 
   /// The picture; equal points give equal text.
@@ -133,6 +156,7 @@ package struct LossChart: Sendable {
       .mean { stroke: #0969da; stroke-width: 2 }
       .evaluation { stroke: #bc4c00; stroke-width: 2 }
       .dot { fill: #bc4c00 }
+      .ink { fill: #0969da }
       @media (prefers-color-scheme: dark) {
       svg { background: #0d1117; color: #e6edf3 }
       .label { fill: #8b949e }
@@ -140,13 +164,13 @@ package struct LossChart: Sendable {
       .raw, .mean { stroke: #58a6ff }
       .evaluation { stroke: #f0883e }
       .dot { fill: #f0883e }
+      .ink { fill: #58a6ff }
       }
       </style>
 
       """
     output += text(title, x: Self.plot.left, y: 28, anchor: "start", style: "title")
-    output += text(caption, x: Self.plot.right, y: 28, anchor: "end")
-    output += axes + line(training, "raw") + line(smoothed, "mean")
+    output += caption + axes + line(training, "raw") + line(smoothed, "mean")
     if !evaluations.isEmpty { output += line(evaluations, "evaluation") }
     for point in evaluations {
       let (column, row) = (Self.round(x(Double(point.step))), Self.round(y(point.loss)))

@@ -11,6 +11,9 @@ final class ProgressPrinter {
   private let isLive: Bool
   private var stepCount = 0
   private var losses: [Double] = []
+  private var evaluationLoss: Double?
+  /// This process's first step, and the run's seconds at its end.
+  private var first: (step: Int, seconds: Double)?
   private var drawnLines = 0
 
   init(json: Bool) {
@@ -32,10 +35,10 @@ final class ProgressPrinter {
     (logEvery, saveEvery) = (max(1, summary.logEvery), summary.saveEvery)
     if json { return Console.output(json: summary.eventJSON) }
     let rows = summary.report
-    let mebibytes = summary.weightBytes >> 20
     say("\(summary.name) on \(summary.device), into \(summary.output)")
     say(
-      "\(summary.trainableParameters) trainable parameters; base weights \(mebibytes) MiB; "
+      "\(summary.trainableParameters) trainable parameters; base weights "
+        + "\(ProgressText.size(summary.weightBytes)); "
         + "\(rows.rows) rows, \(rows.tokens) tokens, \(rows.labelledTokens) of them trained")
     if rows.truncated + rows.dropped > 0 {
       say("\(rows.truncated) rows truncated to data.maxTokens, \(rows.dropped) dropped")
@@ -58,6 +61,7 @@ final class ProgressPrinter {
     case .evaluating(_, let done, let count):
       if isLive { draw(["evaluating \(done) of \(count)"]) }
     case .evaluation(let metrics):
+      evaluationLoss = metrics.loss
       let best = metrics.isBest ? ", the best so far" : ""
       say("step \(metrics.step): evaluation loss \(ProgressText.decimal(metrics.loss, 4))\(best)")
     case .checkpointSaved(let step, let path, let seconds):
@@ -70,19 +74,31 @@ final class ProgressPrinter {
 
   private func show(_ metrics: StepMetrics) {
     losses.append(metrics.loss)
-    let columns = 40
-    if losses.count > columns { losses.removeFirst() }
+    if losses.count > ProgressText.columns { losses.removeFirst() }
+    let left = secondsLeft(metrics).map(ProgressText.duration) ?? "…"
     if isLive {
+      let evaluation = evaluationLoss.map { "  evaluation \(ProgressText.decimal($0, 4))" } ?? ""
       draw([
-        "step \(metrics.step) of \(stepCount)  loss \(ProgressText.decimal(metrics.loss, 4))  "
-          + ProgressText.spark(losses),
-        ProgressText.rates(metrics, stepCount: stepCount) + nextSave(after: metrics.step),
+        "\(ProgressText.bar(metrics.step, of: stepCount))  step \(metrics.step) of \(stepCount)  "
+          + "left \(left)\(nextSave(after: metrics.step))",
+        "\(ProgressText.spark(losses))  loss \(ProgressText.decimal(metrics.loss, 4))\(evaluation)",
+        ProgressText.rates(metrics),
       ])
     } else if metrics.step == 1 || metrics.step % logEvery == 0 || metrics.step == stepCount {
       Console.error(
         "step \(metrics.step) of \(stepCount)  loss \(ProgressText.decimal(metrics.loss, 4))  "
-          + ProgressText.rates(metrics, stepCount: stepCount))
+          + "\(ProgressText.rates(metrics))  left \(left)")
     }
+  }
+
+  /// At the pace of this process's steps, of which the first also warms up and does not count.
+  private func secondsLeft(_ metrics: StepMetrics) -> Double? {
+    guard let first else {
+      first = (metrics.step, metrics.elapsedSeconds)
+      return nil
+    }
+    let pace = (metrics.elapsedSeconds - first.seconds) / Double(max(1, metrics.step - first.step))
+    return pace * Double(max(0, stepCount - metrics.step))
   }
 
   private func nextSave(after step: Int) -> String {
@@ -95,11 +111,13 @@ final class ProgressPrinter {
     Console.error(text)
   }
 
+  /// In one write and over the block before, so that nothing flickers.
   private func draw(_ lines: [String]) {
-    erase()
     // The block must not wrap, or erasing it would leave pieces behind.
     let width = Console.terminalWidth
-    Console.errorPart(lines.map { String($0.prefix(width - 1)) + "\n" }.joined())
+    let up = drawnLines > 0 ? "\u{1B}[\(drawnLines)F" : ""
+    let block = lines.map { String($0.prefix(width - 1)) + "\u{1B}[K\n" }.joined()
+    Console.errorPart(up + block + (lines.count < drawnLines ? "\u{1B}[J" : ""))
     drawnLines = lines.count
   }
 

@@ -2,26 +2,42 @@
 import QLoRATraining
 
 enum ProgressText {
+  /// Width of bar and spark line.
+  static let columns = 40
+
+  /// How much is done, in eighths of a column.
+  static func bar(_ done: Int, of count: Int) -> String {
+    let eighths = Array(" ▏▎▍▌▋▊▉")
+    let filled = count > 0 ? min(done, count) * columns * 8 / count : 0
+    let rest = filled % 8
+    let bar = String(repeating: "█", count: filled / 8) + (rest > 0 ? String(eighths[rest]) : "")
+    return bar + String(repeating: "·", count: columns - bar.count)
+  }
+
+  /// `512 KiB`, `98 MiB`.
+  static func size(_ bytes: Int) -> String {
+    bytes < 1 << 20 ? "\(bytes >> 10) KiB" : "\(bytes >> 20) MiB"
+  }
+
   /// Bars of eight heights, the smallest loss lowest; values that are not finite leave a gap.
   static func spark(_ values: [Double]) -> String {
     let bars = Array("▁▂▃▄▅▆▇█")
     let finite = values.filter(\.isFinite)
     guard let low = finite.min(), let high = finite.max() else { return "" }
-    return String(
+    let line = String(
       values.map { value in
         guard value.isFinite else { return " " }
         guard high > low else { return bars[0] }
         let height = (value - low) / (high - low) * Double(bars.count - 1)
         return bars[Int(height.rounded())]
       })
+    return line + String(repeating: " ", count: max(0, columns - values.count))
   }
 
-  static func rates(_ metrics: StepMetrics, stepCount: Int) -> String {
-    let left = max(0, stepCount - metrics.step)
-    let seconds = metrics.elapsedSeconds / Double(max(1, metrics.step)) * Double(left)
-    return "\(Int(metrics.tokensPerSecond.rounded())) tokens/s  left \(duration(seconds))  "
+  static func rates(_ metrics: StepMetrics) -> String {
+    "\(Int(metrics.tokensPerSecond.rounded())) tokens/s  "
       + "rate \(scientific(metrics.learningRate))  norm \(decimal(metrics.gradientNorm, 2))  "
-      + "memory \(metrics.peakMemoryBytes >> 20) MiB"
+      + "memory \(size(metrics.peakMemoryBytes))"
   }
 
   /// `1:02:03`, or `2:03` below an hour.

@@ -30,4 +30,22 @@ import Testing
   @Test func escapesTheTitle() {
     #expect(chart([1], title: "<a> & b").contains("&lt;a&gt; &amp; b"))
   }
+
+  @Test func longRunsStaySmall() {
+    let losses = (0..<100_000).map { 5 / Double($0 + 10) + Double($0 % 7) }
+    let svg = chart(losses)
+    #expect(svg.utf8.count < 60_000)
+  }
+
+  @Test func readsItsPointsFromTheLog() {
+    let log = """
+      {"step": 1, "loss": 2.5}
+      {"step": 1, "evalLoss": 2.25, "evalLabelledTokens": 3}
+      {"step": 2, "loss": null}
+      {"step": 3, "lo
+      """
+    let history = LossHistory(metrics: Array(log.utf8))
+    #expect(history.training == [.init(step: 1, loss: 2.5)])
+    #expect(history.evaluations == [.init(step: 1, loss: 2.25)])
+  }
 }
