@@ -74,7 +74,9 @@ package struct LossChart: Sendable {
   private var smoothed: [Point] {
     let reach = min(Self.widestReach, training.count / 20)
     return training.indices.map { index in
-      let near = training[max(0, index - reach)...min(training.count - 1, index + reach)]
+      // As narrow at the start as there are losses before, or the first fall would be flattened.
+      let reach = min(reach, index)
+      let near = training[(index - reach)...min(training.count - 1, index + reach)]
       let mean = near.reduce(0) { $0 + $1.loss } / Double(near.count)
       return Point(step: training[index].step, loss: mean)
     }

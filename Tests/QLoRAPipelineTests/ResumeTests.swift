@@ -33,16 +33,18 @@ import Testing
     }
   }
 
+  /// Every stretch has room for an evaluation of four batches and a step of three, or it would
+  /// repeat the same evaluation for ever.
   @Test func stoppingAgainAndAgain() throws {
     let tiny = try TinyRun()
     try tiny.train("whole")
-    var outcome = try tiny.train("cut", interruption: StopAfter(polls: 5).poll)
+    var outcome = try tiny.train("cut", interruption: StopAfter(polls: 9).poll)
     var stops = 0
-    while outcome.interrupted {
+    while outcome.interrupted, stops < 20 {
       stops += 1
-      outcome = try tiny.resume("cut", interruption: StopAfter(polls: 5).poll)
+      outcome = try tiny.resume("cut", interruption: StopAfter(polls: 9).poll)
     }
-    #expect(stops > 5)
+    #expect(!outcome.interrupted && stops > 2)
     #expect(try tiny.result("cut") == tiny.result("whole"))
   }
 
