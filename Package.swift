@@ -63,7 +63,7 @@ let package = Package(
     .executableTarget(
       name: "qlora-bench",
       dependencies: [
-        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRATensor", "CQLoRAKernels",
+        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRATensor", "CQLoRAKernels", "COpenBLAS",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // The generator of Datasets/tool-calls, a library so that tests can check the committed files.

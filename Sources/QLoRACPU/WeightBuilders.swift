@@ -73,6 +73,8 @@ final class DenseBuilder: WeightBuilder {
       throw Diagnostic(
         .weightIncomplete, "the weight has more than the \(count) elements of its shape")
     }
+    // SAFETY: `source` is read within `values`' count, and `insert` writes into the panels of a
+    // weight that nobody else sees before `finish`.
     guard let source = values.baseAddress else { return }
     if !allFinite(source, values.count), let bad = values.firstIndex(where: { !$0.isFinite }) {
       throw Diagnostic(

@@ -33,14 +33,22 @@ package final class RunDirectory: Sendable {
     try checkNothingIsLost()
   }
 
-  /// Without a checkpoint, an adapter is somebody's result and a log without a recipe no run's.
+  /// Whether `metrics.jsonl` is empty or begins as a start that was killed left it.
+  private func isMetricsLog() throws(Diagnostic) -> Bool {
+    let bytes = try diagnosing { () throws(FileFailure) in try fileSystem.readAll(metricsPath) }
+    return bytes.isEmpty || bytes.starts(with: "{\"step\"".utf8)
+  }
+
+  /// Without a checkpoint, an adapter is somebody's result, and so is a log that no start wrote.
   private func checkNothingIsLost() throws(Diagnostic) {
     func holds(_ file: String) throws(Diagnostic) -> Bool {
       try diagnosing { () throws(FileFailure) in try fileSystem.status(file) != nil }
     }
-    let isRun = try holds(recipePath)
-    for file in [adapterPath] + (isRun ? [] : [metricsPath, lossChartPath])
-    where try holds(file) {
+    let endangered = try [
+      holds(adapterPath) ? adapterPath : nil,
+      holds(metricsPath) && !isMetricsLog() ? metricsPath : nil,
+    ]
+    for case let file? in endangered {
       throw Diagnostic(
         .outputExists, "training would write here, but there is something already",
         at: .file(file), remedy: "choose another output directory, or remove it")

@@ -111,8 +111,8 @@ struct KernelBenchmark: ParsableCommand {
     return [record("linear", seconds), record("linearBackward", backward)]
   }
 
-  /// The other way to use OpenBLAS: our threads decode the whole weight, then OpenBLAS's own threads
-  /// multiply.
+  /// The other way to use OpenBLAS: our threads decode the whole weight, then OpenBLAS's own
+  /// threads multiply.
   private func multiplyThreaded(
     _ backend: CPUBackend, _ weight: any PreparedWeight, _ input: Tensor, _ decoded: Tensor,
     _ output: Tensor

@@ -1,5 +1,5 @@
-/* A few tokens times one group of 8 rows, straight from the stream of weights: 8 lanes are the rows,
- * and even and odd columns have a chain of sums each. */
+/* A few tokens times one group of 8 rows, straight from the stream of weights: 8 lanes are the
+ * rows, and even and odd columns have a chain of sums each. */
 #if defined(__x86_64__)
 #include "../product_slots.h"
 

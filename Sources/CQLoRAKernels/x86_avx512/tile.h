@@ -1,5 +1,5 @@
-// The micro-kernel of products and attention in AVX-512: 8 rows × 48 lanes in 24 registers, 24 fused
-// multiply-adds for 3 loads and 8 broadcasts; fewer lanes where a mask or a tail spares them.
+// The micro-kernel of products and attention in AVX-512: 8 rows × 48 lanes in 24 registers, 24
+// fused multiply-adds for 3 loads and 8 broadcasts; fewer lanes where a mask or a tail spares them.
 // Source: Van Zee & van de Geijn 2015, "BLIS".
 #pragma once
 #include <immintrin.h>

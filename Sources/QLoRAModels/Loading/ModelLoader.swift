@@ -46,8 +46,8 @@ package struct ModelLoader {
   /// Called after each tensor with the fraction of parameters loaded.
   let progress: (Double) -> Void
   private let skip: ModulePatterns
-  /// One tile for all tensors: taken and freed for each, small things would settle in the holes that
-  /// it leaves between weights, and the heap would grow by a tile per tensor.
+  /// One tile for all tensors: taken and freed for each, small things would settle in the holes
+  /// that it leaves between weights, and the heap would grow by a tile per tensor.
   private let tile = Tensor(uninitialized: [tileElements], .float32)
 
   package init(

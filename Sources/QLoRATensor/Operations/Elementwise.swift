@@ -4,8 +4,8 @@ extension Tape {
   /// `silu(gate) · up`, element by element.
   /// Source: Shazeer 2020, "GLU Variants Improve Transformer", arXiv:2002.05202.
   ///
-  /// The product is as wide as both inputs and cheap beside the linear that reads it: backward makes
-  /// it again instead of keeping it.
+  /// The product is as wide as both inputs and cheap beside the linear that reads it: backward
+  /// makes it again instead of keeping it.
   package func siluMultiply(_ gate: Variable, _ up: Variable) -> Variable {
     let (gateValue, upValue) = (gate.value, up.value)
     let product = { [backend] in
