@@ -44,11 +44,10 @@ package final class RunDirectory: Sendable {
     func holds(_ file: String) throws(Diagnostic) -> Bool {
       try diagnosing { () throws(FileFailure) in try fileSystem.status(file) != nil }
     }
-    let endangered = try [
-      holds(adapterPath) ? adapterPath : nil,
-      holds(metricsPath) && !isMetricsLog() ? metricsPath : nil,
-    ]
-    for case let file? in endangered {
+    var endangered: [String] = []
+    if try holds(adapterPath) { endangered.append(adapterPath) }
+    if try holds(metricsPath), try !isMetricsLog() { endangered.append(metricsPath) }
+    if let file = endangered.first {
       throw Diagnostic(
         .outputExists, "training would write here, but there is something already",
         at: .file(file), remedy: "choose another output directory, or remove it")
