@@ -21,8 +21,9 @@ extension CPUBackend {
     }
   }
 
-  /// OpenBLAS runs single-threaded inside our items: that measured faster than letting it own the
-  /// threads, which leaves the decoding serial.
+  /// OpenBLAS runs single-threaded inside our items, so that decoding is parallel too. Letting it
+  /// own the threads instead is `openBLASThreadsOverFused` of `qlora-bench kernels`; on a busy
+  /// machine that gave 0.7 and 1.3 for two shapes, which decides nothing.
   func linearByOpenBLAS(
     _ input: Tensor, _ terms: [LinearTerm], _ weights: [any PanelWeight]
   ) {
