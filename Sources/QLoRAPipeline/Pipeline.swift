@@ -47,7 +47,7 @@ package struct RunOutcome: Sendable {
 extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
-    _ resolved: ResolvedRecipe, interruption: @escaping () -> Int32? = { Signals.pending },
+    _ resolved: ResolvedRecipe, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
@@ -57,7 +57,7 @@ extension Pipeline {
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, interruption: @escaping () -> Int32? = { Signals.pending },
+    runDirectory: String, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {

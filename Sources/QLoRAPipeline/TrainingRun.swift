@@ -51,14 +51,15 @@ package struct TrainingRun {
 
   /// Starts a run in a directory without a committed checkpoint.
   ///
-  /// - Parameter interruption: polled before every micro-batch; a signal number asks to stop.
+  /// - Parameter interruption: polled before every micro-batch; a signal number asks to stop. Where
+  ///   it is nil, the process's own signals ask, for which handlers are installed.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
-    _ recipe: ResolvedRecipe, interruption: @escaping () -> Int32? = { Signals.pending },
+    _ recipe: ResolvedRecipe, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
-    Signals.install()
+    let interruption = interruption ?? stopOnSignals()
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     let run = try RunDirectory(starting: recipe.recipe.output)
@@ -77,10 +78,10 @@ package struct TrainingRun {
   ///
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, interruption: @escaping () -> Int32? = { Signals.pending },
+    _ directory: String, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
-    Signals.install()
+    let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
     let saved = try RecipeLoader.load(path: run.recipePath)
     let missing = saved.missingInputs()
@@ -88,6 +89,11 @@ package struct TrainingRun {
     return try TrainingRun(
       recipe: saved, run: run, isResuming: true, interruption: interruption, events: events
     ).perform()
+  }
+
+  private static func stopOnSignals() -> () -> Int32? {
+    Signals.install()
+    return { Signals.pending }
   }
 
   private func perform() throws -> RunResult {
