@@ -5,6 +5,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -165,6 +168,14 @@ int32_t qlora_process_id(void) { return (int32_t)getpid(); }
 
 bool qlora_process_exists(int32_t process) {
   return process > 0 && (kill(process, 0) == 0 || errno != ESRCH);
+}
+
+void qlora_map_allocations_from(size_t byte_count) {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, (int)byte_count);
+#else
+  (void)byte_count;
+#endif
 }
 
 int64_t qlora_peak_memory_bytes(void) {

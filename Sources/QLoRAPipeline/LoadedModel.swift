@@ -1,6 +1,5 @@
 // A base model ready to run: weights in the backend, tokenizer, chat template, end tokens.
 
-import QLoRACPU
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
@@ -32,7 +31,7 @@ package struct LoadedModel {
   ) throws -> LoadedModel {
     let source = try ModelSource.open(request.path)
     let text = try ModelText(source)
-    let backend = try CPUBackend(threads: request.threads)
+    let backend = try Backends.make(threads: request.threads)
     let model = try ModelLoader(
       source, backend: backend, options: request.load, progress: progress
     ).load()

@@ -1,6 +1,5 @@
 // Adapters and merged models for other tools.
 
-import QLoRACPU
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
@@ -32,7 +31,7 @@ extension Pipeline {
     let source = try openBase(model, of: folder)
     let weights = try MergedWeights(
       source, folder.adapter, base: base, options: folder.load ?? LoadOptions(quantization: nil),
-      backend: try CPUBackend())
+      backend: try Backends.make())
     try MergedFolder(weights, source: source, dtype: dtype, shardBytes: shardBytes).write(
       to: output)
   }

@@ -20,4 +20,11 @@ package enum Signals {
 package enum ProcessMemory {
   /// The largest resident size so far, in bytes.
   package static var peakByteCount: Int { Int(qlora_peak_memory_bytes()) }
+
+  /// Keeps large blocks out of the heap, where small ones would settle in the holes that tiles
+  /// leave between weights. glibc's own threshold grows to 32 MiB and so lets them in.
+  package static func keepLargeBlocksApart() {
+    let largeBytes = 128 << 10
+    qlora_map_allocations_from(largeBytes)
+  }
 }

@@ -75,3 +75,6 @@ void qlora_signals_clear(void);
 
 /* The peak resident size of this process in bytes, or 0 where the system does not say. */
 int64_t qlora_peak_memory_bytes(void);
+/* Gives every allocation of at least this size memory of its own from the system, and back to it,
+ * where the C library can be told so (glibc). */
+void qlora_map_allocations_from(size_t byte_count);
