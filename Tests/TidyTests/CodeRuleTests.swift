@@ -113,7 +113,7 @@ import Testing
       try SourceTree.swift().filter { $0.target != "TidyTests" }
       + SourceTree.native() + SourceTree.scripts() + SourceTree.documents()
       + SourceTree.files(under: ["Recipes", "Docs"], ["json", "txt"])
-    let places = ["/work/", "/home/", "/root/", "/Users/", "/mnt/", "/opt/"]
+    let places = ["/home/", "/root/", "/Users/", "/mnt/", "/opt/"]
     let home = /(?:^|[\s"'`(=])\/(?:work|home|root|Users|mnt|opt)\/\w/
     let violations = files.flatMap { file in
       file.matches(home, with: places, in: file.text)
