@@ -67,6 +67,10 @@ extension CPUBackend {
     return kernels.pointee.matrix?.pointee
   }
 
+  /// Whether products of activations of this type round both factors to bf16, because a matrix unit
+  /// computes them. Elsewhere bf16 is a type of storage only.
+  package func roundsProducts(of dtype: DType) -> Bool { matrixKernels(for: dtype) != nil }
+
   /// `input [tokens, columns]` in strips, rounded to bf16.
   func strips(of input: Tensor, _ kernels: qlora_matrix_kernels) -> TokenStrips {
     let (tokens, columns) = (input.shape[0], input.shape[1])
