@@ -45,7 +45,7 @@ static const struct {
   int (*available)(void);
 } tables[] = {
 #if defined(__x86_64__)
-    {{"amx", &qlora_product_avx512, &qlora_rows_avx512, &qlora_matrix_amx}, has_amx},
+    {{"amx", &qlora_product_avx512, &qlora_rows_amx, &qlora_matrix_amx}, has_amx},
     {{"avx512", &qlora_product_avx512, &qlora_rows_avx512, NULL}, has_avx512},
     {{"avx2", &qlora_product_avx2, &qlora_rows_avx2, NULL}, has_avx2},
 #elif defined(__aarch64__)

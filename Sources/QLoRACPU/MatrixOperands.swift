@@ -71,6 +71,9 @@ extension CPUBackend {
   /// computes them. Elsewhere bf16 is a type of storage only.
   package func roundsProducts(of dtype: DType) -> Bool { matrixKernels(for: dtype) != nil }
 
+  /// Whether attention of bf16 rows rounds probabilities and gradients of scores to bf16 too.
+  package var roundsAttention: Bool { kernels.pointee.rows == qlora_kernels_for("amx")?.pointee.rows }
+
   /// `input [tokens, columns]` in strips, rounded to bf16.
   func strips(of input: Tensor, _ kernels: qlora_matrix_kernels) -> TokenStrips {
     let (tokens, columns) = (input.shape[0], input.shape[1])

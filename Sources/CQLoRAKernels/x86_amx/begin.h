@@ -1,12 +1,14 @@
 /* Compiles what follows for AMX with bf16 and AVX-512 with bf16 whatever the command line says;
  * `end.h` ends it. Both are included once by every file of this folder. */
 #include <immintrin.h>
-#pragma clang attribute push(                                                                   \
-    __attribute__((target(                                                                      \
-        "amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,avx2,f16c"))),     \
-    apply_to = function)
 
-#define QLORA_INLINE static inline __attribute__((always_inline, unused))
+#define SIMD_TARGET \
+  "amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,avx2,f16c"
+#include "../x86_avx512/simd.h"
+
+#include "../vector/vector.h"
+
+#define QLORA_INLINE INLINE __attribute__((unused))
 
 /* The first `count` of 16 or 32 lanes. */
 QLORA_INLINE __mmask16 first16(long count) {

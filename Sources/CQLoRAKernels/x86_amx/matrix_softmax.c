@@ -5,14 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-#include "../x86_avx512/simd.h"
-
-#include "../vector/vector.h"
+#include "begin.h"
 
 /* Lanes past `count` hold what no maximum and no sum notices. */
 INLINE __m512 logits_at(const float *c, long count) {
-  if (count >= 16) return _mm512_loadu_ps(c);
-  return _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), (__mmask16)((1u << count) - 1), c);
+  return _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), first16(count), c);
 }
 
 INLINE void find_largest(long columns, const float *logits, long first, qlora_softmax_row *state) {
@@ -65,5 +62,5 @@ void qlora_matrix_softmax_amx(long rows, long columns, const float *c, long stri
     if (out) factors[row] = factor;
   }
 }
-#pragma clang attribute pop  // begun by simd.h
+#include "end.h"
 #endif
