@@ -8,6 +8,8 @@ private struct MatrixGradientTerm {
   let weight: any PanelWeight
   /// dY, the reduction along the outputs.
   let gradient: TokenStrips
+  /// dY, the reduction along the tokens; nil where B wants no gradient.
+  let gradientColumns: TokenColumns?
   let adapter: AdapterTerm?
   /// `scale·dY·B`, twice side by side.
   let low: TokenStrips?
@@ -32,17 +34,22 @@ extension CPUBackend {
         backpropagateDropped(term, into: inputGradient, kernels)
       }
     }
+    let hasGradients = terms.contains { $0.aGradient != nil }
+    // One packing of the input serves all adapters that see it whole.
+    let shared = hasGradients ? columns(of: input, kernels) : nil
     for (term, prepared) in zip(terms, prepared) {
       guard let adapter = term.adapter, let low = prepared.lowValues else { continue }
-      if let gradient = term.aGradient {
-        let source = adapter.dropout.map { dropped(input, $0) } ?? input
-        addGradient(left: low, scale: 1, right: source, kernels) { row, column, value in
+      if let gradient = term.aGradient, let shared {
+        let source = adapter.dropout.map { columns(of: dropped(input, $0), kernels) } ?? shared
+        addGradient(left: low, scale: 1, right: source, width: gradient.shape[1], kernels) {
+          row, column, value in
           gradient.pointer(Float.self)[row * gradient.shape[1] + column] += value
         }
       }
-      if let gradient = term.bGradient {
+      if let gradient = term.bGradient, let right = prepared.gradientColumns {
         addGradient(
-          left: adapter.projected, scale: adapter.scale, right: term.outputGradient, kernels
+          left: adapter.projected, scale: adapter.scale, right: right, width: gradient.shape[0],
+          kernels
         ) { row, column, value in
           gradient.pointer(Float.self)[column * gradient.shape[1] + row] += value
         }
@@ -53,7 +60,11 @@ extension CPUBackend {
   private func prepare(
     _ term: LinearGradientTerm, _ kernels: qlora_matrix_kernels
   ) -> MatrixGradientTerm {
-    let gradient = strips(of: term.outputGradient, kernels)
+    let needsColumns = term.bGradient != nil
+    let (gradient, gradientColumns): (TokenStrips, TokenColumns?) =
+      needsColumns
+      ? stripsAndColumns(of: term.outputGradient, kernels)
+      : (strips(of: term.outputGradient, kernels), nil)
     var (low, values): (TokenStrips?, Tensor?) = (nil, nil)
     if let adapter = term.adapter {
       let rank = adapter.b.shape[1]
@@ -67,8 +78,8 @@ extension CPUBackend {
       values = lowValues
     }
     return MatrixGradientTerm(
-      weight: panelWeight(term.weight), gradient: gradient, adapter: term.adapter, low: low,
-      lowValues: values)
+      weight: panelWeight(term.weight), gradient: gradient, gradientColumns: gradientColumns,
+      adapter: term.adapter, low: low, lowValues: values)
   }
 
   /// B as columns, the reduction along the outputs: for every 16 of the rank a half of B as rounded
@@ -211,36 +222,30 @@ extension CPUBackend {
 
   // MARK: The adapter's gradients
 
-  /// Hands every element of `scale·leftᵀ·right` (`[rank, columns]`, the sum along tokens) to `add`;
+  /// Hands every element of `scale·leftᵀ·right` (`[rank, width]`, the sum along tokens) to `add`;
   /// `left [tokens, rank]` float32 counts with 16 bits.
   private func addGradient(
-    left: Tensor, scale: Float, right: Tensor, _ kernels: qlora_matrix_kernels,
+    left: Tensor, scale: Float, right: TokenColumns, width: Int, _ kernels: qlora_matrix_kernels,
     _ add: (_ row: Int, _ column: Int, _ value: Float) -> Void
   ) {
-    let (tokens, rank, width) = (left.shape[0], left.shape[1], right.shape[1])
+    let rank = left.shape[1]
     let rows = transposedStrips(left, scale: scale, kernels)
-    // Columns per item: with 2,048 tokens they take 256 KiB.
-    let size = 64
-    let packed = size / 32 * rows.steps * QLORA_STEP_ELEMENTS
-    let (storage, memory) = scratch(floats: packed / 2 + TokenStrips.rows * size)
-    threadPool.run((width + size - 1) / size) { item, worker in
-      let range = item * size..<min((item + 1) * size, width)
+    let (storage, memory) = scratch(floats: TokenStrips.rows * 32)
+    threadPool.run(right.blocks) { block, worker in
       let sums = memory(worker)
-      let columns = UnsafeMutableRawPointer(sums + TokenStrips.rows * size)
-        .assumingMemoryBound(to: UInt16.self)
-      packTokens(right, columns: range, into: columns, kernels)
+      let columns = block * 32..<min((block + 1) * 32, width)
       for strip in 0..<rows.count {
-        var part = rows.part(strip, columns: columns)
-        kernels.product(1, &part, (range.count + 31) / 32, sums, size, 0)
+        var part = rows.part(strip, columns: right[block])
+        kernels.product(1, &part, 1, sums, 32, 0)
         for row in 0..<min(16, rank - 16 * strip) {
-          for column in 0..<range.count {
-            let value = sums[row * size + column] + sums[(row + 16) * size + column]
-            add(16 * strip + row, range.lowerBound + column, value)
+          for column in 0..<columns.count {
+            let value = sums[row * 32 + column] + sums[(row + 16) * 32 + column]
+            add(16 * strip + row, columns.lowerBound + column, value)
           }
         }
       }
     }
-    withExtendedLifetime((storage, tokens)) {}
+    withExtendedLifetime(storage) {}
   }
 
   /// `scale·leftᵀ` in strips of 16 rows as rounded and 16 rows of what that left.

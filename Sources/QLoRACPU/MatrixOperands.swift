@@ -76,19 +76,22 @@ extension CPUBackend {
 
   /// `input [tokens, columns]` in strips, rounded to bf16.
   func strips(of input: Tensor, _ kernels: qlora_matrix_kernels) -> TokenStrips {
-    let (tokens, columns) = (input.shape[0], input.shape[1])
-    let strips = TokenStrips(tokens: tokens, columns: columns, storagePool)
-    threadPool.run(strips.count) { strip in
-      let (rows, first) = (strips.tokens(in: strip), strip * TokenStrips.rows * columns)
-      if input.dtype == .bfloat16 {
-        kernels.strip_bf16(
-          rows, columns, input.pointer(UInt16.self) + first, columns, strips[strip])
-      } else {
-        kernels.strip_f32(
-          rows, columns, input.pointer(Float.self) + first, columns, strips[strip])
-      }
-    }
+    let strips = TokenStrips(tokens: input.shape[0], columns: input.shape[1], storagePool)
+    threadPool.run(strips.count) { pack(input, $0, into: strips, kernels) }
     return strips
+  }
+
+  private func pack(
+    _ input: Tensor, _ strip: Int, into strips: TokenStrips, _ kernels: qlora_matrix_kernels
+  ) {
+    let columns = input.shape[1]
+    let (rows, first) = (strips.tokens(in: strip), strip * TokenStrips.rows * columns)
+    if input.dtype == .bfloat16 {
+      kernels.strip_bf16(
+        rows, columns, input.pointer(UInt16.self) + first, columns, strips[strip])
+    } else {
+      kernels.strip_f32(rows, columns, input.pointer(Float.self) + first, columns, strips[strip])
+    }
   }
 
   /// Rows `rows` of a weight as columns of the right factor, the reduction along its inputs;
@@ -154,25 +157,66 @@ extension CPUBackend {
     }
   }
 
-  /// The same of a tensor `[tokens, …]` in either type of activations.
-  func packTokens(
-    _ input: Tensor, columns: Range<Int>, into output: UnsafeMutablePointer<UInt16>,
-    _ kernels: qlora_matrix_kernels
+  /// `input [tokens, columns]` as strips of its rows and as columns whose reduction is the tokens, in
+  /// one pass over it.
+  func stripsAndColumns(
+    of input: Tensor, _ kernels: qlora_matrix_kernels
+  ) -> (TokenStrips, TokenColumns) {
+    let strips = TokenStrips(tokens: input.shape[0], columns: input.shape[1], storagePool)
+    let columns = TokenColumns(tokens: input.shape[0], columns: input.shape[1], storagePool)
+    threadPool.run(strips.count) { strip in
+      pack(input, strip, into: strips, kernels)
+      pack(input, step: strip, into: columns, kernels)
+    }
+    return (strips, columns)
+  }
+
+  /// `input [tokens, columns]` as columns whose reduction is the tokens.
+  func columns(of input: Tensor, _ kernels: qlora_matrix_kernels) -> TokenColumns {
+    let columns = TokenColumns(tokens: input.shape[0], columns: input.shape[1], storagePool)
+    threadPool.run(columns.steps) { step in pack(input, step: step, into: columns, kernels) }
+    return columns
+  }
+
+  /// Packs the tokens of one step, so that rows are read whole.
+  private func pack(
+    _ input: Tensor, step: Int, into columns: TokenColumns, _ kernels: qlora_matrix_kernels
   ) {
-    let (tokens, stride) = (input.shape[0], input.shape[1])
-    guard input.dtype == .bfloat16 else {
-      packTransposed(
-        input.pointer(Float.self), count: tokens, stride: stride, columns: columns, into: output,
-        kernels)
-      return
+    let width = input.shape[1]
+    let first = step * MatrixBlocking.step
+    let tokens = min(MatrixBlocking.step, input.shape[0] - first)
+    for half in 0..<columns.blocks * 2 {
+      let count = min(16, max(0, width - 16 * half))
+      let place = first * width + (count > 0 ? 16 * half : 0)
+      let output = columns[half / 2] + step * QLORA_STEP_ELEMENTS
+        + half % 2 * (QLORA_STEP_ELEMENTS / 2)
+      if input.dtype == .bfloat16 {
+        kernels.half_of_tokens_bf16(
+          tokens, count, input.pointer(UInt16.self) + place, width, output)
+      } else {
+        kernels.half_of_tokens_f32(
+          tokens, count, input.pointer(Float.self) + place, width, output)
+      }
     }
-    let steps = MatrixBlocking.steps(tokens)
-    for half in 0..<(columns.count + 31) / 32 * 2 {
-      let width = min(16, max(0, columns.count - 16 * half))
-      kernels.half_of_tokens_bf16(
-        tokens, width,
-        input.pointer(UInt16.self) + (width > 0 ? columns.lowerBound + 16 * half : 0), stride,
-        output + half / 2 * steps * QLORA_STEP_ELEMENTS + half % 2 * (QLORA_STEP_ELEMENTS / 2))
-    }
+  }
+}
+
+// SAFETY: `storage` holds `blocks` blocks of `steps` steps; every pointer here stays in them.
+/// Activations as the right factor of a sum over tokens: `[blocks of 32 columns][steps of 32
+/// tokens]` bf16 in memory of the pool.
+struct TokenColumns {
+  let steps: Int
+  let blocks: Int
+  let storage: Storage
+
+  init(tokens: Int, columns: Int, _ pool: StoragePool) {
+    steps = MatrixBlocking.steps(tokens)
+    blocks = (columns + 31) / 32
+    storage = pool.borrow(blocks * steps * QLORA_STEP_ELEMENTS * 2)
+  }
+
+  subscript(block: Int) -> UnsafeMutablePointer<UInt16> {
+    storage.baseAddress.assumingMemoryBound(to: UInt16.self)
+      + block * steps * QLORA_STEP_ELEMENTS
   }
 }
