@@ -3,24 +3,6 @@
 import CQLoRAKernels
 import QLoRATensor
 
-/// Sizes of the blocks of a product, and the caches that they are for.
-enum ProductBlocking {
-  /// Steps of the reduction per visit of a tile: 128 × 48 floats are 24 KiB, inside L1.
-  static let depth = 128
-  /// Decoded weights per work item: with a tile's results they stay in half of a 1 MiB L2.
-  static let decodedFloats = 96 * 1024
-  static let maximumRows = 64
-  /// Items per thread, so that the last ones to finish wait for little.
-  static let itemsPerThread = 4
-
-  /// Rows of a weight per work item, a multiple of 8.
-  static func rows(outFeatures: Int, inFeatures: Int, threads: Int) -> Int {
-    let fitting = max(8, min(maximumRows, decodedFloats / inFeatures / 8 * 8))
-    let balanced = max(8, (outFeatures / (threads * itemsPerThread) + 7) / 8 * 8)
-    return min(fitting, balanced)
-  }
-}
-
 /// The low-rank branch of one term, ready for the inner loops.
 struct PackedAdapter {
   /// Rank rounded up to 8.
@@ -105,28 +87,28 @@ extension CPUBackend {
     }
   }
 
-  /// A block of rows of one term.
+  /// A block of rows of one term, for some tiles.
   private struct RowBlock {
     let term: Int
     let rows: Range<Int>
     let tiles: Range<Int>
+
+    var groups: Range<Int> { rows.lowerBound / 8..<(rows.upperBound + 7) / 8 }
   }
 
-  /// Cuts all terms into blocks of rows, and the tokens too where rows alone are too few.
+  /// Cuts all terms into blocks of rows, and the tokens too where they are many or the rows few.
   private func rowBlocks(_ weights: [any PanelWeight], tiles: Int) -> [RowBlock] {
     let threads = threadPool.threads
+    let steps = weights.map {
+      ProductBlocking.width(outputs: $0.outFeatures, tiles: tiles, threads: threads)
+    }
+    let count = zip(weights, steps).reduce(0) { $0 + ($1.0.outFeatures + $1.1 - 1) / $1.1 }
+    let parts = ProductBlocking.parts(tiles: tiles, blocks: count, threads: threads)
     var blocks: [RowBlock] = []
-    let rowItems = weights.reduce(0) { $0 + ($1.groups + 3) / 4 }
-    let parts = max(1, min(tiles, threads * ProductBlocking.itemsPerThread / max(1, rowItems)))
-    for (index, weight) in weights.enumerated() {
-      let step = ProductBlocking.rows(
-        outFeatures: weight.outFeatures, inFeatures: weight.inFeatures, threads: threads)
+    for (index, (weight, step)) in zip(weights, steps).enumerated() {
       for row in stride(from: 0, to: weight.outFeatures, by: step) {
         let rows = row..<min(row + step, weight.outFeatures)
-        for part in 0..<parts {
-          let range = part * tiles / parts..<(part + 1) * tiles / parts
-          blocks.append(RowBlock(term: index, rows: rows, tiles: range))
-        }
+        for part in parts { blocks.append(RowBlock(term: index, rows: rows, tiles: part)) }
       }
     }
     return blocks
@@ -137,67 +119,77 @@ extension CPUBackend {
     _ adapters: [PackedAdapter?]
   ) {
     let blocks = rowBlocks(weights, tiles: tiles.count)
-    let columns = tiles.columns
     let rowCapacity = (blocks.map(\.rows.count).max() ?? 0) + 7
     let depth = adapters.map { $0?.depth ?? 0 }.max() ?? 0
-    // The last line of a group may be decoded 15 columns past the end.
-    let decoded = (columns + 16) * rowCapacity
-    let low = depth * rowCapacity
-    let (storage, memory) = scratch(floats: decoded + low + rowCapacity * TokenTiles.width)
+    let sums = (blocks.map(\.tiles.count).max() ?? 0) * rowCapacity * TokenTiles.width
+    let decoded = max(depth, ProductBlocking.chunk) * rowCapacity
+    let (storage, memory) = scratch(floats: sums + decoded)
     threadPool.run(blocks.count) { item, worker in
       let block = blocks[item]
-      let w = memory(worker)
-      let b = w + decoded
-      multiply(
-        tiles, terms[block.term], weights[block.term], adapters[block.term], rows: block.rows,
-        tileRange: block.tiles, w: w, b: b, c: b + low)
+      let c = memory(worker)
+      let w = c + sums
+      let term = terms[block.term]
+      multiply(tiles, weights[block.term], block, w: w, c: c)
+      if let adapter = term.adapter, let packed = adapters[block.term] {
+        addBranch(adapter, packed, block, b: w, c: c)
+      }
+      let bias = term.bias.map { UnsafePointer($0.pointer(Float.self) + block.rows.lowerBound) }
+      for (index, tile) in block.tiles.enumerated() {
+        unpack(
+          c + index * block.groups.count * 8 * TokenTiles.width, tokens: tiles.tokens(in: tile),
+          rows: block.rows.count, bias: bias, into: term.output, token: tile * TokenTiles.width,
+          row: block.rows.lowerBound, stride: term.output.shape[1])
+      }
     }
     withExtendedLifetime(storage) {}
   }
 
-  /// One block of rows for a range of tiles; `w`, `b` and `c` are scratch.
+  /// `c [tiles][rows][48] = W·x` of one block; `w` is scratch for a chunk of decoded weights.
   private func multiply(
-    _ tiles: TokenTiles, _ term: LinearTerm, _ weight: any PanelWeight, _ adapter: PackedAdapter?,
-    rows: Range<Int>, tileRange: Range<Int>, w: UnsafeMutablePointer<Float>,
+    _ tiles: TokenTiles, _ weight: any PanelWeight, _ block: RowBlock,
+    w: UnsafeMutablePointer<Float>, c: UnsafeMutablePointer<Float>
+  ) {
+    let kernels = product
+    let groups = block.groups
+    for first in stride(from: 0, to: weight.inFeatures, by: ProductBlocking.chunk) {
+      let columns = first..<min(first + ProductBlocking.chunk, weight.inFeatures)
+      // The last line of a group may be decoded 15 columns past the end.
+      let width = (columns.count + 15) / 16 * 16 * 8
+      for (index, group) in groups.enumerated() {
+        weight.decode(group: group, columns: columns, into: w + index * width, kernels)
+      }
+      for (place, tile) in block.tiles.enumerated() {
+        let vectors = tiles.vectors(in: tile)
+        for start in stride(from: 0, to: columns.count, by: ProductBlocking.depth) {
+          let x = tiles[tile] + (first + start) * TokenTiles.width
+          for index in 0..<groups.count {
+            kernels.tile(
+              min(ProductBlocking.depth, columns.count - start), w + index * width + start * 8, x,
+              c + (place * groups.count + index) * 8 * TokenTiles.width, vectors,
+              first + start > 0 ? 1 : 0)
+          }
+        }
+      }
+    }
+  }
+
+  /// Adds `scale·B·projected` to the sums of one block; `b` is scratch.
+  private func addBranch(
+    _ adapter: AdapterTerm, _ packed: PackedAdapter, _ block: RowBlock,
     b: UnsafeMutablePointer<Float>, c: UnsafeMutablePointer<Float>
   ) {
     let kernels = product
-    let depth = weight.inFeatures
-    let groups = (rows.count + 7) / 8
-    let firstGroup = rows.lowerBound / 8
-    let lowDepth = adapter?.depth ?? 0
-    for group in 0..<groups {
-      weight.decode(group: firstGroup + group, columns: 0..<depth, into: w + group * 8 * depth,
-                    kernels)
-      if let adapter = term.adapter {
-        packOutput(adapter, group: firstGroup + group, depth: lowDepth,
-                   into: b + group * 8 * lowDepth)
-      }
+    let groups = block.groups
+    for (index, group) in groups.enumerated() {
+      packOutput(adapter, group: group, depth: packed.depth, into: b + index * 8 * packed.depth)
     }
-    let bias = term.bias.map { UnsafePointer($0.pointer(Float.self) + rows.lowerBound) }
-    for tile in tileRange {
-      let vectors = tiles.vectors(in: tile)
-      var start = 0
-      while start < depth {
-        let count = min(ProductBlocking.depth, depth - start)
-        let x = tiles[tile] + start * TokenTiles.width
-        for group in 0..<groups {
-          kernels.tile(
-            count, w + (group * depth + start) * 8, x, c + group * 8 * TokenTiles.width, vectors,
-            start > 0 ? 1 : 0)
-        }
-        start += count
+    for (place, tile) in block.tiles.enumerated() {
+      for index in 0..<groups.count {
+        kernels.tile(
+          packed.depth, b + index * 8 * packed.depth, packed.projected[tile],
+          c + (place * groups.count + index) * 8 * TokenTiles.width,
+          packed.projected.vectors(in: tile), 1)
       }
-      if let adapter {
-        for group in 0..<groups {
-          kernels.tile(
-            lowDepth, b + group * 8 * lowDepth, adapter.projected[tile],
-            c + group * 8 * TokenTiles.width, vectors, 1)
-        }
-      }
-      unpack(
-        c, tokens: tiles.tokens(in: tile), rows: rows.count, bias: bias, into: term.output,
-        token: tile * TokenTiles.width, row: rows.lowerBound, stride: weight.outFeatures)
     }
   }
 
