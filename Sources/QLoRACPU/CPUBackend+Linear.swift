@@ -3,14 +3,6 @@
 import CQLoRAKernels
 import QLoRATensor
 
-/// The low-rank branch of one term, ready for the inner loops.
-struct PackedAdapter {
-  /// Rank rounded up to 8.
-  let depth: Int
-  /// `dropout(x)·Aᵀ` as tiles `[depth][48]`.
-  let projected: TokenTiles
-}
-
 // SAFETY: pointers lie inside tensors, tiles and scratch whose sizes the shapes give; work items
 // write disjoint rows × tokens of the outputs, and each worker has scratch of its own.
 extension CPUBackend {
@@ -26,8 +18,7 @@ extension CPUBackend {
       linearOfFewTokens(input, terms, weights)
       return
     }
-    let tiles = pack(input, tokens: tokens, columns: input.shape[1])
-    let adapters = terms.map { $0.adapter.map { project($0, input: input, tiles: tiles) } }
+    let (tiles, adapters) = packAndProject(input, terms)
     multiply(tiles, terms, weights, adapters)
   }
 
@@ -36,55 +27,6 @@ extension CPUBackend {
       preconditionFailure("a weight of another backend")
     }
     return weight
-  }
-
-  /// `projected = dropout(x)·Aᵀ`, kept in the adapter's tensor and as tiles.
-  func project(_ adapter: AdapterTerm, input: Tensor, tiles: TokenTiles) -> PackedAdapter {
-    let rank = adapter.a.shape[0]
-    let columns = adapter.a.shape[1]
-    let depth = (rank + 7) / 8 * 8
-    let source =
-      adapter.dropout.map {
-        pack(dropped(input, $0), tokens: tiles.tokens, columns: columns)
-      } ?? tiles
-    let panels = storagePool.borrow(depth * columns * 4)
-    let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
-    let kernels = product
-    for group in 0..<depth / 8 {
-      kernels.panel_f32(
-        min(8, rank - group * 8), columns, adapter.a.pointer(Float.self) + group * 8 * columns,
-        columns, panel + group * 8 * columns)
-    }
-    let projected = TokenTiles(tokens: tiles.tokens, columns: depth, storagePool)
-    threadPool.run(tiles.count) { tile in
-      let c = projected[tile]
-      for group in 0..<depth / 8 {
-        accumulateTile(
-          depth: columns, panel + group * 8 * columns, source[tile],
-          into: c + group * 8 * TokenTiles.width, vectors: tiles.vectors(in: tile),
-          adding: false, kernels)
-      }
-      unpack(
-        c, tokens: tiles.tokens(in: tile), rows: rank, bias: nil, into: adapter.projected,
-        token: tile * TokenTiles.width, row: 0, stride: rank)
-    }
-    return PackedAdapter(depth: depth, projected: projected)
-  }
-
-  /// One group times one tile over a whole reduction, in steps that keep the tile's part in L1.
-  func accumulateTile(
-    depth: Int, _ w: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-    into c: UnsafeMutablePointer<Float>, vectors: Int, adding: Bool,
-    _ kernels: qlora_product_kernels
-  ) {
-    var start = 0
-    while start < depth {
-      let count = min(ProductBlocking.depth, depth - start)
-      kernels.tile(
-        count, w + start * 8, x + start * TokenTiles.width, c, vectors,
-        adding || start > 0 ? 1 : 0)
-      start += count
-    }
   }
 
   /// A block of rows of one term, for some tiles.
@@ -131,7 +73,8 @@ extension CPUBackend {
       let term = terms[block.term]
       multiply(tiles, weights[block.term], block, w: w, c: c)
       if let adapter = term.adapter, let packed = adapters[block.term] {
-        addBranch(adapter, packed, block, b: w, c: c)
+        addBranch(
+          adapter, packed, rows: block.rows, tiles: block.tiles, b: w, c: c)
       }
       let bias = term.bias.map { UnsafePointer($0.pointer(Float.self) + block.rows.lowerBound) }
       for (index, tile) in block.tiles.enumerated() {
@@ -170,39 +113,6 @@ extension CPUBackend {
           }
         }
       }
-    }
-  }
-
-  /// Adds `scale·B·projected` to the sums of one block; `b` is scratch.
-  private func addBranch(
-    _ adapter: AdapterTerm, _ packed: PackedAdapter, _ block: RowBlock,
-    b: UnsafeMutablePointer<Float>, c: UnsafeMutablePointer<Float>
-  ) {
-    let kernels = product
-    let groups = block.groups
-    for (index, group) in groups.enumerated() {
-      packOutput(adapter, group: group, depth: packed.depth, into: b + index * 8 * packed.depth)
-    }
-    for (place, tile) in block.tiles.enumerated() {
-      for index in 0..<groups.count {
-        kernels.tile(
-          packed.depth, b + index * 8 * packed.depth, packed.projected[tile],
-          c + (place * groups.count + index) * 8 * TokenTiles.width,
-          packed.projected.vectors(in: tile), 1)
-      }
-    }
-  }
-
-  /// `scale·B` of one group as `[depth][8]`.
-  private func packOutput(
-    _ adapter: AdapterTerm, group: Int, depth: Int, into output: UnsafeMutablePointer<Float>
-  ) {
-    let rank = adapter.b.shape[1]
-    let rows = min(8, adapter.b.shape[0] - group * 8)
-    let b = adapter.b.pointer(Float.self) + group * 8 * rank
-    output.update(repeating: 0, count: depth * 8)
-    for row in 0..<rows {
-      for column in 0..<rank { output[column * 8 + row] = adapter.scale * b[row * rank + column] }
     }
   }
 

@@ -40,39 +40,42 @@ extension CPUBackend {
     }
   }
 
+  /// Packs dY, and forms `low` of each tile while it is in the cache.
   private func prepare(_ term: LinearGradientTerm) -> BackwardTerm {
     let weight = panelWeight(term.weight)
-    let gradient = pack(
-      term.outputGradient, tokens: term.outputGradient.shape[0], columns: weight.outFeatures)
-    return BackwardTerm(
-      weight: weight, gradient: gradient, adapter: term.adapter,
-      low: term.adapter.map { lowGradient($0, gradient) })
+    let tokens = term.outputGradient.shape[0]
+    let rows = weight.outFeatures
+    let gradient = TokenTiles(tokens: tokens, columns: rows, storagePool)
+    let low = term.adapter.map {
+      TokenTiles(tokens: tokens, columns: $0.b.shape[1], storagePool)
+    }
+    let panels = term.adapter.map { lowPanels($0, depth: low?.columns ?? 0) }
+    threadPool.run(gradient.count) { tile in
+      packTile(term.outputGradient, tile: tile, of: gradient)
+      guard let low, let panels else { return }
+      accumulateTile(
+        depth: rows, groups: low.columns / 8,
+        panels.baseAddress.assumingMemoryBound(to: Float.self), gradient[tile], into: low[tile],
+        vectors: low.vectors(in: tile))
+    }
+    return BackwardTerm(weight: weight, gradient: gradient, adapter: term.adapter, low: low)
   }
 
-  /// `scale·dY·B` as tiles.
-  private func lowGradient(_ adapter: AdapterTerm, _ gradient: TokenTiles) -> TokenTiles {
+  /// `scale·Bᵀ` as panels `[depth / 8][out][8]`.
+  private func lowPanels(_ adapter: AdapterTerm, depth: Int) -> Storage {
     let (rows, rank) = (adapter.b.shape[0], adapter.b.shape[1])
-    let low = TokenTiles(tokens: gradient.tokens, columns: rank, storagePool)
-    let panels = storagePool.borrow(low.columns * rows * 4)
+    let panels = storagePool.borrow(depth * rows * 4)
     let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
     let b = adapter.b.pointer(Float.self)
-    for column in 0..<low.columns {
-      let place = panel + column / 8 * rows * 8 + column % 8
+    for group in 0..<depth / 8 {
+      let count = min(8, rank - group * 8)
       for row in 0..<rows {
-        place[row * 8] = column < rank ? adapter.scale * b[row * rank + column] : 0
+        let (from, to) = (b + row * rank + group * 8, panel + (group * rows + row) * 8)
+        for column in 0..<count { to[column] = adapter.scale * from[column] }
+        for column in count..<8 { to[column] = 0 }
       }
     }
-    let kernels = product
-    threadPool.run(low.count) { tile in
-      for group in 0..<low.columns / 8 {
-        accumulateTile(
-          depth: rows, panel + group * rows * 8, gradient[tile],
-          into: low[tile] + group * 8 * TokenTiles.width, vectors: low.vectors(in: tile),
-          adding: false, kernels)
-      }
-    }
-    withExtendedLifetime(panels) {}
-    return low
+    return panels
   }
 
   // MARK: The input's gradient
