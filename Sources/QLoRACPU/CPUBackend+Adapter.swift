@@ -1,5 +1,5 @@
-// The low-rank branch of a forward product: `dropout(x)·Aᵀ` while a tile is being packed, then B as a
-// continuation of the reduction.
+// The low-rank branch of a forward product: `dropout(x)·Aᵀ` while a tile is being packed, then B as
+// a continuation of the reduction.
 import CQLoRAKernels
 import QLoRATensor
 

@@ -1,4 +1,4 @@
-// The products that `qlora-bench kernels` times, at their full sizes, against fp64 at sampled places.
+// The products that `qlora-bench kernels` times, in full size, against fp64 at sampled places.
 import ProductCases
 import QLoRATensor
 import Testing

@@ -43,8 +43,8 @@ INLINE void part_step(part_sums *sums, const float *w, const int apart, const fl
     }
     // Emits nothing. Without it the compiler loads two factors at a time, runs out of registers
     // and spills a sum, at half the speed.
-    __asm__ volatile(""
-                     : "+x"(sums->v[row][0]), "+x"(sums->v[row][1]), "+x"(sums->v[row][2])::"memory");
+    __m256 *v = sums->v[row];
+    __asm__ volatile("" : "+x"(v[0]), "+x"(v[1]), "+x"(v[2])::"memory");
   }
 }
 
