@@ -11,7 +11,7 @@ import QLoRACPU
 struct Timing {
   /// Of the fastest round.
   let seconds: Double
-  /// Seconds times the arithmetic peak beside them, per round: the operations that would have fitted.
+  /// Seconds times the peak beside them, per round: the operations that would have fitted.
   let peakOperations: [Double]
 
   /// The middle of the rounds' shares of the peak.
