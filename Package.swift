@@ -63,7 +63,7 @@ let package = Package(
     .executableTarget(
       name: "qlora-bench",
       dependencies: [
-        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRATensor", "CQLoRAKernels", "COpenBLAS",
+        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRATensor", "COpenBLAS", "ProductCases",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // The generator of Datasets/tool-calls, a library so that tests can check the committed files.
@@ -71,11 +71,14 @@ let package = Package(
     .executableTarget(name: "make-tool-calls", dependencies: ["ToolCallCorpus"]),
     // Tests.
     .target(name: "TestSupport", dependencies: ["QLoRARandom"], path: "Tests/TestSupport"),
+    .target(
+      name: "ProductCases", dependencies: ["QLoRATensor", "QLoRACPU", "TestSupport"],
+      path: "Tests/ProductCases"),
     tests("QLoRAJSON"),
     tests("QLoRARandom"),
     tests("QLoRASystem"),
     tests("QLoRATensor", ["QLoRACPU"]),
-    tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats"]),
+    tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats", "ProductCases"]),
     tests("QLoRAFormats"),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),

@@ -3,32 +3,6 @@
 import CQLoRAKernels
 import QLoRATensor
 
-/// Sizes of the blocks of a product, and the caches that they are for.
-enum ProductBlocking {
-  /// Steps of the reduction per visit of a tile: 128 × 48 floats are 24 KiB, inside L1.
-  static let depth = 128
-  /// Decoded weights per work item: with a tile's results they stay in half of a 1 MiB L2.
-  static let decodedFloats = 96 * 1024
-  static let maximumRows = 64
-  /// Items per thread, so that the last ones to finish wait for little.
-  static let itemsPerThread = 4
-
-  /// Rows of a weight per work item, a multiple of 8.
-  static func rows(outFeatures: Int, inFeatures: Int, threads: Int) -> Int {
-    let fitting = max(8, min(maximumRows, decodedFloats / inFeatures / 8 * 8))
-    let balanced = max(8, (outFeatures / (threads * itemsPerThread) + 7) / 8 * 8)
-    return min(fitting, balanced)
-  }
-}
-
-/// The low-rank branch of one term, ready for the inner loops.
-struct PackedAdapter {
-  /// Rank rounded up to 8.
-  let depth: Int
-  /// `dropout(x)·Aᵀ` as tiles `[depth][48]`.
-  let projected: TokenTiles
-}
-
 // SAFETY: pointers lie inside tensors, tiles and scratch whose sizes the shapes give; work items
 // write disjoint rows × tokens of the outputs, and each worker has scratch of its own.
 extension CPUBackend {
@@ -48,8 +22,7 @@ extension CPUBackend {
       linearByMatrix(input, terms, weights, kernels)
       return
     }
-    let tiles = pack(input, tokens: tokens, columns: input.shape[1])
-    let adapters = terms.map { $0.adapter.map { project($0, input: input, tiles: tiles) } }
+    let (tiles, adapters) = packAndProject(input, terms)
     multiply(tiles, terms, weights, adapters)
   }
 
@@ -60,77 +33,28 @@ extension CPUBackend {
     return weight
   }
 
-  /// `projected = dropout(x)·Aᵀ`, kept in the adapter's tensor and as tiles.
-  func project(_ adapter: AdapterTerm, input: Tensor, tiles: TokenTiles) -> PackedAdapter {
-    let rank = adapter.a.shape[0]
-    let columns = adapter.a.shape[1]
-    let depth = (rank + 7) / 8 * 8
-    let source =
-      adapter.dropout.map {
-        pack(dropped(input, $0), tokens: tiles.tokens, columns: columns)
-      } ?? tiles
-    let panels = storagePool.borrow(depth * columns * 4)
-    let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
-    let kernels = product
-    for group in 0..<depth / 8 {
-      kernels.panel_f32(
-        min(8, rank - group * 8), columns, adapter.a.pointer(Float.self) + group * 8 * columns,
-        columns, panel + group * 8 * columns)
-    }
-    let projected = TokenTiles(tokens: tiles.tokens, columns: depth, storagePool)
-    threadPool.run(tiles.count) { tile in
-      let c = projected[tile]
-      for group in 0..<depth / 8 {
-        accumulateTile(
-          depth: columns, panel + group * 8 * columns, source[tile],
-          into: c + group * 8 * TokenTiles.width, vectors: tiles.vectors(in: tile),
-          adding: false, kernels)
-      }
-      unpack(
-        c, tokens: tiles.tokens(in: tile), rows: rank, bias: nil, into: adapter.projected,
-        token: tile * TokenTiles.width, row: 0, stride: rank)
-    }
-    return PackedAdapter(depth: depth, projected: projected)
-  }
-
-  /// One group times one tile over a whole reduction, in steps that keep the tile's part in L1.
-  func accumulateTile(
-    depth: Int, _ w: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-    into c: UnsafeMutablePointer<Float>, vectors: Int, adding: Bool,
-    _ kernels: qlora_product_kernels
-  ) {
-    var start = 0
-    while start < depth {
-      let count = min(ProductBlocking.depth, depth - start)
-      kernels.tile(
-        count, w + start * 8, x + start * TokenTiles.width, c, vectors,
-        adding || start > 0 ? 1 : 0)
-      start += count
-    }
-  }
-
-  /// A block of rows of one term.
+  /// A block of rows of one term, for some tiles.
   private struct RowBlock {
     let term: Int
     let rows: Range<Int>
     let tiles: Range<Int>
+
+    var groups: Range<Int> { rows.lowerBound / 8..<(rows.upperBound + 7) / 8 }
   }
 
-  /// Cuts all terms into blocks of rows, and the tokens too where rows alone are too few.
+  /// Cuts all terms into blocks of rows, and the tokens too where they are many or the rows few.
   private func rowBlocks(_ weights: [any PanelWeight], tiles: Int) -> [RowBlock] {
     let threads = threadPool.threads
+    let steps = weights.map {
+      ProductBlocking.width(outputs: $0.outFeatures, tiles: tiles, threads: threads)
+    }
+    let count = zip(weights, steps).reduce(0) { $0 + ($1.0.outFeatures + $1.1 - 1) / $1.1 }
+    let parts = ProductBlocking.parts(tiles: tiles, blocks: count, threads: threads)
     var blocks: [RowBlock] = []
-    let rowItems = weights.reduce(0) { $0 + ($1.groups + 3) / 4 }
-    let parts = max(1, min(tiles, threads * ProductBlocking.itemsPerThread / max(1, rowItems)))
-    for (index, weight) in weights.enumerated() {
-      let step = ProductBlocking.rows(
-        outFeatures: weight.outFeatures, inFeatures: weight.inFeatures, threads: threads)
+    for (index, (weight, step)) in zip(weights, steps).enumerated() {
       for row in stride(from: 0, to: weight.outFeatures, by: step) {
         let rows = row..<min(row + step, weight.outFeatures)
-        for part in 0..<parts {
-          let range = part * tiles / parts..<(part + 1) * tiles / parts
-          blocks.append(RowBlock(term: index, rows: rows, tiles: range))
-        }
+        for part in parts { blocks.append(RowBlock(term: index, rows: rows, tiles: part)) }
       }
     }
     return blocks
@@ -141,80 +65,58 @@ extension CPUBackend {
     _ adapters: [PackedAdapter?]
   ) {
     let blocks = rowBlocks(weights, tiles: tiles.count)
-    let columns = tiles.columns
     let rowCapacity = (blocks.map(\.rows.count).max() ?? 0) + 7
     let depth = adapters.map { $0?.depth ?? 0 }.max() ?? 0
-    // The last line of a group may be decoded 15 columns past the end.
-    let decoded = (columns + 16) * rowCapacity
-    let low = depth * rowCapacity
-    let (storage, memory) = scratch(floats: decoded + low + rowCapacity * TokenTiles.width)
+    let sums = (blocks.map(\.tiles.count).max() ?? 0) * rowCapacity * TokenTiles.width
+    let decoded = max(depth, ProductBlocking.chunk) * rowCapacity
+    let (storage, memory) = scratch(floats: sums + decoded)
     threadPool.run(blocks.count) { item, worker in
       let block = blocks[item]
-      let w = memory(worker)
-      let b = w + decoded
-      multiply(
-        tiles, terms[block.term], weights[block.term], adapters[block.term], rows: block.rows,
-        tileRange: block.tiles, w: w, b: b, c: b + low)
+      let c = memory(worker)
+      let w = c + sums
+      let term = terms[block.term]
+      multiply(tiles, weights[block.term], block, w: w, c: c)
+      if let adapter = term.adapter, let packed = adapters[block.term] {
+        addBranch(
+          adapter, packed, rows: block.rows, tiles: block.tiles, b: w, c: c)
+      }
+      let bias = term.bias.map { UnsafePointer($0.pointer(Float.self) + block.rows.lowerBound) }
+      for (index, tile) in block.tiles.enumerated() {
+        unpack(
+          c + index * block.groups.count * 8 * TokenTiles.width, tokens: tiles.tokens(in: tile),
+          rows: block.rows.count, bias: bias, into: term.output, token: tile * TokenTiles.width,
+          row: block.rows.lowerBound, stride: term.output.shape[1])
+      }
     }
     withExtendedLifetime(storage) {}
   }
 
-  /// One block of rows for a range of tiles; `w`, `b` and `c` are scratch.
+  /// `c [tiles][rows][48] = W·x` of one block; `w` is scratch for a chunk of decoded weights.
   private func multiply(
-    _ tiles: TokenTiles, _ term: LinearTerm, _ weight: any PanelWeight, _ adapter: PackedAdapter?,
-    rows: Range<Int>, tileRange: Range<Int>, w: UnsafeMutablePointer<Float>,
-    b: UnsafeMutablePointer<Float>, c: UnsafeMutablePointer<Float>
+    _ tiles: TokenTiles, _ weight: any PanelWeight, _ block: RowBlock,
+    w: UnsafeMutablePointer<Float>, c: UnsafeMutablePointer<Float>
   ) {
     let kernels = product
-    let depth = weight.inFeatures
-    let groups = (rows.count + 7) / 8
-    let firstGroup = rows.lowerBound / 8
-    let lowDepth = adapter?.depth ?? 0
-    for group in 0..<groups {
-      weight.decode(group: firstGroup + group, columns: 0..<depth, into: w + group * 8 * depth,
-                    kernels)
-      if let adapter = term.adapter {
-        packOutput(adapter, group: firstGroup + group, depth: lowDepth,
-                   into: b + group * 8 * lowDepth)
+    let groups = block.groups
+    for first in stride(from: 0, to: weight.inFeatures, by: ProductBlocking.chunk) {
+      let columns = first..<min(first + ProductBlocking.chunk, weight.inFeatures)
+      // The last line of a group may be decoded 15 columns past the end.
+      let width = (columns.count + 15) / 16 * 16 * 8
+      for (index, group) in groups.enumerated() {
+        weight.decode(group: group, columns: columns, into: w + index * width, kernels)
       }
-    }
-    let bias = term.bias.map { UnsafePointer($0.pointer(Float.self) + rows.lowerBound) }
-    for tile in tileRange {
-      let vectors = tiles.vectors(in: tile)
-      var start = 0
-      while start < depth {
-        let count = min(ProductBlocking.depth, depth - start)
-        let x = tiles[tile] + start * TokenTiles.width
-        for group in 0..<groups {
-          kernels.tile(
-            count, w + (group * depth + start) * 8, x, c + group * 8 * TokenTiles.width, vectors,
-            start > 0 ? 1 : 0)
-        }
-        start += count
-      }
-      if let adapter {
-        for group in 0..<groups {
-          kernels.tile(
-            lowDepth, b + group * 8 * lowDepth, adapter.projected[tile],
-            c + group * 8 * TokenTiles.width, vectors, 1)
+      for (place, tile) in block.tiles.enumerated() {
+        let vectors = tiles.vectors(in: tile)
+        for start in stride(from: 0, to: columns.count, by: ProductBlocking.depth) {
+          let x = tiles[tile] + (first + start) * TokenTiles.width
+          for index in 0..<groups.count {
+            kernels.tile(
+              min(ProductBlocking.depth, columns.count - start), w + index * width + start * 8, x,
+              c + (place * groups.count + index) * 8 * TokenTiles.width, vectors,
+              first + start > 0 ? 1 : 0)
+          }
         }
       }
-      unpack(
-        c, tokens: tiles.tokens(in: tile), rows: rows.count, bias: bias, into: term.output,
-        token: tile * TokenTiles.width, row: rows.lowerBound, stride: weight.outFeatures)
-    }
-  }
-
-  /// `scale·B` of one group as `[depth][8]`.
-  private func packOutput(
-    _ adapter: AdapterTerm, group: Int, depth: Int, into output: UnsafeMutablePointer<Float>
-  ) {
-    let rank = adapter.b.shape[1]
-    let rows = min(8, adapter.b.shape[0] - group * 8)
-    let b = adapter.b.pointer(Float.self) + group * 8 * rank
-    output.update(repeating: 0, count: depth * 8)
-    for row in 0..<rows {
-      for column in 0..<rank { output[column * 8 + row] = adapter.scale * b[row * rank + column] }
     }
   }
 

@@ -1,19 +1,8 @@
 // The gradients of `linear`: `dX = dY·W + scale·(dY·B)·A`, `dA = scale·(dY·B)ᵀ·x`,
-// `dB = scale·dYᵀ·u`. The weight is decoded in blocks of columns by the same kernels as forward.
+// `dB = scale·dYᵀ·u`. The weight is decoded in blocks of columns, a chunk of rows at a time, by the
+// same kernels as forward.
 import CQLoRAKernels
 import QLoRATensor
-
-extension ProductBlocking {
-  /// Columns of a weight per work item of backward: two lines.
-  static let columns = 32
-  /// Tokens whose partial `dX` a work item keeps: 21 tiles × 32 columns × 48 are 126 KiB.
-  static let tiles = 21
-  /// Decoded rows × columns at once: 256 KiB.
-  static let backwardFloats = 64 * 1024
-  /// Groups of 8 rows per visit of a tile: 12 KiB of activations, because the weights' stride of a
-  /// kilobyte leaves them only some of the sets of L1.
-  static let groups = 8
-}
 
 /// What backward computes with for one term.
 private struct BackwardTerm {
@@ -56,39 +45,42 @@ extension CPUBackend {
     }
   }
 
+  /// Packs dY, and forms `low` of each tile while it is in the cache.
   private func prepare(_ term: LinearGradientTerm) -> BackwardTerm {
     let weight = panelWeight(term.weight)
-    let gradient = pack(
-      term.outputGradient, tokens: term.outputGradient.shape[0], columns: weight.outFeatures)
-    return BackwardTerm(
-      weight: weight, gradient: gradient, adapter: term.adapter,
-      low: term.adapter.map { lowGradient($0, gradient) })
+    let tokens = term.outputGradient.shape[0]
+    let rows = weight.outFeatures
+    let gradient = TokenTiles(tokens: tokens, columns: rows, storagePool)
+    let low = term.adapter.map {
+      TokenTiles(tokens: tokens, columns: $0.b.shape[1], storagePool)
+    }
+    let panels = term.adapter.map { lowPanels($0, depth: low?.columns ?? 0) }
+    threadPool.run(gradient.count) { tile in
+      packTile(term.outputGradient, tile: tile, of: gradient)
+      guard let low, let panels else { return }
+      accumulateTile(
+        depth: rows, groups: low.columns / 8,
+        panels.baseAddress.assumingMemoryBound(to: Float.self), gradient[tile], into: low[tile],
+        vectors: low.vectors(in: tile))
+    }
+    return BackwardTerm(weight: weight, gradient: gradient, adapter: term.adapter, low: low)
   }
 
-  /// `scale·dY·B` as tiles.
-  private func lowGradient(_ adapter: AdapterTerm, _ gradient: TokenTiles) -> TokenTiles {
+  /// `scale·Bᵀ` as panels `[depth / 8][out][8]`.
+  private func lowPanels(_ adapter: AdapterTerm, depth: Int) -> Storage {
     let (rows, rank) = (adapter.b.shape[0], adapter.b.shape[1])
-    let low = TokenTiles(tokens: gradient.tokens, columns: rank, storagePool)
-    let panels = storagePool.borrow(low.columns * rows * 4)
+    let panels = storagePool.borrow(depth * rows * 4)
     let panel = panels.baseAddress.assumingMemoryBound(to: Float.self)
     let b = adapter.b.pointer(Float.self)
-    for column in 0..<low.columns {
-      let place = panel + column / 8 * rows * 8 + column % 8
+    for group in 0..<depth / 8 {
+      let count = min(8, rank - group * 8)
       for row in 0..<rows {
-        place[row * 8] = column < rank ? adapter.scale * b[row * rank + column] : 0
+        let (from, to) = (b + row * rank + group * 8, panel + (group * rows + row) * 8)
+        for column in 0..<count { to[column] = adapter.scale * from[column] }
+        for column in count..<8 { to[column] = 0 }
       }
     }
-    let kernels = product
-    threadPool.run(low.count) { tile in
-      for group in 0..<low.columns / 8 {
-        accumulateTile(
-          depth: rows, panel + group * rows * 8, gradient[tile],
-          into: low[tile] + group * 8 * TokenTiles.width, vectors: low.vectors(in: tile),
-          adding: false, kernels)
-      }
-    }
-    withExtendedLifetime(panels) {}
-    return low
+    return panels
   }
 
   // MARK: The input's gradient
@@ -106,20 +98,18 @@ extension CPUBackend {
     guard let first = terms.first else { return }
     let columns = output.shape[1]
     let tiles = first.gradient.count
-    let blocks = (columns + ProductBlocking.columns - 1) / ProductBlocking.columns
-    let least = max(1, min(tiles, threadPool.threads * 2 / max(1, blocks)))
-    let parts = max(least, (tiles + ProductBlocking.tiles - 1) / ProductBlocking.tiles)
-    let partTiles = (tiles + parts - 1) / parts
-    let sums = partTiles * ProductBlocking.columns * TokenTiles.width
-    let (storage, memory) = scratch(floats: sums + ProductBlocking.backwardFloats + 1024)
-    threadPool.run(blocks * parts) { item, worker in
-      let start = item / parts * ProductBlocking.columns
-      let part = item % parts
-      let range = min(part * partTiles, tiles)..<min((part + 1) * partTiles, tiles)
-      if range.isEmpty { return }
+    let width = ProductBlocking.width(outputs: columns, tiles: tiles, threads: threadPool.threads)
+    let blocks = (columns + width - 1) / width
+    let parts = ProductBlocking.parts(tiles: tiles, blocks: blocks, threads: threadPool.threads)
+    let sums = (parts.map(\.count).max() ?? 0) * width * TokenTiles.width
+    let depth = terms.map { $0.low?.columns ?? 0 }.max() ?? 0
+    let decoded = max(depth, ProductBlocking.chunk + 7) * width
+    let (storage, memory) = scratch(floats: sums + decoded)
+    threadPool.run(blocks * parts.count) { item, worker in
+      let start = item / parts.count * width
       let block = ColumnBlock(
-        columns: start..<min(start + ProductBlocking.columns, columns), tiles: range,
-        sums: memory(worker), decoded: memory(worker) + sums)
+        columns: start..<min(start + width, columns), tiles: parts[item % parts.count],
+        width: width, sums: memory(worker), decoded: memory(worker) + sums)
       for (index, term) in terms.enumerated() { add(term, to: block, first: index == 0) }
       store(block, terms[0].gradient, into: output, accumulating: accumulating)
     }
@@ -130,14 +120,16 @@ extension CPUBackend {
   private struct ColumnBlock {
     let columns: Range<Int>
     let tiles: Range<Int>
-    /// `[tiles][columns][48]`.
+    /// Columns of a block at most, a multiple of 16.
+    let width: Int
+    /// `[tiles][width][48]`.
     let sums: UnsafeMutablePointer<Float>
     let decoded: UnsafeMutablePointer<Float>
 
     var groups: Int { (columns.count + 7) / 8 }
 
     func sum(_ tile: Int, _ group: Int) -> UnsafeMutablePointer<Float> {
-      sums + ((tile - tiles.lowerBound) * ProductBlocking.columns + group * 8) * TokenTiles.width
+      sums + ((tile - tiles.lowerBound) * width + group * 8) * TokenTiles.width
     }
   }
 
@@ -145,7 +137,7 @@ extension CPUBackend {
     let kernels = product
     // A group's columns lie one line width apart, so that the last line fits.
     let width = (block.columns.count + 15) / 16 * 16
-    let step = ProductBlocking.backwardFloats / (width * 8)
+    let step = ProductBlocking.chunk / 8
     for start in stride(from: 0, to: term.weight.groups, by: step) {
       let count = min(step, term.weight.groups - start)
       for group in 0..<count {
@@ -168,8 +160,9 @@ extension CPUBackend {
     _ gradient: TokenTiles, tile: Int, groups: Range<Int>, width: Int, _ block: ColumnBlock,
     first: Bool, _ kernels: qlora_product_kernels
   ) {
-    for start in stride(from: 0, to: groups.count, by: ProductBlocking.groups) {
-      let count = min(ProductBlocking.groups, groups.count - start)
+    let step = ProductBlocking.depth / 8
+    for start in stride(from: 0, to: groups.count, by: step) {
+      let count = min(step, groups.count - start)
       let x = gradient[tile] + (groups.lowerBound + start) * 8 * TokenTiles.width
       for group in 0..<block.groups {
         kernels.tile_transposed(

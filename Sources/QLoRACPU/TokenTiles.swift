@@ -35,12 +35,14 @@ extension CPUBackend {
   func pack(_ input: Tensor, tokens: Int, columns: Int) -> TokenTiles {
     let tiles = TokenTiles(tokens: tokens, columns: columns, storagePool)
     threadPool.run(tiles.count) { tile in
-      packTile(input, columns: columns, tile: tile, of: tiles)
+      packTile(input, tile: tile, of: tiles)
     }
     return tiles
   }
 
-  private func packTile(_ input: Tensor, columns: Int, tile: Int, of tiles: TokenTiles) {
+  /// Packs one tile of `input [tokens, columns]`.
+  func packTile(_ input: Tensor, tile: Int, of tiles: TokenTiles) {
+    let columns = input.shape[1]
     let first = tile * TokenTiles.width * columns
     let output = tiles[tile]
     switch input.dtype {

@@ -55,9 +55,6 @@ struct MeasuredModelOptions: ParsableArguments {
   }
 }
 
-/// The middle of the values; of an even number the upper one.
-private func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
-
 struct LoadBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "load", abstract: "Time and peak memory of loading, quantizing on the way.")

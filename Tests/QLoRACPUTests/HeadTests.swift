@@ -1,5 +1,6 @@
 // Cross entropy and scores over a vocabulary against an fp64 oracle.
 import Foundation
+import ProductCases
 import QLoRATensor
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 // Gradients of products against an fp64 oracle and against differences of the forward.
+import ProductCases
 import QLoRATensor
 import TestSupport
 import Testing

@@ -1,4 +1,5 @@
 // Forward products against an fp64 oracle, on every instruction set.
+import ProductCases
 import QLoRATensor
 import TestSupport
 import Testing

@@ -6,6 +6,9 @@
 #include "begin.h"
 #include "fourbit.h"
 
+/* Bytes of codes between a load and the request for them. */
+enum { AHEAD = 4096 };
+
 QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, const float *table,
                            const float *scales, long lines_per_block, const float *x, long stride,
                            float *out) {
@@ -19,6 +22,7 @@ QLORA_INLINE void lines_of(const int tokens, long lines, const uint8_t *codes, c
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) even[t] = odd[t] = _mm256_setzero_ps();
     for (; line < end; line++) {
+      _mm_prefetch((const char *)codes + line * 64 + AHEAD, _MM_HINT_T0);
       const __m256i bits0 = _mm256_loadu_si256((const __m256i *)(codes + line * 64));
       const __m256i bits1 = _mm256_loadu_si256((const __m256i *)(codes + line * 64 + 32));
       const float *columns = x + line * 16;

@@ -91,11 +91,13 @@ void qlora_pack_bf16_avx2(long tokens, long k, const uint16_t *x, long stride, f
 
 QLORA_INLINE void unpack(long tokens, long rows, const float *c, const float *bias, void *out,
                          long stride, int accumulate, const int bf16) {
-  for (long row = 0; row < rows; row += 8) {
-    const long count = rows - row < 8 ? rows - row : 8;
-    const __m256i mask = first(count);
-    const __m256 shift = bias ? _mm256_maskload_ps(bias + row, mask) : _mm256_set1_ps(-0.0f);
-    for (long t = 0; t < tokens; t += 8) {
+  /* Along each token's row as far as it goes: the other order leaves half a line here and there of
+   * every page. */
+  for (long t = 0; t < tokens; t += 8) {
+    for (long row = 0; row < rows; row += 8) {
+      const long count = rows - row < 8 ? rows - row : 8;
+      const __m256i mask = first(count);
+      const __m256 shift = bias ? _mm256_maskload_ps(bias + row, mask) : _mm256_set1_ps(-0.0f);
       __m256 v[8];
 #pragma clang loop unroll(full)
       for (int j = 0; j < 8; j++) {

@@ -1,65 +1,60 @@
-/* 8 weights x 48 tokens in blocks of 4 weights x 16 tokens: 8 accumulators hide the latency of the
- * FMA, and nothing spills. Blocks of 4 x 24, which fill all 16 registers, reached only 0.42 of the
- * peak against 0.74. Source: Van Zee & van de Geijn 2015, "BLIS". */
+/* Products of panels and tiles by the micro-kernel of tile.h, in parts of 4 weights x 24 tokens. */
 #if defined(__x86_64__)
 #include "../product_slots.h"
 
-#include "begin.h"
+#include "simd.h"
+#include "tile.h"
 
-/* `w` weights are `stride` floats apart; `next` apart from one step to the next inside a group of
- * `inner` steps, and groups `group_stride` apart. */
-QLORA_INLINE void block(long groups, long group_stride, long inner, long next, const int stride,
-                        const float *w, const float *x, float *c, int accumulate) {
-  __m256 sums[4][2];
-#pragma clang loop unroll(full)
-  for (int row = 0; row < 4; row++) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 2; i++) {
-      sums[row][i] = accumulate ? _mm256_loadu_ps(c + row * 48 + i * 8) : _mm256_setzero_ps();
-    }
-  }
+/* Steps between a load of activations and the request for them: a tile comes from L3 the first
+ * time, and its stream is too short for the processor to guess the next. */
+enum { AHEAD = 16 };
+
+/* One part of a product: `inner` steps for each of `groups` groups of weights, which lie
+ * `group_stride` floats apart. Only the first part over some lanes need ask for the next ones. */
+INLINE void part(long groups, long inner, const float *w, long group_stride, const int next,
+                 const int apart, const float *x, float *c, const int vectors, int accumulate,
+                 const int first) {
+  part_sums sums;
+  part_load(&sums, c, 48, vectors, accumulate);
   for (long group = 0; group < groups; group++, w += group_stride) {
-    const float *weights = w;
-    for (long step = 0; step < inner; step++, weights += next, x += 48) {
-      __m256 tokens[2];
-#pragma clang loop unroll(full)
-      for (int i = 0; i < 2; i++) tokens[i] = _mm256_loadu_ps(x + i * 8);
-#pragma clang loop unroll(full)
-      for (int row = 0; row < 4; row++) {
-        const __m256 weight = _mm256_broadcast_ss(weights + row * stride);
-#pragma clang loop unroll(full)
-        for (int i = 0; i < 2; i++) {
-          sums[row][i] = _mm256_fmadd_ps(weight, tokens[i], sums[row][i]);
-        }
+    for (long step = 0; step < inner; step++, x += 48) {
+      if (first) {
+        _mm_prefetch(x + 48 * AHEAD, _MM_HINT_T0);
+        if (vectors == 3) _mm_prefetch(x + 48 * AHEAD + 16, _MM_HINT_T0);
       }
+      part_step(&sums, w + step * next, apart, x, vectors);
     }
   }
-#pragma clang loop unroll(full)
-  for (int row = 0; row < 4; row++) {
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 2; i++) _mm256_storeu_ps(c + row * 48 + i * 8, sums[row][i]);
-  }
+  part_store(&sums, c, 48, vectors);
 }
 
-QLORA_INLINE void blocks(long groups, long group_stride, long inner, long next, const int stride,
-                         const float *w, const float *x, float *c, long vectors, int accumulate) {
-  for (int row = 0; row < 8; row += 4) {
-    for (long i = 0; i < vectors; i++) {
-      block(groups, group_stride, inner, next, stride, w + row * stride, x + i * 16,
-            c + row * 48 + i * 16, accumulate);
+INLINE void product(long groups, long inner, const float *w, long group_stride, const int next,
+                    const int apart, const float *x, float *c, long units, int accumulate) {
+  const float *lower = w + 4 * apart;
+  if (units == 3) {
+    for (long lane = 0; lane < 48; lane += 24) {
+      float *to = c + lane;
+      part(groups, inner, w, group_stride, next, apart, x + lane, to, 3, accumulate, 1);
+      part(groups, inner, lower, group_stride, next, apart, x + lane, to + 4 * 48, 3, accumulate,
+           0);
     }
+    return;
+  }
+  for (long lane = 0; lane < 16 * units; lane += 16) {
+    float *to = c + lane;
+    part(groups, inner, w, group_stride, next, apart, x + lane, to, 2, accumulate, 1);
+    part(groups, inner, lower, group_stride, next, apart, x + lane, to + 4 * 48, 2, accumulate, 0);
   }
 }
 
 void qlora_tile_avx2(long k, const float *w, const float *x, float *c, long vectors,
                      int accumulate) {
-  blocks(1, 0, k, 8, 1, w, x, c, vectors, accumulate);
+  product(1, k, w, 0, 8, 1, x, c, vectors, accumulate);
 }
 
 void qlora_tile_transposed_avx2(long groups, const float *w, long group_stride, const float *x,
                                 float *c, long vectors, int accumulate) {
-  blocks(groups, group_stride, 8, 1, 8, w, x, c, vectors, accumulate);
+  product(groups, 8, w, group_stride, 1, 8, x, c, vectors, accumulate);
 }
-
-#include "end.h"
+#pragma clang attribute pop  // begun by simd.h
 #endif

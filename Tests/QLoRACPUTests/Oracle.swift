@@ -1,44 +1,6 @@
-// Weights, inputs and the fp64 oracle that the product tests share.
+// The fp64 oracle that the product tests share.
 import QLoRATensor
 import TestSupport
-
-import QLoRACPU
-
-extension CPUBackend {
-  /// A weight of seeded normals, and what it decodes to.
-  func seededWeight(
-    _ outFeatures: Int, _ inFeatures: Int, _ storage: WeightStorage, seed: UInt64 = 7
-  ) throws -> (any PreparedWeight, [Float]) {
-    var generator = SeededGenerator(seed: seed)
-    let values = generator.normals(outFeatures * inFeatures, scale: 0.3)
-    let builder = try makeWeightBuilder(
-      outFeatures: outFeatures, inFeatures: inFeatures, storage)
-    try values.withUnsafeBufferPointer { try builder.append($0) }
-    let weight = try builder.finish()
-    let decoded = allocate([outFeatures, inFeatures], .float32)
-    decode(weight, rows: 0..<outFeatures, into: decoded)
-    return (weight, decoded.floats())
-  }
-
-  func seededTensor(_ shape: Shape, _ dtype: DType = .float32, seed: UInt64) -> Tensor {
-    var generator = SeededGenerator(seed: seed)
-    let values = generator.normals(shape.count)
-    if dtype == .float32 { return Tensor(values, shape: shape) }
-    let tensor = Tensor(uninitialized: shape, dtype)
-    tensor.withMutableElements(UInt16.self) { bits in
-      for (index, value) in values.enumerated() { bits[index] = value.bfloat16Bits }
-    }
-    return tensor
-  }
-
-  func seededAdapter(
-    rank: Int, _ outFeatures: Int, _ inFeatures: Int, tokens: Int, dropout: DropoutMask? = nil
-  ) -> AdapterTerm {
-    AdapterTerm(
-      a: seededTensor([rank, inFeatures], seed: 11), b: seededTensor([outFeatures, rank], seed: 12),
-      scale: 0.5, dropout: dropout, projected: Tensor(zeros: [tokens, rank]))
-  }
-}
 
 /// Matrices of doubles, slow and plain.
 struct Oracle {
