@@ -23,7 +23,8 @@ extension CPUBackend {
         throw Diagnostic(
           .weightShapeInvalid, "a dense weight is kept as float32 or bfloat16, not as \(dtype)")
       }
-      return DenseBuilder(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype)
+      return DenseBuilder(
+        outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, backend: self)
     }
   }
 

@@ -91,4 +91,21 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
       }
     }
   }
+
+  /// Stores the whole rows of a group, `values [rows][in]`, by way of `scratch [in][8]`; for its
+  /// builder alone.
+  func insertGroup(
+    _ group: Int, _ values: UnsafePointer<Float>, _ scratch: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels, _ rowKernels: qlora_row_kernels
+  ) {
+    let rows = min(8, outFeatures - group * 8)
+    let place = panels.baseAddress + group * 8 * inFeatures * dtype.byteSize
+    if dtype == .float32 {
+      kernels.panel_f32(
+        rows, inFeatures, values, inFeatures, place.assumingMemoryBound(to: Float.self))
+    } else {
+      kernels.panel_f32(rows, inFeatures, values, inFeatures, scratch)
+      rowKernels.convert(8 * inFeatures, scratch, qlora_element_f32, place, qlora_element_bf16)
+    }
+  }
 }

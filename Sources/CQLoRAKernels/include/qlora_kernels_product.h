@@ -54,7 +54,7 @@ typedef struct qlora_product_kernels {
   void (*few_f32)(long tokens, long k, const float *w, const float *x, long stride, float *out);
   void (*few_bf16)(long tokens, long k, const uint16_t *w, const float *x, long stride, float *out);
 
-  /* The largest |x|; NaN is not looked for. */
+  /* The largest |x|; not finite where an element is not. */
   float (*absmax)(long count, const float *x);
   /* codes[i] = how many of the 15 ascending thresholds lie strictly below x[i] * factor, or
    * x[i] / factor where `divide`. */
