@@ -28,7 +28,7 @@ extension CPUBackend {
     }
   }
 
-  private func check(_ spec: QuantizationSpec) throws {
+  func check(_ spec: QuantizationSpec) throws {
     guard QuantizationSpec.validBlockSizes.contains(spec.blockSize) else {
       throw Diagnostic(
         .weightShapeInvalid, "4-bit blocks have 32, 64, 128 … 4096 weights, not \(spec.blockSize)")
@@ -129,12 +129,10 @@ extension CPUBackend {
     guard let codes = scales.codes, let map = scales.map else {
       return .plain(Tensor(shape: [blocks], dtype: .float32, storage: scales.absmax))
     }
-    let nestedBlocks =
-      (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
     return .nested(
       NestedAbsmax(
         codes: Tensor(shape: [blocks], dtype: .uint8, storage: codes),
-        absmax: Tensor(shape: [nestedBlocks], dtype: .float32, storage: scales.absmax),
+        absmax: Tensor(shape: [weight.nestedBlockCount], dtype: .float32, storage: scales.absmax),
         map: Tensor(shape: [256], dtype: .float32, storage: map), offset: scales.offset))
   }
 }

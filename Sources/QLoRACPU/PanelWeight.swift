@@ -33,15 +33,23 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
   let panels: Storage
   var spec: QuantizationSpec? { nil }
   var servesFewTokens: Bool { true }
-  var byteCount: Int { groups * 8 * inFeatures * dtype.byteSize }
+  /// Elements with those of the rows that fill the last group.
+  var paddedCount: Int { groups * 8 * inFeatures }
+  var byteCount: Int { paddedCount * dtype.byteSize }
 
-  init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+  /// Panels of zeros.
+  convenience init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+    let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
+    let panels = Storage(byteCount: bytes)
+    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    self.init(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: panels)
+  }
+
+  init(outFeatures: Int, inFeatures: Int, dtype: DType, panels: Storage) {
     self.outFeatures = outFeatures
     self.inFeatures = inFeatures
     self.dtype = dtype
-    let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
-    panels = Storage(byteCount: bytes)
-    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    self.panels = panels
   }
 
   func decode(

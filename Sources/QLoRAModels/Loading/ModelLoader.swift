@@ -37,20 +37,27 @@ package struct LoadOptions: Sendable, Hashable {
 
 /// Loads a Llama model from any weight source.
 package struct ModelLoader {
+  static let embeddingModule = "model.embed_tokens"
+  static let headModule = "lm_head"
+
   let source: ModelSource
   let backend: any Backend
   let options: LoadOptions
+  /// Weights by module that an earlier load prepared with the same options.
+  let prepared: [String: any PreparedWeight]
   /// Called after each tensor with the fraction of parameters loaded.
   let progress: (Double) -> Void
   private let skip: ModulePatterns
 
   package init(
     _ source: ModelSource, backend: any Backend, options: LoadOptions,
+    prepared: [String: any PreparedWeight] = [:],
     progress: @escaping (Double) -> Void = { _ in }
   ) throws {
     self.source = source
     self.backend = backend
     self.options = options
+    self.prepared = prepared
     self.progress = progress
     skip = try ModulePatterns(options.skip)
   }
@@ -59,11 +66,11 @@ package struct ModelLoader {
   package func load() throws -> LlamaModel {
     let config = source.config
     let embedding = try weight(
-      "model.embed_tokens", [config.vocabularySize, config.hidden], quantized: false)
+      Self.embeddingModule, [config.vocabularySize, config.hidden], quantized: false)
     let head =
       config.tiesEmbeddings
       ? embedding
-      : try weight("lm_head", [config.vocabularySize, config.hidden], quantized: false)
+      : try weight(Self.headModule, [config.vocabularySize, config.hidden], quantized: false)
     var blocks: [LlamaBlock] = []
     for index in 0..<config.layers {
       blocks.append(try block(index))
@@ -109,6 +116,10 @@ package struct ModelLoader {
     _ module: String, _ shape: Shape, quantized: Bool
   ) throws -> any PreparedWeight {
     let name = module + ".weight"
+    if let weight = prepared[module] {
+      try check(name, found: [weight.outFeatures, weight.inFeatures], expected: shape)
+      return weight
+    }
     if let matrix = try source.weights.quantizedMatrix(name) {
       try check(name, found: matrix.shape, expected: shape)
       return try backend.prepare(matrix)
