@@ -182,6 +182,13 @@ struct ProductKernelTests {
     let x = normals(size, 9)
     let thresholds = normals(15, 10).sorted()
     #expect(kernels(set).absmax(size, x) == x.map(abs).max())
+    for bad in [Float.nan, -.nan, .infinity, -.infinity] {
+      for index in Set([0, size / 2, size - 1]) {
+        var damaged = x
+        damaged[index] = bad
+        #expect(!kernels(set).absmax(size, damaged).isFinite)
+      }
+    }
     for divide: Int32 in [0, 1] {
       compare(set, size, UInt8(99), "encode") {
         $0.encode(size, x, 0.7, divide, thresholds, $1)

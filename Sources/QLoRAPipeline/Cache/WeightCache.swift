@@ -37,19 +37,20 @@ package struct WeightCache {
   func weights(
     _ key: WeightCacheKey, _ backend: any WeightArchiving
   ) -> [String: any PreparedWeight]? {
+    guard isThere(key) else { return nil }
     let path = path(key.name)
-    guard let status = try? files.status(path), status.kind == .directory else { return nil }
     do {
-      let weights = try read(path, backend)
+      let weights = try read(key, backend)
       // Whether this use is on record matters for pruning only.
       try? files.touch(path)
       return weights
     } catch {
       // Pruned by another process since: nothing is wrong.
-      if let status = try? files.status(path), status.kind == .directory {
+      if isThere(key) {
         warn(
           Diagnostic(
-            .cacheEntryDamaged, "the cached base is passed over: \(error)", at: .file(path),
+            .cacheEntryDamaged, "the cached base is passed over: \(Self.reason(error))",
+            at: .file(path),
             remedy: "it is made anew from the model's files"))
         removeOrWarn(path)
       }
@@ -57,11 +58,19 @@ package struct WeightCache {
     }
   }
 
-  /// - Throws: where a single byte is not what was written.
+  private func isThere(_ key: WeightCacheKey) -> Bool {
+    ((try? files.status(path(key.name))) ?? nil)?.kind == .directory
+  }
+
+  /// - Throws: where a single byte is not what was written, or the entry is another's.
   private func read(
-    _ path: String, _ backend: any WeightArchiving
+    _ key: WeightCacheKey, _ backend: any WeightArchiving
   ) throws -> [String: any PreparedWeight] {
+    let path = path(key.name)
     let manifest = try CheckpointManifest.verify(path, files)
+    guard Array(manifest.facts.dropFirst()) == key.facts else {
+      throw Diagnostic(.cacheEntryDamaged, "it is the entry of another base", at: .file(path))
+    }
     guard let entry = manifest.entries.first(where: { $0.name == WeightIndex.weightsName }) else {
       throw Diagnostic(.cacheEntryDamaged, "it has no weights", at: .file(path))
     }
@@ -79,17 +88,23 @@ package struct WeightCache {
     return weights
   }
 
+  /// What went wrong without the advice, which is for checkpoints.
+  private static func reason(_ error: any Error) -> String {
+    guard let diagnostic = error as? Diagnostic else { return "\(error)" }
+    return diagnostic.location.map { "\($0): \(diagnostic.message)" } ?? diagnostic.message
+  }
+
   // MARK: Writing
 
   /// Keeps a base, unless another process was quicker. Older entries go where it would be too much.
   func store(_ key: WeightCacheKey, model: String, _ weights: [(String, ArchivedWeight)]) {
     do {
       try write(key, model: model, weights)
-    } catch let failure as Diagnostic where failure.code == .outputExists {
     } catch {
+      if let failure = error as? Diagnostic, failure.code == .outputExists, isThere(key) { return }
       warn(
         Diagnostic(
-          .cacheUnwritable, "the quantized base is not kept for the next start: \(error)",
+          .cacheUnwritable, "the quantized base is not kept for the next start: \(Self.reason(error))",
           at: .file(folder),
           remedy: "name another folder in QLORA_CACHE, or set it to \"off\""))
     }
