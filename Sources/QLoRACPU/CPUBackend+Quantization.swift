@@ -46,6 +46,7 @@ extension CPUBackend {
     let (outFeatures, inFeatures) = (matrix.shape[0], matrix.shape[1])
     let lines = FourBitLines(outFeatures: outFeatures, inFeatures: inFeatures)
     let packed = matrix.packed.pointer(UInt8.self)
+    let kernels = product
     let (storage, memory) = scratch(floats: inFeatures / 4 + 1)
     threadPool.run(outFeatures) { row, worker in
       let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
@@ -53,7 +54,7 @@ extension CPUBackend {
         let flat = row * inFeatures + column
         codes[column] = flat % 2 == 0 ? packed[flat / 2] >> 4 : packed[flat / 2] & 15
       }
-      lines.insert(codes, count: inFeatures, first: row * inFeatures)
+      lines.insert(codes, count: inFeatures, first: row * inFeatures, kernels)
     }
     withExtendedLifetime(storage) {}
     return FourBitWeight(

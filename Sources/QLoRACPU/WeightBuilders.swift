@@ -20,12 +20,13 @@ final class FourBitBuilder: WeightBuilder {
     self.lines = lines
     // Stretches end at multiples of the block size; only where those may lie inside a line can two
     // threads meet in one word, and then they take turns.
+    let kernels = backend.product
     let turns: LineTurns? = inFeatures % 16 == 0 ? nil : LineTurns()
     quantizer = BlockQuantizer(
       count: outFeatures * inFeatures, spec: spec, backend: backend
     ) { range, codes in
       turns?.lock()
-      lines.insert(codes, count: range.count, first: range.lowerBound)
+      lines.insert(codes, count: range.count, first: range.lowerBound, kernels)
       turns?.unlock()
     }
   }

@@ -28,3 +28,11 @@ void qlora_encode_reference(long count, const float *x, float factor, int divide
     codes[i] = code;
   }
 }
+
+void qlora_insert_codes_reference(long count, const uint8_t *codes, uint32_t *lines) {
+  for (long i = 0; i < count; i++) {
+    for (long j = 0; j < 16; j++) {
+      lines[i * 16 + j % 2 * 8] |= (uint32_t)codes[i * 16 + j] << (j / 2 * 4);
+    }
+  }
+}

@@ -49,5 +49,19 @@ void qlora_encode_avx2(long count, const float *x, float factor, int divide,
   qlora_encode_reference(count - i, x + i, factor, divide, thresholds, codes + i);
 }
 
+void qlora_insert_codes_avx2(long count, const uint8_t *codes, uint32_t *lines) {
+  const __m128i low = _mm_set1_epi16(0xFF), one_and_sixteen = _mm_set1_epi32(0x00100001);
+  for (long i = 0; i < count; i++) {
+    const __m128i all = _mm_loadu_si128((const __m128i *)(codes + i * 16));
+    /* Of the even columns and of the odd ones: pairs to bytes, then four bytes to a dword. */
+    const __m128i even = _mm_madd_epi16(_mm_and_si128(all, low), one_and_sixteen);
+    const __m128i odd = _mm_madd_epi16(_mm_srli_epi16(all, 8), one_and_sixteen);
+    const __m128i words = _mm_packs_epi32(even, odd);
+    const __m128i bytes = _mm_packus_epi16(words, words);
+    lines[i * 16] |= (uint32_t)_mm_cvtsi128_si32(bytes);
+    lines[i * 16 + 8] |= (uint32_t)_mm_extract_epi32(bytes, 1);
+  }
+}
+
 #include "end.h"
 #endif

@@ -40,5 +40,9 @@ void qlora_encode_avx512(long count, const float *x, float factor, int divide,
   }
 }
 
+void qlora_insert_codes_avx512(long count, const uint8_t *codes, uint32_t *lines) {
+  qlora_insert_codes_avx2(count, codes, lines);
+}
+
 #include "end.h"
 #endif
