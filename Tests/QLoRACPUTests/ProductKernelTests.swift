@@ -201,6 +201,19 @@ struct ProductKernelTests {
   }
 
   @Test(arguments: sets)
+  func insertsCodes(set: String) {
+    for count in [0, 1, 2, 7, 36] {
+      let codes = (0..<count * 16).map { UInt8(truncatingIfNeeded: $0 &* 37 >> 2) & 15 }
+      // What stands in the row's words already stays, and other rows' words are left alone.
+      for start: UInt32 in [0, 0x1020_4080] {
+        compare(set, max(0, count * 16 - 7), start, "insert_codes") {
+          $0.insert_codes(count, codes, $1)
+        }
+      }
+    }
+  }
+
+  @Test(arguments: sets)
   func exponentialsAreWithinTwoUnits(set: String) {
     var c = [Float](repeating: 0, count: 2000 * 48)
     for index in c.indices { c[index] = -87 * Float(index) / Float(c.count) }
