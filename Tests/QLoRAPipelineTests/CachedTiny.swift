@@ -29,9 +29,13 @@ final class CachedTiny {
     try Self.logits(load(options, cache: cache))
   }
 
-  func load(_ options: LoadOptions = options, cache: WeightCache?) throws -> LoadedModel {
+  func load(
+    _ options: LoadOptions = options, cache: WeightCache?,
+    progress: @escaping (Double) -> Void = { _ in }
+  ) throws -> LoadedModel {
     try LoadedModel.load(
-      ModelRequest(path: tiny.modelPath, load: options, threads: 1), cache: cache)
+      ModelRequest(path: tiny.modelPath, load: options, threads: 1), cache: cache,
+      progress: progress)
   }
 
   static func logits(_ loaded: LoadedModel) -> [Float] {

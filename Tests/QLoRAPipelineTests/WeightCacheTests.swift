@@ -86,6 +86,25 @@ import Testing
     #expect(cached.cache().entries().count == 2)
   }
 
+  /// Digest and weights might be of different contents then, so nothing is kept.
+  @Test func aBaseThatIsWrittenIntoWhileItLoadsIsNotKept() throws {
+    let cached = try CachedTiny()
+    let url = cached.tiny.folder.url.appending(path: "model/model.safetensors")
+    // File systems count time in ticks of some milliseconds; a write in the tick of the opening is
+    // in the bytes that are read.
+    _ = try cached.load(cache: cached.cache()) { _ in
+      usleep(20_000)
+      guard let file = try? FileHandle(forUpdating: url), let end = try? file.seekToEnd() else {
+        return
+      }
+      try? file.seek(toOffset: end - 1)
+      try? file.write(contentsOf: [0x3C])
+    }
+    #expect(try cached.names().isEmpty)
+    #expect(try cached.logits(cache: cached.cache()) == cached.logits(cache: nil))
+    #expect(cached.cache().entries().count == 1 && cached.warnings.isEmpty)
+  }
+
   /// The configuration belongs to the base: the same weights under another one are another base.
   @Test func aChangedConfigurationIsNoticed() throws {
     let cached = try CachedTiny()
