@@ -75,7 +75,7 @@ extension WeightCache {
       return true
     } catch {
       // Somebody else removed it.
-      if let status = try? files.status(path), status != nil { warn(error.diagnostic) }
+      if (try? files.status(path)) != nil { warn(error.diagnostic) }
       return false
     }
   }
