@@ -31,6 +31,7 @@
   float qlora_absmax_##isa(long count, const float *x);                                           \
   void qlora_encode_##isa(long count, const float *x, float factor, int divide,                   \
                           const float *thresholds, uint8_t *codes);                               \
+  void qlora_insert_codes_##isa(long count, const uint8_t *codes, uint32_t *lines);               \
   void qlora_lane_max_##isa(long rows, const float *c, float *largest, int32_t *row);             \
   void qlora_lane_exp_sum_##isa(long rows, const float *c, const float *shift, float *sum);       \
   void qlora_lane_exp_##isa(long rows, float *c, const float *shift);                             \

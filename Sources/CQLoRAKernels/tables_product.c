@@ -14,8 +14,8 @@
 #define REST(isa)                                                                         \
   .few_lines = qlora_few_lines_##isa, .few_f32 = qlora_few_f32_##isa,                     \
   .few_bf16 = qlora_few_bf16_##isa, .absmax = qlora_absmax_##isa,                         \
-  .encode = qlora_encode_##isa, .decode_scales = qlora_decode_scales_##isa,               \
-  .peak = qlora_peak_##isa
+  .encode = qlora_encode_##isa, .insert_codes = qlora_insert_codes_##isa,                 \
+  .decode_scales = qlora_decode_scales_##isa, .peak = qlora_peak_##isa
 
 const qlora_product_kernels qlora_product_reference = {
     COMMON(reference), REST(reference), .dropout = qlora_dropout_reference,

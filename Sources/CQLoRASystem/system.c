@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -117,14 +118,43 @@ int32_t qlora_rename_exclusively(const char *from, const char *to) {
   return result(rename(from, to));
 }
 
-int32_t qlora_status(const char *path, int32_t *kind, int64_t *size) {
+int32_t qlora_status(const char *path, int32_t *kind, int64_t *size, int64_t *changed) {
   struct stat status;
   if (lstat(path, &status) < 0) return -errno;
   *kind = S_ISREG(status.st_mode)   ? QLORA_KIND_FILE
           : S_ISDIR(status.st_mode) ? QLORA_KIND_DIRECTORY
                                     : QLORA_KIND_OTHER;
   *size = status.st_size;
+#if defined(__APPLE__)
+  const struct timespec time = status.st_mtimespec;
+#else
+  const struct timespec time = status.st_mtim;
+#endif
+  *changed = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
   return 0;
+}
+
+int32_t qlora_touch(const char *path) {
+  return result(utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW));
+}
+
+int32_t qlora_map(const char *path, int64_t size, const void **address) {
+  int file = qlora_open_read(path);
+  if (file < 0) return file;
+  if (size <= 0 || qlora_size(file) != size) {
+    close(file);
+    return -qlora_error_not_regular;
+  }
+  void *memory = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, file, 0);
+  int number = errno;
+  close(file);
+  if (memory == MAP_FAILED) return -number;
+  *address = memory;
+  return 0;
+}
+
+int32_t qlora_unmap(const void *address, int64_t size) {
+  return result(munmap((void *)address, (size_t)size));
 }
 
 int32_t qlora_list_directory(

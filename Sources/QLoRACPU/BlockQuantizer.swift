@@ -4,15 +4,16 @@ import CQLoRAKernels
 import QLoRADiagnostics
 import QLoRATensor
 
-// SAFETY: staging never exceeds its capacity; items encode disjoint stretches.
-/// Quantizes `count` elements that arrive in pieces.
+// SAFETY: staging and scratch never exceed their capacity; items encode disjoint stretches.
+/// Quantizes `count` elements that arrive in pieces, or all at once.
 /// Source: Dettmers et al. 2023, "QLoRA", arXiv:2305.14314, section 3.
 final class BlockQuantizer {
   /// Codes `[range.count]` of elements `range`; blocks never straddle two calls. Called from
   /// several threads, for stretches that are disjoint.
   typealias Sink = (_ range: Range<Int>, _ codes: UnsafePointer<UInt8>) -> Void
 
-  /// Elements of one work item; a multiple of every block size.
+  /// Elements of one work item: 64 KiB of floats, which stay in the second-level cache from the
+  /// read to the last look at them. A multiple of every block size.
   private static let stretch = 16_384
   /// What keeps `1 / absmax` finite for a block of zeros.
   private static let smallestScale: Float = 1e-38
@@ -24,8 +25,8 @@ final class BlockQuantizer {
   private let ascending: [UInt8]
   private let thresholds: [Float]
   private let backend: CPUBackend
-  private let staging: Storage
   private let stagingCapacity: Int
+  private lazy var staging = backend.storagePool.borrow(stagingCapacity * 4)
   private var staged = 0
   private var flushed = 0
   private let sink: Sink
@@ -44,7 +45,6 @@ final class BlockQuantizer {
     thresholds = table.thresholds
     self.backend = backend
     stagingCapacity = Self.stretch * 4 * backend.threadPool.threads
-    staging = backend.storagePool.borrow(stagingCapacity * 4)
     self.sink = sink
   }
 
@@ -66,6 +66,15 @@ final class BlockQuantizer {
     }
   }
 
+  /// Everything at once, each stretch read by the thread that encodes it.
+  func fill(_ read: ElementReader) throws {
+    precondition(flushed + staged == 0, "a weight is filled at once or in pieces")
+    try encode(0..<count, scratchFloats: Self.stretch) { range, scratch in
+      try read(range, UnsafeMutableBufferPointer(start: scratch, count: range.count))
+      return UnsafePointer(scratch)
+    }
+  }
+
   /// - Throws: for fewer than `count` elements.
   func finish() throws {
     try flush()
@@ -77,59 +86,72 @@ final class BlockQuantizer {
   }
 
   private func flush() throws {
+    guard staged > 0 else { return }
     let values = UnsafePointer(staging.baseAddress.assumingMemoryBound(to: Float.self))
-    if let bad = firstNonFinite(values, staged) {
-      throw Diagnostic(
-        .weightNotFinite, "element \(flushed + bad) of the weight is \(values[bad])",
-        remedy: "check the model file; only finite weights can be quantized")
-    }
-    let kernels = backend.product
-    let (storage, memory) = backend.scratch(floats: Self.stretch / 4)
-    backend.threadPool.run((staged + Self.stretch - 1) / Self.stretch) { item, worker in
-      let first = item * Self.stretch
-      let range = first..<min(first + Self.stretch, staged)
-      let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
-      encode(values, range, codes, kernels)
-      sink(flushed + range.lowerBound..<flushed + range.upperBound, codes)
-    }
-    withExtendedLifetime(storage) {}
-    flushed += staged
+    let first = flushed
+    let count = staged
     staged = 0
+    try encode(first..<first + count, scratchFloats: 0) { range, _ in
+      values + (range.lowerBound - first)
+    }
   }
 
-  /// Blocks of elements `range` of the staging memory.
+  /// Encodes elements `all`, stretch by stretch on all threads; `values` gives a stretch's elements,
+  /// perhaps in the scratch that it is passed.
+  private func encode(
+    _ all: Range<Int>, scratchFloats: Int,
+    _ values: (Range<Int>, UnsafeMutablePointer<Float>) throws -> UnsafePointer<Float>
+  ) throws {
+    let kernels = backend.product
+    let (storage, memory) = backend.scratch(floats: scratchFloats + Self.stretch / 4)
+    let failure = EarliestFailure()
+    backend.threadPool.run((all.count + Self.stretch - 1) / Self.stretch) { item, worker in
+      let first = all.lowerBound + item * Self.stretch
+      let range = first..<min(first + Self.stretch, all.upperBound)
+      let scratch = memory(worker)
+      let codes = UnsafeMutableRawPointer(scratch + scratchFloats)
+        .assumingMemoryBound(to: UInt8.self)
+      failure.attempt(item) {
+        try encode(try values(range, scratch), range, codes, kernels)
+        sink(range, codes)
+      }
+    }
+    withExtendedLifetime(storage) {}
+    try failure.rethrow()
+    flushed += all.count
+  }
+
+  /// The blocks of elements `range`, which begins at a block's start.
   private func encode(
     _ values: UnsafePointer<Float>, _ range: Range<Int>, _ codes: UnsafeMutablePointer<UInt8>,
     _ kernels: qlora_product_kernels
-  ) {
+  ) throws {
     let scales = absmax.baseAddress.assumingMemoryBound(to: Float.self)
-    for start in stride(from: range.lowerBound, to: range.upperBound, by: blockSize) {
-      let length = min(blockSize, range.upperBound - start)
+    for start in stride(from: 0, to: range.count, by: blockSize) {
+      let length = min(blockSize, range.count - start)
       let largest = kernels.absmax(length, values + start)
+      guard largest.isFinite else {
+        throw nonFinite(UnsafeBufferPointer(start: values, count: range.count), from: range)
+      }
       let divisor = max(largest, Self.smallestScale)
       // bitsandbytes multiplies whole blocks by the reciprocal, divides the rest of the last one,
       // and stores the guarded scale for that one only.
       let whole = length == blockSize
-      scales[(flushed + start) / blockSize] = whole ? largest : divisor
+      scales[(range.lowerBound + start) / blockSize] = whole ? largest : divisor
       kernels.encode(
         length, values + start, whole ? 1 / divisor : divisor, whole ? 0 : 1, thresholds,
-        codes + (start - range.lowerBound))
+        codes + start)
     }
     if ascending[1] != 1 {
       for index in 0..<range.count { codes[index] = ascending[Int(codes[index])] }
     }
   }
-
-  private func firstNonFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Int? {
-    if allFinite(values, count) { return nil }
-    return (0..<count).first { !values[$0].isFinite }
-  }
 }
 
-// SAFETY: reads `count` floats, which the caller has.
-/// Whether no exponent is all ones; without an early exit, so that the loop is vectorized.
-func allFinite(_ values: UnsafePointer<Float>, _ count: Int) -> Bool {
-  var largest: UInt32 = 0
-  for index in 0..<count { largest = max(largest, values[index].bitPattern & 0x7FFF_FFFF) }
-  return largest < 0x7F80_0000
+/// Names the first NaN or infinity of `values`, which are elements `range` of a weight.
+func nonFinite(_ values: UnsafeBufferPointer<Float>, from range: Range<Int>) -> Diagnostic {
+  let index = values.firstIndex { !$0.isFinite } ?? 0
+  return Diagnostic(
+    .weightNotFinite, "element \(range.lowerBound + index) of the weight is \(values[index])",
+    remedy: "check the model file; only finite weights can be held")
 }

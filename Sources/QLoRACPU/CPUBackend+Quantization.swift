@@ -23,11 +23,12 @@ extension CPUBackend {
         throw Diagnostic(
           .weightShapeInvalid, "a dense weight is kept as float32 or bfloat16, not as \(dtype)")
       }
-      return DenseBuilder(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype)
+      return DenseBuilder(
+        outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, backend: self)
     }
   }
 
-  private func check(_ spec: QuantizationSpec) throws {
+  func check(_ spec: QuantizationSpec) throws {
     guard QuantizationSpec.validBlockSizes.contains(spec.blockSize) else {
       throw Diagnostic(
         .weightShapeInvalid, "4-bit blocks have 32, 64, 128 … 4096 weights, not \(spec.blockSize)")
@@ -45,6 +46,7 @@ extension CPUBackend {
     let (outFeatures, inFeatures) = (matrix.shape[0], matrix.shape[1])
     let lines = FourBitLines(outFeatures: outFeatures, inFeatures: inFeatures)
     let packed = matrix.packed.pointer(UInt8.self)
+    let kernels = product
     let (storage, memory) = scratch(floats: inFeatures / 4 + 1)
     threadPool.run(outFeatures) { row, worker in
       let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
@@ -52,7 +54,7 @@ extension CPUBackend {
         let flat = row * inFeatures + column
         codes[column] = flat % 2 == 0 ? packed[flat / 2] >> 4 : packed[flat / 2] & 15
       }
-      lines.insert(codes, count: inFeatures, first: row * inFeatures)
+      lines.insert(codes, count: inFeatures, first: row * inFeatures, kernels)
     }
     withExtendedLifetime(storage) {}
     return FourBitWeight(
@@ -128,12 +130,10 @@ extension CPUBackend {
     guard let codes = scales.codes, let map = scales.map else {
       return .plain(Tensor(shape: [blocks], dtype: .float32, storage: scales.absmax))
     }
-    let nestedBlocks =
-      (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
     return .nested(
       NestedAbsmax(
         codes: Tensor(shape: [blocks], dtype: .uint8, storage: codes),
-        absmax: Tensor(shape: [nestedBlocks], dtype: .float32, storage: scales.absmax),
+        absmax: Tensor(shape: [weight.nestedBlockCount], dtype: .float32, storage: scales.absmax),
         map: Tensor(shape: [256], dtype: .float32, storage: map), offset: scales.offset))
   }
 }

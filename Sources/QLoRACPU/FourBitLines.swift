@@ -1,4 +1,5 @@
 // Between codes in flat order and lines of 16 columns by 8 rows.
+import CQLoRAKernels
 import QLoRATensor
 
 /// The memory of a 4-bit weight's lines, with codes going in and coming out by flat index.
@@ -30,42 +31,26 @@ struct FourBitLines: @unchecked Sendable {
   }
 
   /// Adds codes, one per byte, of flat elements `first...` to lines that hold zeros there.
-  func insert(_ codes: UnsafePointer<UInt8>, count: Int, first: Int) {
+  func insert(
+    _ codes: UnsafePointer<UInt8>, count: Int, first: Int, _ kernels: qlora_product_kernels
+  ) {
     var index = 0
     while index < count {
-      let row = (first + index) / inFeatures
-      let column = (first + index) % inFeatures
-      let end = min(count - index, inFeatures - column, 16 - column % 16)
+      let (row, column) = (first + index).quotientAndRemainder(dividingBy: inFeatures)
       let line = line(row: row, column: column)
-      if end == 16 {
-        insertWhole(codes + index, into: line)
-      } else {
-        for offset in 0..<end {
-          let place = (column + offset) % 16
-          line[place % 2 * 8] |= UInt32(codes[index + offset]) << UInt32(place / 2 * 4)
-        }
+      let inRow = min(count - index, inFeatures - column)
+      if column % 16 == 0, inRow >= 16 {
+        kernels.insert_codes(inRow / 16, codes + index, line)
+        index += inRow / 16 * 16
+        continue
+      }
+      let end = min(inRow, 16 - column % 16)
+      for offset in 0..<end {
+        let place = (column + offset) % 16
+        line[place % 2 * 8] |= UInt32(codes[index + offset]) << UInt32(place / 2 * 4)
       }
       index += end
     }
-  }
-
-  /// The same for a row's sixteen columns of a line: even columns to one word, odd ones to another.
-  private func insertWhole(
-    _ codes: UnsafePointer<UInt8>, into line: UnsafeMutablePointer<UInt32>
-  ) {
-    let bytes = UnsafeRawPointer(codes)
-    let low = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
-    let high = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-    line[0] |= nibbles(low) | nibbles(high) << 16
-    line[8] |= nibbles(low >> 8) | nibbles(high >> 8) << 16
-  }
-
-  /// Bytes 0, 2, 4 and 6 as four nibbles.
-  private func nibbles(_ bytes: UInt64) -> UInt32 {
-    var codes = bytes & 0x00FF_00FF_00FF_00FF
-    codes |= codes >> 12
-    codes &= 0x0000_00FF_0000_00FF
-    return UInt32(truncatingIfNeeded: codes | codes >> 24) & 0xFFFF
   }
 
   /// The codes of one row, one per byte.

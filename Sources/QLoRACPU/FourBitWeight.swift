@@ -59,11 +59,15 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
   var straddles: Bool { inFeatures % blockSize != 0 }
   var servesFewTokens: Bool { !straddles }
 
+  var lineByteCount: Int { groups * linesPerGroup * 64 }
+  var nestedBlockCount: Int {
+    (blockCount + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
+  }
+
   var byteCount: Int {
-    let nested = (blockCount + QuantizationSpec.nestedBlockSize - 1)
-      / QuantizationSpec.nestedBlockSize
-    let scaleBytes = scales.codes == nil ? 4 * blockCount : blockCount + 4 * nested + 4 * 256
-    return groups * linesPerGroup * 64 + scaleBytes
+    let scaleBytes =
+      scales.codes == nil ? 4 * blockCount : blockCount + 4 * nestedBlockCount + 4 * 256
+    return lineByteCount + scaleBytes
   }
 
   static func lineBytes(outFeatures: Int, inFeatures: Int) -> Int {

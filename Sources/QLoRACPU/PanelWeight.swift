@@ -33,15 +33,23 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
   let panels: Storage
   var spec: QuantizationSpec? { nil }
   var servesFewTokens: Bool { true }
-  var byteCount: Int { groups * 8 * inFeatures * dtype.byteSize }
+  /// Elements with those of the rows that fill the last group.
+  var paddedCount: Int { groups * 8 * inFeatures }
+  var byteCount: Int { paddedCount * dtype.byteSize }
 
-  init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+  /// Panels of zeros.
+  convenience init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+    let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
+    let panels = Storage(byteCount: bytes)
+    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    self.init(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: panels)
+  }
+
+  init(outFeatures: Int, inFeatures: Int, dtype: DType, panels: Storage) {
     self.outFeatures = outFeatures
     self.inFeatures = inFeatures
     self.dtype = dtype
-    let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
-    panels = Storage(byteCount: bytes)
-    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    self.panels = panels
   }
 
   func decode(
@@ -89,6 +97,23 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
         let bits = values[index].bitPattern
         panel[index * 8] = UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
       }
+    }
+  }
+
+  /// Stores the whole rows of a group, `values [rows][in]`, by way of `scratch [in][8]`; for its
+  /// builder alone.
+  func insertGroup(
+    _ group: Int, _ values: UnsafePointer<Float>, _ scratch: UnsafeMutablePointer<Float>,
+    _ kernels: qlora_product_kernels, _ rowKernels: qlora_row_kernels
+  ) {
+    let rows = min(8, outFeatures - group * 8)
+    let place = panels.baseAddress + group * 8 * inFeatures * dtype.byteSize
+    if dtype == .float32 {
+      kernels.panel_f32(
+        rows, inFeatures, values, inFeatures, place.assumingMemoryBound(to: Float.self))
+    } else {
+      kernels.panel_f32(rows, inFeatures, values, inFeatures, scratch)
+      rowKernels.convert(8 * inFeatures, scratch, qlora_element_f32, place, qlora_element_bf16)
     }
   }
 }

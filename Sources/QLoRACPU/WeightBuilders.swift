@@ -20,17 +20,20 @@ final class FourBitBuilder: WeightBuilder {
     self.lines = lines
     // Stretches end at multiples of the block size; only where those may lie inside a line can two
     // threads meet in one word, and then they take turns.
+    let kernels = backend.product
     let turns: LineTurns? = inFeatures % 16 == 0 ? nil : LineTurns()
     quantizer = BlockQuantizer(
       count: outFeatures * inFeatures, spec: spec, backend: backend
     ) { range, codes in
       turns?.lock()
-      lines.insert(codes, count: range.count, first: range.lowerBound)
+      lines.insert(codes, count: range.count, first: range.lowerBound, kernels)
       turns?.unlock()
     }
   }
 
   func append(_ values: UnsafeBufferPointer<Float>) throws { try quantizer.append(values) }
+
+  func fill(_ read: ElementReader) throws { try quantizer.fill(read) }
 
   func finish() throws -> any PreparedWeight {
     try quantizer.finish()
@@ -57,46 +60,3 @@ private final class LineTurns: Sendable {
   func unlock() { taken.store(false, ordering: .releasing) }
 }
 
-/// Packs fp32 or bf16 panels as elements arrive.
-final class DenseBuilder: WeightBuilder {
-  private let weight: DenseWeight
-  private var received = 0
-
-  init(outFeatures: Int, inFeatures: Int, dtype: DType) {
-    weight = DenseWeight(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype)
-  }
-
-  private var count: Int { weight.outFeatures * weight.inFeatures }
-
-  func append(_ values: UnsafeBufferPointer<Float>) throws {
-    guard received + values.count <= count else {
-      throw Diagnostic(
-        .weightIncomplete, "the weight has more than the \(count) elements of its shape")
-    }
-    // SAFETY: `source` is read within `values`' count, and `insert` writes into the panels of a
-    // weight that nobody else sees before `finish`.
-    guard let source = values.baseAddress else { return }
-    if !allFinite(source, values.count), let bad = values.firstIndex(where: { !$0.isFinite }) {
-      throw Diagnostic(
-        .weightNotFinite, "element \(received + bad) of the weight is \(values[bad])",
-        remedy: "check the model file")
-    }
-    var done = 0
-    while done < values.count {
-      let (row, column) = (received + done).quotientAndRemainder(dividingBy: weight.inFeatures)
-      let count = min(weight.inFeatures - column, values.count - done)
-      weight.insert(source + done, count: count, row: row, column: column)
-      done += count
-    }
-    received += values.count
-  }
-
-  func finish() throws -> any PreparedWeight {
-    guard received == count else {
-      throw Diagnostic(
-        .weightIncomplete,
-        "the weight ended after \(received) of the \(count) elements of its shape")
-    }
-    return weight
-  }
-}

@@ -57,18 +57,16 @@ enum TrainedWith {
   static let fileName = "qlora.json"
 
   static func text(_ options: LoadOptions) -> String {
-    let quantization: JSONValue =
-      options.quantization.map {
-        .dictionary([
-          ("type", .string($0.type.rawValue)), ("blocksize", .int($0.blockSize)),
-          ("doubleQuant", .bool($0.doubleQuantized)),
-        ])
-      } ?? .null
-    return JSONWriter.text(
-      .dictionary([
-        ("computeDType", .string(options.computeDType.rawValue)), ("quantization", quantization),
-        ("skip", .list(options.skip.map { .string($0) })),
-      ]), style: .indented) + "\n"
+    JSONWriter.text(json(options), style: .indented) + "\n"
+  }
+
+  /// Everything that decides how a base is held.
+  static func json(_ options: LoadOptions) -> JSONValue {
+    .dictionary([
+      ("computeDType", .string(options.computeDType.rawValue)),
+      ("quantization", options.quantization?.json ?? .null),
+      ("skip", .list(options.skip.map { .string($0) })),
+    ])
   }
 
   static func read(_ folder: String) throws -> LoadOptions {
@@ -79,14 +77,31 @@ enum TrainedWith {
     }
     var spec: QuantizationSpec?
     if let quantization = json["quantization"], !quantization.isNull {
-      guard let type = quantization["type"]?.stringValue.flatMap({ FourBitType(rawValue: $0) }),
-        let blockSize = quantization["blocksize"]?.intValue,
-        let doubled = quantization["doubleQuant"]?.boolValue
-      else { throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path)) }
-      spec = QuantizationSpec(type: type, blockSize: blockSize, doubleQuantized: doubled)
+      spec = QuantizationSpec(json: quantization)
+      guard spec != nil else {
+        throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path))
+      }
     }
     let skip = json["skip"]?.arrayValue?.compactMap(\.stringValue) ?? []
     return LoadOptions(quantization: spec, skip: skip, computeDType: dtype)
+  }
+}
+
+extension QuantizationSpec {
+  /// With the names of a recipe.
+  var json: JSONValue {
+    .dictionary([
+      ("type", .string(type.rawValue)), ("blocksize", .int(blockSize)),
+      ("doubleQuant", .bool(doubleQuantized)),
+    ])
+  }
+
+  /// nil where a member is missing.
+  init?(json: JSONValue) {
+    guard let type = json["type"]?.stringValue.flatMap({ FourBitType(rawValue: $0) }),
+      let blockSize = json["blocksize"]?.intValue, let doubled = json["doubleQuant"]?.boolValue
+    else { return nil }
+    self.init(type: type, blockSize: blockSize, doubleQuantized: doubled)
   }
 }
 

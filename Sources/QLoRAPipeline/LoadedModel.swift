@@ -3,6 +3,7 @@
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
+import QLoRASystem
 import QLoRATensor
 import QLoRAText
 
@@ -25,16 +26,32 @@ package struct LoadedModel {
   package let model: LlamaModel
   package let text: ModelText
 
+  /// - Parameter cache: where the quantized base may be found, or is kept for the next time.
   /// - Throws: diagnostics for missing or damaged files (exit codes 65 and 66).
   package static func load(
-    _ request: ModelRequest, progress: @escaping (Double) -> Void = { _ in }
+    _ request: ModelRequest, cache: WeightCache? = nil,
+    progress: @escaping (Double) -> Void = { _ in }
   ) throws -> LoadedModel {
     let source = try ModelSource.open(request.path)
     let text = try ModelText(source)
+    return try load(request, source, text, cache: cache, progress: progress)
+  }
+
+  /// The same for a model that is open already.
+  ///
+  /// - Parameter content: of the model's files, where it is known.
+  static func load(
+    _ request: ModelRequest, _ source: ModelSource, _ text: ModelText, content: Digest? = nil,
+    cache: WeightCache?, progress: @escaping (Double) -> Void
+  ) throws -> LoadedModel {
     let backend = try Backends.make(threads: request.threads)
+    let shelf = try cache?.shelf(
+      for: source, content: content, options: request.load, backend: backend)
+    let prepared = shelf?.weights() ?? [:]
     let model = try ModelLoader(
-      source, backend: backend, options: request.load, progress: progress
+      source, backend: backend, options: request.load, prepared: prepared, progress: progress
     ).load()
+    if prepared.isEmpty { shelf?.keep(model) }
     return LoadedModel(source: source, model: model, text: text)
   }
 }

@@ -13,7 +13,7 @@ import QLoRATraining
 package enum Pipeline {}
 
 /// Which model a command is to run, as its user said it.
-package struct BaseOptions: Sendable {
+package struct BaseOptions {
   package var model: String
   package var adapter: String?
   /// `nf4`, `none`, or nil: as the adapter was trained, and `none` for a bare model.
@@ -21,15 +21,19 @@ package struct BaseOptions: Sendable {
   /// nil: as the adapter was trained, else float32.
   package var computeDType: String?
   package var threads: Int
+  /// Where quantized bases are kept; nil: nowhere.
+  package var cache: WeightCache?
 
   package init(
-    model: String, adapter: String?, quantization: String?, computeDType: String?, threads: Int
+    model: String, adapter: String?, quantization: String?, computeDType: String?, threads: Int,
+    cache: WeightCache? = nil
   ) {
     self.model = model
     self.adapter = adapter
     self.quantization = quantization
     self.computeDType = computeDType
     self.threads = threads
+    self.cache = cache
   }
 }
 
@@ -47,21 +51,21 @@ package struct RunOutcome: Sendable {
 extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
-    _ resolved: ResolvedRecipe, interruption: (() -> Int32?)? = nil,
+    _ resolved: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
-      try TrainingRun.start(resolved, interruption: interruption, events: $0)
+      try TrainingRun.start(resolved, cache: cache, interruption: interruption, events: $0)
     }
   }
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, interruption: (() -> Int32?)? = nil,
+    runDirectory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
-      try TrainingRun.resume(runDirectory, interruption: interruption, events: $0)
+      try TrainingRun.resume(runDirectory, cache: cache, interruption: interruption, events: $0)
     }
   }
 
@@ -109,7 +113,7 @@ extension Pipeline {
     let loaded = try LoadedModel.load(
       ModelRequest(
         path: base.model, load: loadOptions(base, trained: adapter?.load), threads: base.threads),
-      progress: progress)
+      cache: base.cache, progress: progress)
     if let adapter { try loaded.model.addAdapters(adapter.adapter) }
     return loaded
   }

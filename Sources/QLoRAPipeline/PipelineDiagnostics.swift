@@ -50,6 +50,7 @@ extension Pipeline {
   package static let allCodes: [DiagnosticCode] =
     DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
     + DiagnosticCode.allModelCodes + DiagnosticCode.allPipelineCodes
+    + DiagnosticCode.allCacheCodes
     + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes
     + DiagnosticCode.allCPUCodes
 }

@@ -14,11 +14,12 @@ struct RunIdentity {
   /// training begins with one.
   let digests: [(name: String, value: String)]
 
-  init(_ recipe: Recipe, source: ModelSource, text: ModelText, data: RunData) throws {
+  /// - Parameter base: the digest of the model's files.
+  init(_ recipe: Recipe, base: Digest, text: ModelText, data: RunData) throws {
     let template = text.tokenizer.chatTemplateSource ?? ""
     var digests = [
       (name: "recipe", value: Self.recipeDigest(recipe)),
-      ("model", try Self.fileDigest(source.digestInputs.map(\.path))),
+      ("model", "\(base)"),
       ("tokenizer", Self.tokenizerDigest(text)),
       ("template", Digest(of: template.utf8).description),
       ("data", "\(DataFingerprint(data.train))-\(DataFingerprint(data.validation))"),
@@ -26,8 +27,8 @@ struct RunIdentity {
     if let path = recipe.adapter.initializeFrom {
       let folder = try AdapterFolder.open(path).path
       let files = [PEFTAdapterConfig.fileName, PEFTAdapter.weightsName]
-      digests.append(
-        ("adapter", try Self.fileDigest(files.map { FilePath.join(folder, $0) })))
+      let opened = try files.map { try InputFile(path: FilePath.join(folder, $0)) }
+      digests.append(("adapter", "\(try Digest(ofContents: opened))"))
     }
     self.digests = digests
   }
@@ -73,19 +74,6 @@ struct RunIdentity {
     recipe.training.keep = blank.training.keep
     recipe.training.saveEvery = blank.training.saveEvery
     return Digest(of: JSONWriter.text(recipe.recipeJSON).utf8).description
-  }
-
-  private static func fileDigest(_ paths: [String]) throws -> String {
-    let stream = StreamingDigest()
-    for path in paths {
-      let file = try InputFile(path: path)
-      let pieceBytes = 1 << 22
-      for start in stride(from: 0, to: file.byteCount, by: pieceBytes) {
-        let piece = try file.bytes(start..<min(file.byteCount, start + pieceBytes))
-        piece.withUnsafeBytes(stream.update)
-      }
-    }
-    return stream.digest.description
   }
 
   /// Of the vocabulary, whatever file it came from.

@@ -45,6 +45,7 @@ package struct RunResult: Sendable {
 package struct TrainingRun {
   private let recipe: ResolvedRecipe
   private let run: RunDirectory
+  private let cache: WeightCache?
   private let isResuming: Bool
   private let interruption: () -> Int32?
   private let events: (RunEvent) -> Void
@@ -56,7 +57,7 @@ package struct TrainingRun {
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
-    _ recipe: ResolvedRecipe, interruption: (() -> Int32?)? = nil,
+    _ recipe: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
@@ -65,7 +66,8 @@ package struct TrainingRun {
     let run = try RunDirectory(starting: recipe.recipe.output)
     do {
       return try TrainingRun(
-        recipe: recipe, run: run, isResuming: false, interruption: interruption, events: events
+        recipe: recipe, run: run, cache: cache, isResuming: false, interruption: interruption,
+        events: events
       ).perform()
     } catch {
       run.abandon()
@@ -78,7 +80,7 @@ package struct TrainingRun {
   ///
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, interruption: (() -> Int32?)? = nil,
+    _ directory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
@@ -87,7 +89,8 @@ package struct TrainingRun {
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
-      recipe: saved, run: run, isResuming: true, interruption: interruption, events: events
+      recipe: saved, run: run, cache: cache, isResuming: true, interruption: interruption,
+      events: events
     ).perform()
   }
 
@@ -104,11 +107,13 @@ package struct TrainingRun {
     let source = try ModelSource.open(recipe.model.path)
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text)
-    let identity = try RunIdentity(recipe, source: source, text: text, data: data)
+    let content = try source.contentDigest()
+    let identity = try RunIdentity(recipe, base: content, text: text, data: data)
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     let loaded = try LoadedModel.load(
-      ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads)
+      ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads),
+      source, text, content: content, cache: cache
     ) { events(.loading($0)) }
     let config = try prepare(loaded.model)
     return try train(loaded, data, identity, config)

@@ -160,6 +160,10 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
     }
   }
 
+  package func touch(_ path: String) throws(FileFailure) {
+    try perform(.touch, path) { () throws(FileFailure) in try base.touch(path) }
+  }
+
   package func read(
     _ path: String, _ body: (UnsafeRawBufferPointer) -> Void
   ) throws(FileFailure) {

@@ -77,6 +77,7 @@ extension FileFailure: DiagnosableError {
     case .rename: "rename"
     case .remove, .removeDirectory: "remove"
     case .read, .list, .status: "read"
+    case .touch: "set the time of"
     case .freeSpace: "ask for the free space of"
     }
   }

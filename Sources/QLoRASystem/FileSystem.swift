@@ -4,7 +4,7 @@
 /// One kind of call through the seam.
 package enum FileOperation: String, Sendable, CaseIterable {
   case create, openForAppending, reserve, write, truncate, synchronize, synchronizeDirectory
-  case makeDirectory, rename, remove, removeDirectory, read, list, status, freeSpace
+  case makeDirectory, rename, remove, removeDirectory, touch, read, list, status, freeSpace
 }
 
 /// A call that failed: which, on what path, with which error number.
@@ -37,10 +37,13 @@ package struct FileStatus: Sendable, Equatable {
 
   package let kind: Kind
   package let byteCount: Int
+  /// When the content last changed, in nanoseconds since 1970; 0 where that is not known.
+  package let changed: Int
 
-  package init(kind: Kind, byteCount: Int) {
+  package init(kind: Kind, byteCount: Int, changed: Int = 0) {
     self.kind = kind
     self.byteCount = byteCount
+    self.changed = changed
   }
 }
 
@@ -72,6 +75,8 @@ package protocol FileSystem: AnyObject, Sendable {
   func rename(_ path: String, to target: String, replacing: Bool) throws(FileFailure)
   func remove(_ path: String) throws(FileFailure)
   func removeDirectory(_ path: String) throws(FileFailure)
+  /// Makes now the time of its last change.
+  func touch(_ path: String) throws(FileFailure)
 
   // MARK: Reading
   /// The bytes of a regular file from its start, in order, in pieces.

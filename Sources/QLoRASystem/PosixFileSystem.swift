@@ -84,6 +84,10 @@ package final class PosixFileSystem: FileSystem {
     _ = try check(qlora_remove_directory(path), .removeDirectory, path)
   }
 
+  package func touch(_ path: String) throws(FileFailure) {
+    _ = try check(qlora_touch(path), .touch, path)
+  }
+
   package func read(
     _ path: String, _ body: (UnsafeRawBufferPointer) -> Void
   ) throws(FileFailure) {
@@ -119,12 +123,13 @@ package final class PosixFileSystem: FileSystem {
   package func status(_ path: String) throws(FileFailure) -> FileStatus? {
     var kind: Int32 = 0
     var size: Int64 = 0
-    let outcome = qlora_status(path, &kind, &size)
+    var changed: Int64 = 0
+    let outcome = qlora_status(path, &kind, &size, &changed)
     // Below a file there is nothing either.
     if [-qlora_error_missing, -qlora_error_not_directory].contains(outcome) { return nil }
     _ = try check(outcome, .status, path)
     let kinds: [FileStatus.Kind] = [.file, .directory, .other]
-    return FileStatus(kind: kinds[Int(kind)], byteCount: Int(size))
+    return FileStatus(kind: kinds[Int(kind)], byteCount: Int(size), changed: Int(changed))
   }
 
   package func freeByteCount(_ path: String) throws(FileFailure) -> Int {

@@ -19,11 +19,20 @@ package enum WeightStorage: Sendable, Hashable {
   case dense(DType)
 }
 
-/// Takes a weight in flattened pieces, so that no whole fp32 copy ever exists.
+/// Gives elements `range` of a flattened weight; called from several threads.
+package typealias ElementReader = (
+  _ range: Range<Int>, _ destination: UnsafeMutableBufferPointer<Float>
+) throws -> Void
+
+/// Takes a weight in flattened pieces or by ranges of its own choice, so that no whole fp32 copy
+/// ever exists.
 package protocol WeightBuilder: AnyObject {
   /// The next elements of the row-major matrix; a piece may end anywhere.
   /// - Throws: a diagnostic for a NaN or an infinity, with its flat index.
   func append(_ values: UnsafeBufferPointer<Float>) throws
+  /// The whole matrix at once, read in disjoint ranges by the threads that prepare them.
+  /// - Throws: as `append`, and what `read` throws; of several failures the earliest element's.
+  func fill(_ read: ElementReader) throws
   /// - Throws: where fewer elements came than the shape has.
   func finish() throws -> any PreparedWeight
 }

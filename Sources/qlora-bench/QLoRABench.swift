@@ -7,6 +7,7 @@ struct QLoRABench: ParsableCommand {
     commandName: "qlora-bench",
     abstract: "Measures kernels and training steps; writes JSON lines.",
     subcommands: [
-      KernelBenchmark.self, LoadBenchmark.self, StepBenchmark.self, DecodeBenchmark.self,
+      KernelBenchmark.self, QuantizeBenchmark.self, LoadBenchmark.self, StepBenchmark.self,
+      DecodeBenchmark.self,
     ])
 }

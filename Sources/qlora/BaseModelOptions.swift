@@ -35,9 +35,9 @@ struct BaseModelOptions: ParsableArguments {
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }
 
-  var values: BaseOptions {
+  func values() throws -> BaseOptions {
     BaseOptions(
       model: model, adapter: adapter, quantization: quantization, computeDType: computeDtype,
-      threads: threads)
+      threads: threads, cache: try BaseCache.standard { Console.error("warning: \($0)") })
   }
 }

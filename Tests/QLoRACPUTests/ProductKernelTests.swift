@@ -182,6 +182,13 @@ struct ProductKernelTests {
     let x = normals(size, 9)
     let thresholds = normals(15, 10).sorted()
     #expect(kernels(set).absmax(size, x) == x.map(abs).max())
+    for bad in [Float.nan, -.nan, .infinity, -.infinity] {
+      for index in Set([0, size / 2, size - 1]) {
+        var damaged = x
+        damaged[index] = bad
+        #expect(!kernels(set).absmax(size, damaged).isFinite)
+      }
+    }
     for divide: Int32 in [0, 1] {
       compare(set, size, UInt8(99), "encode") {
         $0.encode(size, x, 0.7, divide, thresholds, $1)
@@ -189,6 +196,19 @@ struct ProductKernelTests {
       // Values that lie on a threshold take the lower code.
       compare(set, 15, UInt8(99), "encode ties") {
         $0.encode(15, thresholds, 1, divide, thresholds, $1)
+      }
+    }
+  }
+
+  @Test(arguments: sets)
+  func insertsCodes(set: String) {
+    for count in [0, 1, 2, 7, 36] {
+      let codes = (0..<count * 16).map { UInt8(truncatingIfNeeded: $0 &* 37 >> 2) & 15 }
+      // What stands in the row's words already stays, and other rows' words are left alone.
+      for start: UInt32 in [0, 0x1020_4080] {
+        compare(set, max(0, count * 16 - 7), start, "insert_codes") {
+          $0.insert_codes(count, codes, $1)
+        }
       }
     }
   }

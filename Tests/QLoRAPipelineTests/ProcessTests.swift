@@ -32,6 +32,27 @@ import Testing
       + Double(duration.components.seconds))
   }
 
+  /// The command keeps the base, finds damage in it, and trains all the same.
+  @Test func aDamagedCacheIsReportedAndPassedOver() throws {
+    let tiny = try TinyRun()
+    #expect(try train(tiny, "first").finish().code == 0)
+    let bases = tiny.folder.path("cache/bases")
+    let name = try #require(try PosixFileSystem().list(bases).first)
+    let weights = "cache/bases/\(name)/weights.bin"
+    var bytes = try tiny.bytes(weights)
+    bytes[bytes.count / 2] ^= 1
+    try Data(bytes).write(to: tiny.folder.url.appending(path: weights))
+    let verified = try QLoRAProcess(["cache", "verify"], in: tiny.folder.url).finish()
+    #expect(verified.code == 65 && verified.text.contains("error[E0570]"))
+    let second = try train(tiny, "second").finish()
+    #expect(second.code == 0 && second.text.contains("warning: "))
+    #expect(second.text.contains("E0570"))
+    #expect(try tiny.result("second") == tiny.result("first"))
+    #expect(try QLoRAProcess(["cache", "verify"], in: tiny.folder.url).finish().code == 0)
+    #expect(try QLoRAProcess(["cache", "prune", "--all"], in: tiny.folder.url).finish().code == 0)
+    #expect(try PosixFileSystem().list(bases).isEmpty)
+  }
+
   /// 25 runs, each killed at a random moment, and half of them a second time.
   @Test func killedRunsEndWithTheSameBits() throws {
     let tiny = try TinyRun()

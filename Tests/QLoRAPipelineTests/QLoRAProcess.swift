@@ -28,6 +28,8 @@ struct QLoRAProcess {
     process.arguments =
       ["-c", shell, Self.executable?.path(percentEncoded: false) ?? "qlora"] + arguments
     process.currentDirectoryURL = folder
+    process.environment = ProcessInfo.processInfo.environment.merging(
+      ["QLORA_CACHE": folder.appending(path: "cache").path(percentEncoded: false)]) { $1 }
     process.standardOutput = FileHandle.nullDevice
     process.standardError = output
     try process.run()

@@ -87,11 +87,12 @@ final class TinyRun: Sendable {
 
   @discardableResult
   func train(
-    _ output: String, _ settings: [String] = [], interruption: @escaping () -> Int32? = { nil },
+    _ output: String, _ settings: [String] = [], cache: WeightCache? = nil,
+    interruption: @escaping () -> Int32? = { nil },
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunOutcome {
     try Pipeline.train(
-      try recipe(output, settings), interruption: interruption, events: events)
+      try recipe(output, settings), cache: cache, interruption: interruption, events: events)
   }
 
   @discardableResult

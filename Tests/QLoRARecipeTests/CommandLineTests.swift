@@ -65,6 +65,21 @@ import Testing
     }
   }
 
+  @Test func theCacheIsEmptyAtFirstAndItsVariablesAreChecked() throws {
+    let folder = try TemporaryFolder()
+    let place = ["QLORA_CACHE": folder.path("cache")]
+    for arguments in [["ls", "--json"], ["verify"], ["prune"], ["prune", "--all"]] {
+      let ending = try qlora(["cache"] + arguments, environment: place)
+      #expect(ending.code == 0 && ending.output == "" && ending.errors == "", "\(arguments)")
+    }
+    #expect(try qlora(["cache", "ls"], environment: ["QLORA_CACHE": "off"]).code == 0)
+    #expect(try qlora(["cache", "prune", "--to", "much"], environment: place).code == 64)
+    let wrong = try qlora(
+      ["cache", "ls"], environment: place.merging(["QLORA_CACHE_LIMIT": "much"]) { $1 })
+    #expect(wrong.code == 64 && wrong.errors.contains("error[E0572]"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.url.path()).isEmpty)
+  }
+
   @Test func missingInputsEndWith66() throws {
     try withRecipe(RecipeTexts.least) { path, _ in
       let model = try qlora(["validate", path, "--set", "model.path=nix"])

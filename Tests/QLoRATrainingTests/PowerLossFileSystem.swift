@@ -200,6 +200,8 @@ final class PowerLossFileSystem: FileSystem, @unchecked Sendable {
     parent.apply(.unlink(FilePath.lastComponent(of: path)))
   }
 
+  func touch(_ path: String) throws(FileFailure) { try count(.touch, path) }
+
   func removeDirectory(_ path: String) throws(FileFailure) { try remove(path) }
 
   func read(_ path: String, _ body: (UnsafeRawBufferPointer) -> Void) throws(FileFailure) {

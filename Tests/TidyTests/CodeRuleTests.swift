@@ -12,6 +12,8 @@ import Testing
     "Sources/QLoRAFormats/Safetensors/SafetensorsFile.swift": "reading",
     "Sources/QLoRASystem/Digest.swift": "calls of xxHash",
     "Sources/QLoRASystem/FaultingFileSystem.swift": "a lock of its own",
+    "Sources/QLoRAPipeline/Cache/MappedWeights.swift": "tensors in mapped memory",
+    "Sources/QLoRASystem/MappedFile.swift": "mapped memory",
     "Sources/QLoRASystem/PosixFileSystem.swift": "system calls",
     "Sources/QLoRAText/Template/TemplateState.swift": "state of one rendering on one thread",
     "Sources/QLoRATensor/Storage.swift": "owned memory",

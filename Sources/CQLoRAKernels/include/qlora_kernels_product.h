@@ -54,12 +54,15 @@ typedef struct qlora_product_kernels {
   void (*few_f32)(long tokens, long k, const float *w, const float *x, long stride, float *out);
   void (*few_bf16)(long tokens, long k, const uint16_t *w, const float *x, long stride, float *out);
 
-  /* The largest |x|; NaN is not looked for. */
+  /* The largest |x|; not finite where an element is not. */
   float (*absmax)(long count, const float *x);
   /* codes[i] = how many of the 15 ascending thresholds lie strictly below x[i] * factor, or
    * x[i] / factor where `divide`. */
   void (*encode)(long count, const float *x, float factor, int divide, const float *thresholds,
                  uint8_t *codes);
+  /* `count` times 16 codes of one row, one per byte, or-ed into that row's two dwords of as many
+   * lines; `lines` is the row's dword in the first one. */
+  void (*insert_codes)(long count, const uint8_t *codes, uint32_t *lines);
 
   /* Down the columns of a tile of logits c `[rows][48]`: per lane the largest and the lowest row
    * that has it; the sum of exp(c - shift[lane]); and c = exp(c - shift[lane]) in place. */

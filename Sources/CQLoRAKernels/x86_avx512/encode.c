@@ -10,11 +10,14 @@ QLORA_INLINE __mmask16 first(long count) {
 }
 
 float qlora_absmax_avx512(long count, const float *x) {
-  __m512 largest = _mm512_setzero_ps();
+  /* As integers, which order magnitudes as floats do and put infinity and NaN above all. */
+  const __m512i magnitude = _mm512_set1_epi32(0x7FFFFFFF);
+  __m512i largest = _mm512_setzero_si512();
   for (long i = 0; i < count; i += 16) {
-    largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_maskz_loadu_ps(first(count - i), x + i)));
+    const __m512i bits = _mm512_maskz_loadu_epi32(first(count - i), x + i);
+    largest = _mm512_max_epi32(largest, _mm512_and_si512(magnitude, bits));
   }
-  return _mm512_reduce_max_ps(largest);
+  return _mm_cvtss_f32(_mm_castsi128_ps(_mm_set1_epi32(_mm512_reduce_max_epi32(largest))));
 }
 
 void qlora_encode_avx512(long count, const float *x, float factor, int divide,
@@ -35,6 +38,10 @@ void qlora_encode_avx512(long count, const float *x, float factor, int divide,
     }
     _mm_mask_storeu_epi8(codes + i, mask, _mm512_cvtepi32_epi8(code));
   }
+}
+
+void qlora_insert_codes_avx512(long count, const uint8_t *codes, uint32_t *lines) {
+  qlora_insert_codes_avx2(count, codes, lines);
 }
 
 #include "end.h"

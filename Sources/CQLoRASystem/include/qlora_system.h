@@ -52,8 +52,10 @@ int32_t qlora_rename(const char *from, const char *to);
 /* Fails with EEXIST where `to` exists. Without renameat2 (old kernels, some file systems) a check
  * and a rename, which callers make safe by holding the run's lock. */
 int32_t qlora_rename_exclusively(const char *from, const char *to);
-/* Kind and size of a path. */
-int32_t qlora_status(const char *path, int32_t *kind, int64_t *size);
+/* Kind, size and time of the last change of a path, in nanoseconds since 1970. */
+int32_t qlora_status(const char *path, int32_t *kind, int64_t *size, int64_t *changed);
+/* Makes now the time of the last change of a path. */
+int32_t qlora_touch(const char *path);
 /* Names in a directory except . and .. */
 int32_t qlora_list_directory(
     const char *path, void (*visit)(const char *name, void *context), void *context);
@@ -72,6 +74,10 @@ int32_t qlora_signals_install(void);
 /* The first signal since the last clear, or 0. */
 int32_t qlora_signals_pending(void);
 void qlora_signals_clear(void);
+
+/* Maps a regular file of exactly `size` bytes for reading, shared with all who map it. */
+int32_t qlora_map(const char *path, int64_t size, const void **address);
+int32_t qlora_unmap(const void *address, int64_t size);
 
 /* The peak resident size of this process in bytes, or 0 where the system does not say. */
 int64_t qlora_peak_memory_bytes(void);

@@ -15,6 +15,7 @@ package final class InputFile: Sendable {
   package let path: String
   package let byteCount: Int
   private let descriptor: Int32
+  private let stamp: ChangeStamp
 
   /// - Throws: `fileMissing`, `fileUnreadable`, or `fileNotRegular` for a folder, pipe or device.
   package init(path: String) throws(Diagnostic) {
@@ -36,9 +37,17 @@ package final class InputFile: Sendable {
     self.path = path
     self.descriptor = descriptor
     byteCount = Int(status.st_size)
+    stamp = ChangeStamp(status)
   }
 
   deinit { close(descriptor) }
+
+  /// Whether nobody has written into the file since it was opened, as far as its times tell: the
+  /// system sets them at every write, and the last of them cannot be set back by a program.
+  package var isUnchanged: Bool {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && ChangeStamp(status) == stamp
+  }
 
   private static func openFailure(_ path: String, _ code: Int32) -> Diagnostic {
     let reason = String(cString: strerror(code))
@@ -94,5 +103,22 @@ package final class InputFile: Sendable {
     }
     if let failure { throw failure }
     return bytes
+  }
+}
+
+/// What changes whenever a file's content does.
+private struct ChangeStamp: Equatable {
+  let byteCount: Int
+  /// Seconds and nanoseconds of the last write, and of the last change of content or attributes.
+  let times: [Int]
+
+  init(_ status: stat) {
+    byteCount = Int(status.st_size)
+    #if canImport(Darwin)
+      let (written, changed) = (status.st_mtimespec, status.st_ctimespec)
+    #else
+      let (written, changed) = (status.st_mtim, status.st_ctim)
+    #endif
+    times = [written.tv_sec, written.tv_nsec, changed.tv_sec, changed.tv_nsec].map { Int($0) }
   }
 }

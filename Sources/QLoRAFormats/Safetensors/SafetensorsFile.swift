@@ -110,7 +110,7 @@ extension InputFile {
 
   /// Reads `count` bytes from `start` on in aligned pieces; `body` gets each with the number of
   /// bytes before it.
-  func forEachPiece(
+  package func forEachPiece(
     from start: Int, count: Int, _ body: (UnsafeRawBufferPointer, Int) throws -> Void
   ) throws {
     let capacity = min(count, Self.pieceBytes)

@@ -7,6 +7,8 @@ package struct GGUFWeightSource: WeightSource {
   package let gguf: GGUFFile
   package let names: [String]
   private let storedNames: [String: String]
+  /// Heads of the tensors whose rows are permuted; asked for at every read.
+  private let permutedHeads: [String: Int]
   private let config: ModelConfig
 
   /// - Throws: `tensorMissing`-like diagnostics for tensors of unknown names, which a Llama model
@@ -16,6 +18,7 @@ package struct GGUFWeightSource: WeightSource {
     self.config = config
     var names: [String] = []
     var storedNames: [String: String] = [:]
+    var permutedHeads: [String: Int] = [:]
     // Divisors of rotary frequencies are configuration, not weights.
     for tensor in gguf.tensors where tensor.name != "rope_freqs.weight" {
       guard let name = GGUFNames.huggingFace(tensor.name) else {
@@ -23,18 +26,22 @@ package struct GGUFWeightSource: WeightSource {
           .architectureUnsupported, "a Llama model has no tensor of this name",
           at: .tensor(file: gguf.path, name: tensor.name))
       }
-      if let heads = Self.permutedHeads(name, config), let rows = tensor.extents.first,
-        rows != heads * config.headDim
-      {
-        throw Diagnostic(
-          .configInvalid, "expected \(heads) heads of \(config.headDim) rows, found \(rows) rows",
-          at: .tensor(file: gguf.path, name: tensor.name))
+      if let heads = Self.permutedHeads(name, config) {
+        let rows = tensor.extents.first ?? 0
+        guard rows == heads * config.headDim else {
+          throw Diagnostic(
+            .configInvalid,
+            "expected \(heads) heads of \(config.headDim) rows, found \(rows) rows",
+            at: .tensor(file: gguf.path, name: tensor.name))
+        }
+        permutedHeads[name] = heads
       }
       names.append(name)
       storedNames[name] = tensor.name
     }
     self.names = names
     self.storedNames = storedNames
+    self.permutedHeads = permutedHeads
   }
 
   private func stored(_ name: String) throws(Diagnostic) -> GGUFTensor {
@@ -64,7 +71,7 @@ package struct GGUFWeightSource: WeightSource {
     _ name: String, range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
   ) throws {
     let tensor = try stored(name)
-    guard Self.permutedHeads(name, config) != nil else {
+    guard permutedHeads[name] != nil else {
       return try gguf.readFloats(tensor.name, range: range, into: destination)
     }
     try checkRange(

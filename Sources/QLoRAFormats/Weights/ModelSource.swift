@@ -12,16 +12,11 @@ package struct ModelSource: Sendable {
     case gguf(GGUFFile)
   }
 
-  /// A file that the model was read from, for digests.
-  package struct InputDigest: Sendable, Hashable {
-    package let path: String
-    package let byteCount: Int
-  }
-
   package let config: ModelConfig
   package let weights: any WeightSource
   package let origin: Origin
-  package let digestInputs: [InputDigest]
+  /// The files whose bytes make the model, open since before anything of them was used.
+  package let digestInputs: [InputFile]
 
   /// - Throws: `modelMissing` naming what was looked for, or what is wrong inside.
   package static func open(_ path: String) throws -> ModelSource {
@@ -50,7 +45,7 @@ package struct ModelSource: Sendable {
     let config = try ModelConfig(gguf: gguf)
     return try ModelSource(
       config: config, weights: GGUFWeightSource(gguf, config: config), origin: .gguf(gguf),
-      digestInputs: [InputDigest(path: file.path, byteCount: file.byteCount)])
+      digestInputs: [file])
   }
 
   private static func openFile(_ file: InputFile) throws -> ModelSource {
@@ -81,6 +76,6 @@ package struct ModelSource: Sendable {
     let inputs = [try InputFile(path: configPath)] + files.files.map(\.file)
     return try ModelSource(
       config: config, weights: SafetensorsWeightSource(files), origin: .folder(folder),
-      digestInputs: inputs.map { InputDigest(path: $0.path, byteCount: $0.byteCount) })
+      digestInputs: inputs)
   }
 }

@@ -48,12 +48,16 @@ package struct MergedWeights {
 
   package func shape(of name: String) throws -> Shape { try source.weights.shape(of: name) }
 
+  /// Floats per piece, where rows are not longer: 4 MiB, small beside any model and large beside a
+  /// read's overhead.
+  private static let pieceElements = 1 << 20
+
   /// Gives the tensor's float32 elements in pieces of whole rows.
   package func forEachPiece(of name: String, _ consume: (Tensor) throws -> Void) throws {
     let shape = try shape(of: name)
     let width = shape.rank > 1 ? shape.count / max(1, shape[0]) : shape.count
     let rowCount = width == 0 ? 0 : shape.count / width
-    let rowsPerPiece = max(1, ModelLoader.tileElements / max(1, width))
+    let rowsPerPiece = max(1, Self.pieceElements / max(1, width))
     let module = String(name.dropLast(".weight".count))
     let held = try heldWeight(module, name, shape)
     let correction = try pairs[module].map { try self.correction(of: $0) }

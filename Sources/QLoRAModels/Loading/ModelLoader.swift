@@ -1,5 +1,5 @@
 // Streams a model's weights into the backend, quantizing on the way. Peak memory is the quantized
-// model plus one tensor's block scales plus one tile.
+// model plus one tensor's block scales plus what each thread is working on.
 
 import QLoRADiagnostics
 import QLoRAFormats
@@ -37,26 +37,27 @@ package struct LoadOptions: Sendable, Hashable {
 
 /// Loads a Llama model from any weight source.
 package struct ModelLoader {
-  /// Floats per tile: 4 MiB, small beside any model and large beside a read's overhead.
-  static let tileElements = 1 << 20
+  static let embeddingModule = "model.embed_tokens"
+  static let headModule = "lm_head"
 
   let source: ModelSource
   let backend: any Backend
   let options: LoadOptions
+  /// Weights by module that an earlier load prepared with the same options.
+  let prepared: [String: any PreparedWeight]
   /// Called after each tensor with the fraction of parameters loaded.
   let progress: (Double) -> Void
   private let skip: ModulePatterns
-  /// One tile for all tensors: taken and freed for each, small things would settle in the holes
-  /// that it leaves between weights, and the heap would grow by a tile per tensor.
-  private let tile = Tensor(uninitialized: [tileElements], .float32)
 
   package init(
     _ source: ModelSource, backend: any Backend, options: LoadOptions,
+    prepared: [String: any PreparedWeight] = [:],
     progress: @escaping (Double) -> Void = { _ in }
   ) throws {
     self.source = source
     self.backend = backend
     self.options = options
+    self.prepared = prepared
     self.progress = progress
     skip = try ModulePatterns(options.skip)
   }
@@ -65,11 +66,11 @@ package struct ModelLoader {
   package func load() throws -> LlamaModel {
     let config = source.config
     let embedding = try weight(
-      "model.embed_tokens", [config.vocabularySize, config.hidden], quantized: false)
+      Self.embeddingModule, [config.vocabularySize, config.hidden], quantized: false)
     let head =
       config.tiesEmbeddings
       ? embedding
-      : try weight("lm_head", [config.vocabularySize, config.hidden], quantized: false)
+      : try weight(Self.headModule, [config.vocabularySize, config.hidden], quantized: false)
     var blocks: [LlamaBlock] = []
     for index in 0..<config.layers {
       blocks.append(try block(index))
@@ -115,6 +116,10 @@ package struct ModelLoader {
     _ module: String, _ shape: Shape, quantized: Bool
   ) throws -> any PreparedWeight {
     let name = module + ".weight"
+    if let weight = prepared[module] {
+      try check(name, found: [weight.outFeatures, weight.inFeatures], expected: shape)
+      return weight
+    }
     if let matrix = try source.weights.quantizedMatrix(name) {
       try check(name, found: matrix.shape, expected: shape)
       return try backend.prepare(matrix)
@@ -125,7 +130,7 @@ package struct ModelLoader {
     let builder = try backend.makeWeightBuilder(
       outFeatures: shape[0], inFeatures: shape[1], storage)
     do {
-      try stream(name, count: shape.count) { try builder.append($0) }
+      try builder.fill { try source.weights.readFloats(name, range: $0, into: $1) }
       return try builder.finish()
     } catch let diagnostic as Diagnostic where diagnostic.location == nil {
       throw Diagnostic(
@@ -146,20 +151,6 @@ package struct ModelLoader {
       }
     }
     return tensor
-  }
-
-  private func stream(
-    _ name: String, count: Int, _ consume: (UnsafeBufferPointer<Float>) throws -> Void
-  ) throws {
-    // SAFETY: `tile` outlives the closure, and the buffer is its own memory.
-    try tile.withMutableElements(Float.self) { buffer in
-      for start in stride(from: 0, to: count, by: Self.tileElements) {
-        let range = start..<min(count, start + Self.tileElements)
-        let part = UnsafeMutableBufferPointer(rebasing: buffer[..<range.count])
-        try source.weights.readFloats(name, range: range, into: part)
-        try consume(UnsafeBufferPointer(part))
-      }
-    }
   }
 
   private func check(_ name: String, found: Shape, expected: Shape) throws {

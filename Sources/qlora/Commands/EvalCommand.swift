@@ -68,7 +68,7 @@ struct EvalCommand: ParsableCommand {
     request.groupKey = groupBy
     request.rowLimit = rows
     request.exampleCount = examples
-    let report = try Pipeline.evaluate(base.values, request) { done, count in
+    let report = try Pipeline.evaluate(base.values(), request) { done, count in
       line.show("evaluating \(done) of \(count)")
     }
     line.clear()

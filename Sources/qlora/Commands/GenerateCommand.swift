@@ -60,7 +60,7 @@ struct GenerateCommand: ParsableCommand {
     options.temperature = temperature
     options.topP = topP
     options.seed = seed
-    let report = try Pipeline.generate(base.values, options) { piece in
+    let report = try Pipeline.generate(base.values(), options) { piece in
       if !output.json { Console.outputPart(piece) }
     }
     if output.json {
