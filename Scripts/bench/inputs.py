@@ -15,7 +15,7 @@ from sitting import ROOT
 
 MODEL = ROOT / "Models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 RECIPE = ROOT / "Recipes" / "smollm2-135m-qlora-tool-calls.json"
-HIDDEN, KEY, WIDE, LAYERS, VOCABULARY = 576, 192, 1536, 30, 49152
+HIDDEN, KEY, WIDE, LAYERS = 576, 192, 1536, 30
 MODULES = {
     "self_attn.q_proj": (HIDDEN, HIDDEN),
     "self_attn.k_proj": (KEY, HIDDEN),
@@ -27,17 +27,22 @@ MODULES = {
 }
 UNTRAINED = -100
 ALL = 1_000_000
+QUICK_ROWS = 4
 
 
 def write_lines(path, lines):
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def random_lines(sequences, length):
-    """Random tokens, all labelled, one row a sequence."""
-    generator = random.Random(0)
+def packed_lines(lines, sequences, length):
+    """The text of the rows, one after the other, cut into sequences with every token labelled.
+
+    Text, because on random tokens the rounding of bfloat16 moves the gradient's norm by more than
+    the bound that both sides are held to.
+    """
+    text = [token for line in lines for token in line["tokens"]]
     for sequence in range(sequences):
-        tokens = [generator.randrange(VOCABULARY) for _ in range(length)]
+        tokens = text[sequence * length : (sequence + 1) * length]
         yield {
             "step": 1, "microBatch": 0, "sequence": sequence, "tokens": tokens,
             "labels": [UNTRAINED, *tokens[1:]], "starts": [0],
@@ -61,6 +66,13 @@ def rows_of(line):
     """The packed rows of a line: pairs of tokens and labels."""
     bounds = [*line["starts"], len(line["tokens"])]
     return [(line["tokens"][a:b], line["labels"][a:b]) for a, b in zip(bounds, bounds[1:])]
+
+
+def cut(line, rows):
+    """The first rows of a line."""
+    end = [*line["starts"], len(line["tokens"])][rows]
+    return {**line, "tokens": line["tokens"][:end], "labels": line["labels"][:end],
+            "starts": line["starts"][:rows]}
 
 
 def sizes(lines, batches=(4, 8)):
@@ -115,10 +127,13 @@ def prepare(folder, quick):
     folder = pathlib.Path(folder)
     done = folder / "inputs.json"
     if not done.exists():
-        write_lines(folder / "packed.jsonl", random_lines(*((1, 128) if quick else (4, 512))))
         # In the full size two micro-batches of four sequences: enough rows to average padding.
         lines = tool_call_lines(1, 1) if quick else tool_call_lines(4, 2)
+        packed = packed_lines(lines, *((1, 128) if quick else (4, 512)))
+        write_lines(folder / "packed.jsonl", packed)
         sample = [line for line in lines if line["step"] == 1]
+        if quick:
+            sample = [cut(sample[0], QUICK_ROWS)]
         write_lines(folder / "toolCalls.jsonl", sample)
         write_adapter(folder / "adapter")
         counts = {"epoch": sizes(lines), "sample": sizes(sample)}

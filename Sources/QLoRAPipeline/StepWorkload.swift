@@ -36,7 +36,7 @@ package struct StepWorkload: Sendable {
 
   /// The micro-batches of the step.
   /// - Throws: a diagnostic with the row of the file that is at fault.
-  func batches(vocabularySize: Int) throws -> [TokenBatch] {
+  package func batches(vocabularySize: Int) throws -> [TokenBatch] {
     guard let batchFile else {
       return [.random(sequences: sequences, length: length, vocabularySize: vocabularySize)]
     }
