@@ -1,7 +1,7 @@
 """What the benchmark scripts share: the machine, a sitting that can be continued, Markdown.
 
 Needs nothing but Python. A sitting is a folder under .build/bench with one JSON file per finished
-turn; the same command, run again within a day on the same commit, continues where it was cut.
+turn; the same command, run again within a day with the same binary, continues where it was cut.
 """
 
 import datetime
@@ -59,7 +59,8 @@ class Sitting:
 
     def __init__(self, what, options, fresh=False):
         self.folder = ROOT / ".build" / "bench" / what
-        identity = {"commit": commit(), "options": options}
+        built = BENCH.stat().st_mtime
+        identity = {"commit": commit(), "built": built, "options": options}
         note = self.folder / "sitting.json"
         known = json.loads(note.read_text()) if note.exists() else {}
         young = time.time() - known.get("began", 0) < LONGEST_SITTING_SECONDS
