@@ -1,4 +1,4 @@
-// The tokens of a measured training step: random ones, or those of a file that other tools read too.
+// The tokens of a measured training step: random ones, or those of a file that others read, too.
 
 import QLoRAData
 import QLoRADiagnostics

@@ -9,10 +9,7 @@ struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "A model folder or a GGUF file.")
   var model: String?
 
-  @Option(
-    help: """
-      Instead of --model: random weights of \(ModelShape.allCases.map(\.rawValue).joined(separator: ", ")).
-      """)
+  @Option(help: "Instead of --model: the shape of a model with random weights.")
   var shape: ModelShape?
 
   @Option(help: "nf4, fp4 or none; 4-bit types are doubly quantized, in blocks of 64.")
