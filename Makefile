@@ -5,8 +5,8 @@ ifneq ($(wildcard /dev/shm/.),)
 test: export TMPDIR ?= /dev/shm
 endif
 
-.PHONY: help quickstart quickstart-short setup build test test-interop bench goldens format lint \
-  check clean
+.PHONY: help quickstart quickstart-short setup build test test-interop bench bench-scale goldens \
+  format lint check clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 18
@@ -31,8 +31,11 @@ test: setup ## build and run all tests
 test-interop: build ## compare with PyTorch, transformers, PEFT and bitsandbytes
 	Scripts/interop/run.sh
 
-bench: setup ## measure kernels and a training step, beside PyTorch where it is installed
-	Scripts/bench/run.sh
+bench: setup ## a training step beside PyTorch's where that is installed; BENCH=--record keeps it
+	Scripts/bench/run.sh step $(BENCH)
+
+bench-scale: setup ## the cost of a step by tokens, sequence length and model shape
+	Scripts/bench/run.sh scale $(BENCH)
 
 goldens: ## make Tests/Goldens again with the reference libraries
 	Scripts/goldens/run.sh

@@ -39,7 +39,8 @@ let package = Package(
     library("QLoRATensor", []),
     library("QLoRACPU", ["QLoRATensor", "QLoRADiagnostics", "CQLoRAKernels", "COpenBLAS"]),
     // Layer 2, artefacts.
-    library("QLoRAFormats", ["QLoRATensor", "QLoRADiagnostics", "QLoRAJSON"]),
+    library(
+      "QLoRAFormats", ["QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
     library("QLoRAText", ["QLoRADiagnostics", "QLoRAJSON"]),
     library("QLoRAData", ["QLoRAText", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
     // Layer 3, learning.

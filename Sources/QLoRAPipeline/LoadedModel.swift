@@ -68,6 +68,8 @@ package struct ModelText {
     switch source.origin {
     case .folder(let folder): tokenizer = try Tokenizer.load(folder: folder)
     case .gguf(let file): tokenizer = try Tokenizer(gguf: GGUFVocabulary(file))
+    case .random(let name):
+      throw Diagnostic(.vocabularyMissing, "random weights have no tokenizer", at: .file(name))
     }
     let tokenizer = tokenizer
     guard tokenizer.vocabularyCount <= source.config.vocabularySize else {

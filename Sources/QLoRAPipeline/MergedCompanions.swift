@@ -26,6 +26,7 @@ struct MergedCompanions {
     switch source.origin {
     case .folder(let folder): try fromFolder(folder)
     case .gguf(let file): try fromGGUF(file)
+    case .random: [("config.json", Self.file(source.config.huggingFaceJSON(dtype: dtype)))]
     }
   }
 

@@ -71,6 +71,7 @@ extension Pipeline {
     case .folder(let folder):
       return InspectionReport(
         kind: "model", facts: facts, tensors: lines(try ShardedSafetensors(folder: folder).files))
+    case .random: return InspectionReport(kind: "random", facts: facts, tensors: [])
     }
   }
 

@@ -3,7 +3,6 @@
 import QLoRACPU
 import QLoRAFormats
 import QLoRAModels
-import QLoRARandom
 import QLoRASystem
 import QLoRATensor
 import QLoRATraining
@@ -13,37 +12,6 @@ import QLoRATraining
 #else
   import Foundation
 #endif
-
-/// A training step to time: packed sequences of equal length, every token labelled.
-package struct StepWorkload: Sendable {
-  package var sequences: Int
-  package var length: Int
-  package var rank: Int
-  package var recomputesBlocks: Bool
-  package var steps: Int
-
-  package init(sequences: Int, length: Int, rank: Int, recomputesBlocks: Bool, steps: Int) {
-    self.sequences = sequences
-    self.length = length
-    self.rank = rank
-    self.recomputesBlocks = recomputesBlocks
-    self.steps = steps
-  }
-
-  /// The same random tokens in every step, so that losses can be compared.
-  func batch(vocabularySize: Int) -> TokenBatch {
-    var random = SplitMix64(seed: 0)
-    let tokens = (0..<sequences * length).map { _ in
-      Int32(random.next() % UInt64(vocabularySize))
-    }
-    // The last token of a sequence has no next one.
-    let rows = tokens.indices.filter { $0 % length != length - 1 }
-    return TokenBatch(
-      tokens: tokens, positions: tokens.indices.map { Int32($0 % length) },
-      bounds: (0...sequences).map { $0 * length }, rows: rows.map { Int32($0) },
-      targets: rows.map { tokens[$0 + 1] })
-  }
-}
 
 /// What loading a model took.
 package struct LoadMeasurement: Sendable {
@@ -57,22 +25,32 @@ package struct LoadMeasurement: Sendable {
   package var peakMemoryBytes: Int
 }
 
-private struct RepeatedBatch: BatchSource {
-  let batch: TokenBatch
+/// What a few training steps took.
+package struct StepMeasurement: Sendable {
+  package var load: LoadMeasurement
+  /// Without those that warmed up.
+  package var steps: [StepMetrics]
+  package var cost: StepCost
+}
+
+private struct RepeatedStep: BatchSource {
+  let batches: [TokenBatch]
   let stepCount: Int
 
-  func microBatches(step: Int) throws -> [TokenBatch] { [batch] }
+  func microBatches(step: Int) throws -> [TokenBatch] { batches }
 }
 
 extension Pipeline {
   /// Weights only: tokenizers take time and memory that say nothing about them.
   private static func measuredLoad(
-    _ request: ModelRequest
+    _ request: ModelRequest, _ shape: ModelShape?
   ) throws -> (model: LlamaModel, measurement: LoadMeasurement) {
     let backend = try Backends.make(threads: request.threads)
     let clock = ContinuousClock()
     let start = clock.now
-    let source = try ModelSource.open(request.path)
+    let source =
+      try shape.map { .random($0.rawValue, $0.config, quantization: request.load.quantization) }
+      ?? ModelSource.open(request.path)
     let model = try ModelLoader(source, backend: backend, options: request.load).load()
     let parameters = model.linears.reduce(0) { $0 + $1.weight.outFeatures * $1.weight.inFeatures }
     return (
@@ -84,32 +62,39 @@ extension Pipeline {
     )
   }
 
-  package static func measureLoading(_ request: ModelRequest) throws -> LoadMeasurement {
-    try measuredLoad(request).measurement
+  /// - Parameter shape: measures random weights of this shape instead of the request's file.
+  package static func measureLoading(
+    _ request: ModelRequest, shape: ModelShape? = nil
+  ) throws -> LoadMeasurement {
+    try measuredLoad(request, shape).measurement
   }
 
-  /// Trains a fresh adapter on all linears for a few steps with the trainer itself, in a run
-  /// directory that is removed afterwards.
+  /// Runs the trainer's own steps on one step's tokens, in a run directory that is removed
+  /// afterwards. The learning rate is 0: the optimizer does all its work and every step has the
+  /// same loss and gradient, so that each timed step can be held against a reference.
   package static func measureSteps(
-    _ request: ModelRequest, _ workload: StepWorkload
-  ) throws -> (load: LoadMeasurement, steps: [StepMetrics]) {
-    let (model, load) = try measuredLoad(request)
-    try model.addAdapters(
-      AdapterOptions(rank: workload.rank, alpha: 2 * Double(workload.rank)))
+    _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil
+  ) throws -> StepMeasurement {
+    let (model, load) = try measuredLoad(request, shape)
+    if let adapter = workload.adapter {
+      try model.addAdapters(try AdapterFolder.open(adapter).adapter)
+    } else {
+      try model.addAdapters(
+        AdapterOptions(rank: workload.rank, alpha: 2 * Double(workload.rank)))
+    }
     model.recomputesBlocks = workload.recomputesBlocks
+    let batches = try workload.batches(vocabularySize: model.config.vocabularySize)
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
       "qlora-bench-" + UUID().uuidString
     ).path
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let inputs = TrainingInputs(
       model: model, backend: model.backend,
-      batches: RepeatedBatch(
-        batch: workload.batch(vocabularySize: model.config.vocabularySize),
-        stepCount: workload.steps),
+      batches: RepeatedStep(batches: batches, stepCount: workload.warmup + workload.steps),
       artifacts: CheckpointArtifacts(
         codec: SafetensorsCodec(), adapterConfiguration: [], identity: [], provenance: []))
     let schedule = LearningRateSchedule(
-      shape: .constant, peak: 1e-3, warmupSteps: 0, stepCount: workload.steps)
+      shape: .constant, peak: 0, warmupSteps: 0, stepCount: inputs.batches.stepCount)
     var steps: [StepMetrics] = []
     let trainer = Trainer(
       inputs, options: TrainingOptions(schedule: schedule), run: try RunDirectory(starting: folder)
@@ -117,18 +102,22 @@ extension Pipeline {
       if case .step(let metrics) = event { steps.append(metrics) }
     }
     _ = try trainer.train()
-    return (load, steps)
+    return StepMeasurement(
+      load: load, steps: Array(steps.dropFirst(workload.warmup)),
+      cost: StepCost(
+        model.config, batches,
+        adapterParameters: model.parameters.reduce(0) { $0 + $1.value.count }))
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random
   /// ones, whose own time is not counted.
   package static func measureDecoding(
-    _ request: ModelRequest, prompt: Int, count: Int, rounds: Int
+    _ request: ModelRequest, prompt: Int, count: Int, rounds: Int, shape: ModelShape? = nil
   ) throws -> (load: LoadMeasurement, tokensPerSecond: [Double]) {
-    let (model, load) = try measuredLoad(request)
-    let workload = StepWorkload(
-      sequences: 1, length: prompt, rank: 0, recomputesBlocks: false, steps: 0)
-    let tokens = workload.batch(vocabularySize: model.config.vocabularySize).tokens
+    let (model, load) = try measuredLoad(request, shape)
+    let tokens = TokenBatch.random(
+      sequences: 1, length: prompt, vocabularySize: model.config.vocabularySize
+    ).tokens
     let clock = ContinuousClock()
     let rates = (0..<rounds).map { _ in
       let cache = model.makeCache()

@@ -1,4 +1,4 @@
-// `qlora-bench load`, `step` and `decode`: whole models, one JSON object per measurement.
+// `qlora-bench load` and `decode`: whole models, one JSON object per measurement.
 import ArgumentParser
 import QLoRAModels
 import QLoRAPipeline
@@ -7,7 +7,10 @@ import QLoRATensor
 /// Which model and how it is held.
 struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "A model folder or a GGUF file.")
-  var model: String
+  var model: String?
+
+  @Option(help: "Instead of --model: the shape of a model with random weights.")
+  var shape: ModelShape?
 
   @Option(help: "nf4, fp4 or none; 4-bit types are doubly quantized, in blocks of 64.")
   var quantization = "nf4"
@@ -22,6 +25,9 @@ struct MeasuredModelOptions: ParsableArguments {
   var json = false
 
   func validate() throws {
+    guard (model == nil) != (shape == nil) else {
+      throw ValidationError("either --model or --shape is needed")
+    }
     guard quantization == "none" || FourBitType(rawValue: quantization) != nil else {
       throw ValidationError("--quantization is nf4, fp4 or none")
     }
@@ -32,7 +38,7 @@ struct MeasuredModelOptions: ParsableArguments {
 
   var request: ModelRequest {
     ModelRequest(
-      path: model,
+      path: model ?? "",
       load: LoadOptions(
         quantization: FourBitType(rawValue: quantization).map { QuantizationSpec(type: $0) },
         computeDType: DType(rawValue: computeDtype) ?? .bfloat16), threads: threads)
@@ -43,6 +49,7 @@ struct MeasuredModelOptions: ParsableArguments {
     [
       ("device", "\"\(load.device)\""), ("quantization", "\"\(quantization)\""),
       ("computeDType", "\"\(computeDtype)\""), ("weightBytes", "\(load.weightBytes)"),
+      ("loadSeconds", "\(load.seconds)"), ("linearParameters", "\(load.linearParameters)"),
     ]
   }
 
@@ -55,6 +62,8 @@ struct MeasuredModelOptions: ParsableArguments {
   }
 }
 
+extension ModelShape: ExpressibleByArgument {}
+
 struct LoadBenchmark: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "load", abstract: "Time and peak memory of loading, quantizing on the way.")
@@ -62,65 +71,13 @@ struct LoadBenchmark: ParsableCommand {
   @OptionGroup var base: MeasuredModelOptions
 
   func run() throws {
-    let load = try Pipeline.measureLoading(base.request)
+    let load = try Pipeline.measureLoading(base.request, shape: base.shape)
     // Weights are read in 16 bits where the file has them so; the rate counts what comes out.
     let floats = Double(load.linearParameters) * 4
     base.show(
       base.fields(load) + [
-        ("seconds", "\(load.seconds)"), ("linearParameters", "\(load.linearParameters)"),
         ("float32GigabytesPerSecond", "\(floats / load.seconds / 1e9)"),
         ("peakMemoryBytes", "\(load.peakMemoryBytes)"),
-      ])
-  }
-}
-
-struct StepBenchmark: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "step",
-    abstract: "Training steps on random tokens, every token labelled, optimizer included.")
-
-  @OptionGroup var base: MeasuredModelOptions
-
-  @Option(help: "Packed sequences per step.")
-  var sequences = 4
-
-  @Option(help: "Tokens per sequence.")
-  var length = 512
-
-  @Option(help: "Rank of the adapters on all linears.")
-  var rank = 16
-
-  @Flag(help: "Recomputes blocks in backward instead of keeping activations.")
-  var checkpointing = false
-
-  @Option(help: "Steps; the fastest one counts, the median is given too.")
-  var steps = 4
-
-  func validate() throws {
-    guard min(sequences, rank, steps) > 0, length > 1 else {
-      throw ValidationError("sizes must be positive, and --length at least 2")
-    }
-  }
-
-  func run() throws {
-    let (load, measured) = try Pipeline.measureSteps(
-      base.request,
-      StepWorkload(
-        sequences: sequences, length: length, rank: rank, recomputesBlocks: checkpointing,
-        steps: steps))
-    guard let first = measured.first, let last = measured.last,
-      measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
-    else { throw ValidationError("no training happened") }
-    let rates = measured.map(\.tokensPerSecond)
-    base.show(
-      base.fields(load) + [
-        ("checkpointing", "\(checkpointing)"), ("sequences", "\(sequences)"),
-        ("length", "\(length)"), ("rank", "\(rank)"), ("tokens", "\(first.tokens)"),
-        ("labelledTokens", "\(first.labelledTokens)"),
-        ("tokensPerSecond", "\(rates.max() ?? 0)"),
-        ("medianTokensPerSecond", "\(median(rates))"),
-        ("peakMemoryBytes", "\(last.peakMemoryBytes)"), ("loss", "\(first.loss)"),
-        ("lastLoss", "\(last.loss)"), ("gradientNorm", "\(first.gradientNorm)"),
       ])
   }
 }
@@ -143,7 +100,7 @@ struct DecodeBenchmark: ParsableCommand {
   func run() throws {
     guard min(prompt, count, rounds) > 0 else { throw ValidationError("sizes must be positive") }
     let (load, rates) = try Pipeline.measureDecoding(
-      base.request, prompt: prompt, count: count, rounds: rounds)
+      base.request, prompt: prompt, count: count, rounds: rounds, shape: base.shape)
     base.show(
       base.fields(load) + [
         ("prompt", "\(prompt)"), ("tokens", "\(count)"),

@@ -10,6 +10,8 @@ package struct ModelSource: Sendable {
     case folder(String)
     /// The file, whose metadata hold tokenizer and template too.
     case gguf(GGUFFile)
+    /// No file: random weights under a shape's name, without a tokenizer.
+    case random(String)
   }
 
   package let config: ModelConfig
@@ -38,6 +40,15 @@ package struct ModelSource: Sendable {
       return try openGGUF(opened)
     }
     return try openFile(opened)
+  }
+
+  /// Random weights of this shape, their linears in 4 bits where `spec` says so.
+  package static func random(
+    _ name: String, _ config: ModelConfig, quantization spec: QuantizationSpec?
+  ) -> ModelSource {
+    ModelSource(
+      config: config, weights: RandomWeights(config, quantization: spec), origin: .random(name),
+      digestInputs: [])
   }
 
   private static func openGGUF(_ file: InputFile) throws -> ModelSource {

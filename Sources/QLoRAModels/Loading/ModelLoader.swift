@@ -11,6 +11,7 @@ extension ModelSource {
     switch origin {
     case .folder(let folder): folder
     case .gguf(let file): file.path
+    case .random(let name): name
     }
   }
 }

@@ -1,0 +1,75 @@
+// `qlora-bench step`: training steps of a whole model, one JSON object.
+import ArgumentParser
+import QLoRAPipeline
+
+struct StepBenchmark: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "step",
+    abstract: "Training steps on the same tokens each, optimizer included, at learning rate 0.",
+    discussion: """
+      Tokens are random and all labelled, unless --batches names a file with lines of
+      `qlora preview --json`.
+      """)
+
+  @OptionGroup var base: MeasuredModelOptions
+
+  @Option(help: "Packed sequences per step.")
+  var sequences = 4
+
+  @Option(help: "Tokens per sequence.")
+  var length = 512
+
+  @Option(help: "Lines of `qlora preview --json` that together are the step.")
+  var batches: String?
+
+  @Option(help: "Rank of the adapters on all linears.")
+  var rank = 16
+
+  @Option(help: "A PEFT adapter to start from instead of a fresh one.")
+  var adapter: String?
+
+  @Flag(help: "Recomputes blocks in backward instead of keeping activations.")
+  var checkpointing = false
+
+  @Option(help: "Steps before those that count.")
+  var warmup = 1
+
+  @Option(help: "Steps that count; the fastest and the median are given.")
+  var steps = 4
+
+  func validate() throws {
+    guard min(sequences, rank, steps) > 0, length > 1, warmup >= 0 else {
+      throw ValidationError("sizes must be positive, and --length at least 2")
+    }
+  }
+
+  func run() throws {
+    let measurement = try Pipeline.measureSteps(
+      base.request,
+      StepWorkload(
+        sequences: sequences, length: length, batchFile: batches, rank: rank, adapter: adapter,
+        recomputesBlocks: checkpointing, warmup: warmup, steps: steps), shape: base.shape)
+    let measured = measurement.steps
+    guard let last = measured.last,
+      measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
+    else { throw ValidationError("no training happened") }
+    let rates = measured.map(\.tokensPerSecond)
+    let cost = measurement.cost
+    func list(_ values: [Double]) -> String { "\(values)" }
+    base.show(
+      base.fields(measurement.load) + [
+        ("checkpointing", "\(checkpointing)"), ("tokens", "\(last.tokens)"),
+        ("labelledTokens", "\(last.labelledTokens)"), ("headWeights", "\(cost.headWeights)"),
+        ("adapterParameters", "\(cost.adapterParameters)"),
+        ("attentionPerToken", "\(cost.attention)"),
+        ("operationsPerToken", "\(cost.operationsPerToken(recomputing: checkpointing))"),
+        ("tokensPerSecond", "\(rates.max() ?? 0)"),
+        ("medianTokensPerSecond", "\(median(rates))"),
+        ("stepSeconds", list(rates.map { Double(last.tokens) / $0 })),
+        ("loadedMemoryBytes", "\(measurement.load.peakMemoryBytes)"),
+        ("peakMemoryBytes", "\(last.peakMemoryBytes)"),
+        ("losses", list(measured.map(\.loss))),
+        ("gradientNorms", list(measured.map(\.gradientNorm))),
+      ])
+  }
+}
