@@ -88,7 +88,7 @@ def rows(quick):
     ]
     theirs = [
         peer("packed", b), peer("packed", f), peer("packed", b, "checkpointing"),
-        peer("packed", f, "checkpointing"), peer("packed", f, "autocast"),
+        peer("packed", f, "checkpointing"), peer("packed", b, "autocast"),
         # Not in bf16: without its instructions a step of 128 tokens took more than five minutes.
         peer("packed", f, "", "avx2"), peer("toolCalls", b), peer("toolCalls", b, rows=8),
         peer("toolCalls", f),
