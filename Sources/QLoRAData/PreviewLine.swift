@@ -10,6 +10,13 @@ package struct PreviewLine: Sendable, Equatable {
   package let sequence: Int
   package let content: PackedSequence
 
+  package init(step: Int, microBatch: Int, sequence: Int, content: PackedSequence) {
+    self.step = step
+    self.microBatch = microBatch
+    self.sequence = sequence
+    self.content = content
+  }
+
   package var json: JSONValue {
     func list(_ numbers: [Int32]) -> JSONValue { .list(numbers.map { .int(Int($0)) }) }
     return .dictionary([
