@@ -105,7 +105,8 @@ package struct WeightCache {
       if (error as? Diagnostic)?.code == .outputExists, isThere(key) { return }
       warn(
         Diagnostic(
-          .cacheUnwritable, "the quantized base is not kept for the next start: \(Self.reason(error))",
+          .cacheUnwritable,
+          "the quantized base is not kept for the next start: \(Self.reason(error))",
           at: .file(folder),
           remedy: "name another folder in QLORA_CACHE, or set it to \"off\""))
     }

@@ -6,7 +6,7 @@ extension DiagnosticCode {
   package static let cacheEntryDamaged = DiagnosticCode(
     "E0570", .badData,
     "A quantized base in the cache is not what was written: a byte, a file or its manifest differs."
-      + " The entry is removed and the base quantized anew from the model's own files, so no result "
+      + " The entry is removed and the base quantized anew from the model's own files: no result "
       + "depends on it. Where it happens again, the disk is failing.")
   package static let cacheUnwritable = DiagnosticCode(
     "E0571", .inputOutput,
