@@ -96,8 +96,8 @@ final class BlockQuantizer {
     }
   }
 
-  /// Encodes elements `all`, stretch by stretch on all threads; `values` gives a stretch's elements,
-  /// perhaps in the scratch that it is passed.
+  /// Encodes elements `all`, stretch by stretch on all threads; `values` gives the elements of a
+  /// stretch, perhaps in the scratch that it is passed.
   private func encode(
     _ all: Range<Int>, scratchFloats: Int,
     _ values: (Range<Int>, UnsafeMutablePointer<Float>) throws -> UnsafePointer<Float>

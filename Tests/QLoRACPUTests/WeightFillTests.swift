@@ -16,7 +16,7 @@ struct WeightFillTests {
     var testDescription: String { "\(outFeatures)x\(inFeatures) \(storage)" }
   }
 
-  /// Whole groups and padded ones, blocks within rows and across them, items of one row and of many.
+  /// Whole groups and padded ones, blocks within rows and across them, few rows and many.
   static let cases: [Case] = [(8, 64), (1, 1), (13, 80), (64, 576), (7, 1001), (70, 640)].flatMap {
     size in
     let quantized = [

@@ -1,4 +1,4 @@
-// Where the cache is and how large it may grow: from the environment, since no result depends on it.
+// Where the cache is and how large it may grow: from the environment, as no result depends on it.
 
 import QLoRADiagnostics
 import QLoRASystem
@@ -7,8 +7,8 @@ extension WeightCache {
   /// 20 GiB: forty bases like a quantized Llama of one billion weights, or five of seven billion.
   package static let defaultByteLimit = 20 << 30
 
-  /// The cache of this user: `QLORA_CACHE`, else `qlora` in `XDG_CACHE_HOME`, else `~/.cache/qlora`;
-  /// in a folder `bases` there, as others may join it.
+  /// The cache of this user: `QLORA_CACHE`, else `qlora` in `XDG_CACHE_HOME`, else
+  /// `~/.cache/qlora`; in a folder `bases` there, as others may join it.
   ///
   /// - Returns: nil where `QLORA_CACHE` is `off`, or no variable names a place.
   /// - Throws: `cacheSettingInvalid` for a `QLORA_CACHE_LIMIT` that is no size.

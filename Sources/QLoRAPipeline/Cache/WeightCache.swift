@@ -101,10 +101,12 @@ package struct WeightCache {
     do {
       try write(key, model: model, weights)
     } catch {
-      if let failure = error as? Diagnostic, failure.code == .outputExists, isThere(key) { return }
+      // Another process was quicker.
+      if (error as? Diagnostic)?.code == .outputExists, isThere(key) { return }
       warn(
         Diagnostic(
-          .cacheUnwritable, "the quantized base is not kept for the next start: \(Self.reason(error))",
+          .cacheUnwritable,
+          "the quantized base is not kept for the next start: \(Self.reason(error))",
           at: .file(folder),
           remedy: "name another folder in QLORA_CACHE, or set it to \"off\""))
     }

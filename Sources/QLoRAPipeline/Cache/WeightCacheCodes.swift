@@ -5,12 +5,12 @@ import QLoRADiagnostics
 extension DiagnosticCode {
   package static let cacheEntryDamaged = DiagnosticCode(
     "E0570", .badData,
-    "A quantized base in the cache is not what was written: a byte, a file or its manifest differs. "
-      + "The entry is removed and the base quantized anew from the model's own files, so no result "
+    "A quantized base in the cache is not what was written: a byte, a file or its manifest differs."
+      + " The entry is removed and the base quantized anew from the model's own files: no result "
       + "depends on it. Where it happens again, the disk is failing.")
   package static let cacheUnwritable = DiagnosticCode(
     "E0571", .inputOutput,
-    "The quantized base could not be kept for the next start, because the cache folder is read-only, "
+    "The quantized base could not be kept for the next start: the cache folder is read-only, "
       + "the disk is full, or QLORA_CACHE_LIMIT is smaller than the base. The run goes on. Set "
       + "QLORA_CACHE to a folder with room, or to \"off\".")
   package static let cacheSettingInvalid = DiagnosticCode(
