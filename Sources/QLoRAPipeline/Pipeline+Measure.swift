@@ -19,16 +19,20 @@ package struct StepWorkload: Sendable {
   package var sequences: Int
   package var length: Int
   package var rank: Int
-  package var recomputesBlocks: Bool
+  package var activationMemory: ActivationBudget
   package var steps: Int
 
-  package init(sequences: Int, length: Int, rank: Int, recomputesBlocks: Bool, steps: Int) {
+  package init(
+    sequences: Int, length: Int, rank: Int, activationMemory: ActivationBudget, steps: Int
+  ) {
     self.sequences = sequences
     self.length = length
     self.rank = rank
-    self.recomputesBlocks = recomputesBlocks
+    self.activationMemory = activationMemory
     self.steps = steps
   }
+
+  var adapterOptions: AdapterOptions { AdapterOptions(rank: rank, alpha: 2 * Double(rank)) }
 
   /// The same random tokens in every step, so that losses can be compared.
   func batch(vocabularySize: Int) -> TokenBatch {
@@ -92,11 +96,11 @@ extension Pipeline {
   /// directory that is removed afterwards.
   package static func measureSteps(
     _ request: ModelRequest, _ workload: StepWorkload
-  ) throws -> (load: LoadMeasurement, steps: [StepMetrics]) {
+  ) throws -> (load: LoadMeasurement, memory: MemoryForecast, steps: [StepMetrics]) {
+    let (memory, policies) = try forecast(request, workload)
     let (model, load) = try measuredLoad(request)
-    try model.addAdapters(
-      AdapterOptions(rank: workload.rank, alpha: 2 * Double(workload.rank)))
-    model.recomputesBlocks = workload.recomputesBlocks
+    try model.addAdapters(workload.adapterOptions)
+    model.activationPolicies = policies
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
       "qlora-bench-" + UUID().uuidString
     ).path
@@ -117,7 +121,19 @@ extension Pipeline {
       if case .step(let metrics) = event { steps.append(metrics) }
     }
     _ = try trainer.train()
-    return (load, steps)
+    return (load, memory, steps)
+  }
+
+  /// What the steps will take, in this process as it is now.
+  package static func forecast(
+    _ request: ModelRequest, _ workload: StepWorkload
+  ) throws -> (MemoryForecast, [ActivationPolicy]) {
+    let rehearsal = try Rehearsal(try ModelSource.open(request.path), request) { model, tensor in
+      try model.addHollowAdapters(workload.adapterOptions, tensor: tensor)
+    }
+    let batch = workload.batch(vocabularySize: rehearsal.model.config.vocabularySize)
+    let policies = try rehearsal.policies(workload.activationMemory, batch)
+    return (MemoryForecast(rehearsal, step: rehearsal.step(batch, policies)), policies)
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random
@@ -127,7 +143,7 @@ extension Pipeline {
   ) throws -> (load: LoadMeasurement, tokensPerSecond: [Double]) {
     let (model, load) = try measuredLoad(request)
     let workload = StepWorkload(
-      sequences: 1, length: prompt, rank: 0, recomputesBlocks: false, steps: 0)
+      sequences: 1, length: prompt, rank: 0, activationMemory: .everything, steps: 0)
     let tokens = workload.batch(vocabularySize: model.config.vocabularySize).tokens
     let clock = ContinuousClock()
     let rates = (0..<rounds).map { _ in

@@ -93,7 +93,10 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "Rank of the adapters on all linears.")
   var rank = 16
 
-  @Flag(help: "Recomputes blocks in backward instead of keeping activations.")
+  @Option(help: "What is kept for backward: none recomputes nothing, full all, 512MiB between.")
+  var activationMemory = "none"
+
+  @Flag(help: "The same as --activation-memory full.")
   var checkpointing = false
 
   @Option(help: "Steps; the fastest one counts, the median is given too.")
@@ -106,11 +109,11 @@ struct StepBenchmark: ParsableCommand {
   }
 
   func run() throws {
-    let (load, measured) = try Pipeline.measureSteps(
+    let budget = checkpointing ? .least : try Pipeline.activationBudget(activationMemory)
+    let (load, memory, measured) = try Pipeline.measureSteps(
       base.request,
       StepWorkload(
-        sequences: sequences, length: length, rank: rank, recomputesBlocks: checkpointing,
-        steps: steps))
+        sequences: sequences, length: length, rank: rank, activationMemory: budget, steps: steps))
     guard let first = measured.first, let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
     else { throw ValidationError("no training happened") }
@@ -122,7 +125,11 @@ struct StepBenchmark: ParsableCommand {
         ("labelledTokens", "\(first.labelledTokens)"),
         ("tokensPerSecond", "\(rates.max() ?? 0)"),
         ("medianTokensPerSecond", "\(median(rates))"),
-        ("peakMemoryBytes", "\(last.peakMemoryBytes)"), ("loss", "\(first.loss)"),
+        ("peakMemoryBytes", "\(last.peakMemoryBytes)"),
+        ("predictedPeakMemoryBytes", "\(memory.peakBytes)"),
+        ("activationMemory", "\"\(activationMemory)\""),
+        ("activationBytes", "\(memory.step.activationBytes)"),
+        ("workspaceBytes", "\(memory.step.workspaceBytes)"), ("loss", "\(first.loss)"),
         ("lastLoss", "\(last.loss)"), ("gradientNorm", "\(first.gradientNorm)"),
       ])
   }

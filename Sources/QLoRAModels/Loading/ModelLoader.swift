@@ -38,7 +38,7 @@ package struct LoadOptions: Sendable, Hashable {
 /// Loads a Llama model from any weight source.
 package struct ModelLoader {
   /// Floats per tile: 4 MiB, small beside any model and large beside a read's overhead.
-  static let tileElements = 1 << 20
+  package static let tileElements = 1 << 20
 
   let source: ModelSource
   let backend: any Backend

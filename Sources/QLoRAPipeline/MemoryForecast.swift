@@ -1,0 +1,39 @@
+// The memory of a training process by what it is for.
+
+import QLoRAModels
+import QLoRASystem
+
+package struct MemoryForecast: Sendable, Equatable {
+  /// The program itself with its tokenizer and rows: what this process, which has them too, takes
+  /// now.
+  package var processBytes: Int
+  package var weightBytes: Int
+  /// Adapters, and as many bytes each of gradients and of both moments.
+  package var adapterBytes: Int
+  package var step: StepForecast
+  /// Of the pool, in an evaluation; 0 without validation data.
+  package var evaluationBytes = 0
+
+  init(_ rehearsal: Rehearsal, step: StepForecast) {
+    processBytes = MachineMemory().residentBytes ?? 0
+    weightBytes = rehearsal.model.weightBytes
+    adapterBytes = rehearsal.parameterBytes
+    self.step = step
+  }
+
+  package var gradientBytes: Int { adapterBytes }
+  package var optimizerBytes: Int { 2 * adapterBytes }
+
+  /// While weights are read: one tile more.
+  package var loadingPeakBytes: Int {
+    processBytes + weightBytes + ModelLoader.tileElements * 4
+  }
+
+  /// While training: weights, parameters and the pool, which evaluations share with steps.
+  package var trainingPeakBytes: Int {
+    processBytes + weightBytes + adapterBytes + gradientBytes + optimizerBytes
+      + max(step.poolBytes, evaluationBytes)
+  }
+
+  package var peakBytes: Int { max(loadingPeakBytes, trainingPeakBytes) }
+}
