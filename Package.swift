@@ -71,6 +71,7 @@ let package = Package(
     .executableTarget(name: "make-tool-calls", dependencies: ["ToolCallCorpus"]),
     // Tests.
     .target(name: "TestSupport", dependencies: ["QLoRARandom"], path: "Tests/TestSupport"),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     tests("QLoRAJSON"),
     tests("QLoRARandom"),
     tests("QLoRASystem"),
@@ -79,7 +80,7 @@ let package = Package(
     tests("QLoRAFormats"),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
-    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats"]),
+    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
     tests("QLoRAPipeline", ["QLoRACPU"]),

@@ -14,8 +14,9 @@ package struct MemoryForecast: Sendable, Equatable {
   /// Of the pool, in an evaluation; 0 without validation data.
   package var evaluationBytes = 0
 
-  init(_ rehearsal: Rehearsal, step: StepForecast) {
-    processBytes = MachineMemory().residentBytes ?? 0
+  /// - Parameter processBytes: before the rehearsal, which leaves traces of its own.
+  init(_ rehearsal: Rehearsal, step: StepForecast, processBytes: Int) {
+    self.processBytes = processBytes
     weightBytes = rehearsal.model.weightBytes
     adapterBytes = rehearsal.parameterBytes
     self.step = step
@@ -29,11 +30,17 @@ package struct MemoryForecast: Sendable, Equatable {
     processBytes + weightBytes + ModelLoader.tileElements * 4
   }
 
-  /// While training: weights, parameters and the pool, which evaluations share with steps.
-  package var trainingPeakBytes: Int {
-    processBytes + weightBytes + adapterBytes + gradientBytes + optimizerBytes
-      + max(step.poolBytes, evaluationBytes)
+  package var trainingPeakBytes: Int { residentBytes + step.poolBytes }
+
+  /// The first time; later the memory of a step is there already, and evaluations use it.
+  package var evaluationPeakBytes: Int { residentBytes + evaluationBytes }
+
+  package var peakBytes: Int {
+    max(loadingPeakBytes, trainingPeakBytes, evaluationPeakBytes)
   }
 
-  package var peakBytes: Int { max(loadingPeakBytes, trainingPeakBytes) }
+  /// What stays from step to step.
+  private var residentBytes: Int {
+    processBytes + weightBytes + adapterBytes + gradientBytes + optimizerBytes
+  }
 }

@@ -128,12 +128,15 @@ extension Pipeline {
   package static func forecast(
     _ request: ModelRequest, _ workload: StepWorkload
   ) throws -> (MemoryForecast, [ActivationPolicy]) {
+    let processBytes = MachineMemory().residentBytes ?? 0
     let rehearsal = try Rehearsal(try ModelSource.open(request.path), request) { model, tensor in
       try model.addHollowAdapters(workload.adapterOptions, tensor: tensor)
     }
     let batch = workload.batch(vocabularySize: rehearsal.model.config.vocabularySize)
     let policies = try rehearsal.policies(workload.activationMemory, batch)
-    return (MemoryForecast(rehearsal, step: rehearsal.step(batch, policies)), policies)
+    let memory = MemoryForecast(
+      rehearsal, step: rehearsal.step(batch, policies), processBytes: processBytes)
+    return (memory, policies)
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random

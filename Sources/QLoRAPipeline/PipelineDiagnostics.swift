@@ -48,10 +48,15 @@ extension DiagnosticCode {
     "The run would need more memory than this machine, or the container that it runs in, has left. "
       + "A smaller training.batchSize with more training.gradientAccumulation gives the same "
       + "updates; training.activationMemory trades time for memory.")
+  package static let diskExceeded = DiagnosticCode(
+    "E0560", .wouldNotFit,
+    "The adapter and the checkpoints of the run would need more space than the disk has left at its "
+      + "output. A smaller training.keep keeps fewer checkpoints.")
 
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
+    diskExceeded,
   ]
 }
 

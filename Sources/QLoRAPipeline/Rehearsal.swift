@@ -39,6 +39,9 @@ struct Rehearsal {
     try adapters(model, backend.hollowTensor)
   }
 
+  /// As `doctor` and records name it.
+  var device: String { "\(backend.name), \(backend.threadPool.threads) threads" }
+
   var parameterBytes: Int { model.parameters.reduce(0) { $0 + $1.value.byteCount } }
 
   /// What each block is to keep in a step over `batch`.
