@@ -21,8 +21,8 @@ package struct BestFit: Sendable {
     holes.reserveCapacity(1024)
   }
 
-  /// The place of a block of `count` bytes: in the smallest hole that holds it, the lowest of equals,
-  /// else past the extent. nil where the capacity does not suffice.
+  /// The place of a block of `count` bytes: in the smallest hole that holds it, the lowest of
+  /// equals, else past the extent. nil where the capacity does not suffice.
   package mutating func place(_ count: Int) -> Int? {
     var best: Int?
     for (index, hole) in holes.enumerated() where hole.count >= count {

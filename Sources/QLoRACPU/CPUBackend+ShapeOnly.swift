@@ -1,5 +1,5 @@
-// Weights without data, for a backend that only counts: as large as real ones, in memory that nobody
-// touches.
+// Weights without data, for a backend that only counts: as large as real ones, in memory that
+// nobody touches.
 import QLoRATensor
 
 extension CPUBackend {

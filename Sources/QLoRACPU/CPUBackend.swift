@@ -29,8 +29,8 @@ package final class CPUBackend: @unchecked Sendable {
   /// - Parameters:
   ///   - threads: 0 means all cores.
   ///   - instructionSet: such as `avx2`; nil takes `QLORA_ISA` or else the best of this CPU.
-  ///   - isShapeOnly: allocate as always but compute nothing, so that a plan meets the same requests
-  ///     for memory as a run. What results hold is undefined.
+  ///   - isShapeOnly: allocate as always but compute nothing, so that a plan meets the same
+  ///     requests for memory as a run. What results hold is undefined.
   /// - Throws: where the CPU lacks the instruction set.
   package init(
     threads: Int = 0, product: ProductEngine = .automatic, instructionSet: String? = nil,

@@ -1,6 +1,6 @@
 // Lends memory out of one growing stretch, so that a training step takes nothing from the system
-// after the first and blocks of all sizes use the same bytes one after the other. Memory is kept for
-// the life of the pool; it is never given back to the system before.
+// after the first and blocks of all sizes use the same bytes one after the other. Memory is kept
+// for the life of the pool; it is never given back to the system before.
 import QLoRATensor
 import Synchronization
 

@@ -40,8 +40,8 @@ extension DiagnosticCode {
     "E0557", .usage, "There is nothing to continue: the prompt is empty.")
   package static let activationBudgetTooSmall = DiagnosticCode(
     "E0558", .wouldNotFit,
-    "The budget of training.activationMemory is smaller than the inputs of all blocks, which have to "
-      + "be kept even if everything else is computed again. The message names the least that is "
+    "The budget of training.activationMemory is smaller than the inputs of all blocks, which have "
+      + "to be kept even if everything else is computed again. The message names the least that is "
       + "possible; it grows with the tokens of a micro-batch.")
   package static let memoryExceeded = DiagnosticCode(
     "E0559", .wouldNotFit,
@@ -50,8 +50,8 @@ extension DiagnosticCode {
       + "updates; training.activationMemory trades time for memory.")
   package static let diskExceeded = DiagnosticCode(
     "E0560", .wouldNotFit,
-    "The adapter and the checkpoints of the run would need more space than the disk has left at its "
-      + "output. A smaller training.keep keeps fewer checkpoints.")
+    "The adapter and the checkpoints of the run would need more space than the disk has left at "
+      + "its output. A smaller training.keep keeps fewer checkpoints.")
 
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,

@@ -1,5 +1,5 @@
-// A training step without data: the run's own model and backend, with weights of the right size that
-// hold nothing. What it asks for and multiplies is what the run will, by construction.
+// A training step without data: the run's own model and backend, with weights of the right size
+// that hold nothing. What it asks for and multiplies is what the run will, by construction.
 
 import QLoRACPU
 import QLoRADiagnostics

@@ -19,8 +19,8 @@ struct QLoRACommand: ParsableCommand {
     version: ToolVersion.number,
     subcommands: [
       TrainCommand.self, ResumeCommand.self, ValidateCommand.self, PlanCommand.self,
-      PreviewCommand.self, EvalCommand.self, GenerateCommand.self, InspectCommand.self, MergeCommand.self,
-      ExportCommand.self, RecipesCommand.self, SchemaCommand.self, DoctorCommand.self,
-      ExplainCommand.self,
+      PreviewCommand.self, EvalCommand.self, GenerateCommand.self, InspectCommand.self,
+      MergeCommand.self, ExportCommand.self, RecipesCommand.self, SchemaCommand.self,
+      DoctorCommand.self, ExplainCommand.self,
     ])
 }

@@ -1,6 +1,7 @@
 // Stands before glibc's allocator: its names, defined in the program, are what every library calls.
 #include "allocation_counter.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 static _Thread_local bool counting;
@@ -20,8 +21,6 @@ void qlora_stop_counting(long *all, long *large) {
 }
 
 #if defined(__linux__) && defined(__GLIBC__)
-#include <errno.h>
-
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);

@@ -1,4 +1,4 @@
-// What blocks keep changes memory only: losses and gradients are those of a plain step, bit for bit.
+// What blocks keep changes memory only: losses and gradients are bit for bit those of a plain step.
 
 import QLoRACPU
 import QLoRATensor

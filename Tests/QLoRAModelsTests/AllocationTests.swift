@@ -3,6 +3,7 @@
 import CAllocationCounter
 import QLoRACPU
 import QLoRATensor
+import TestSupport
 import Testing
 
 import QLoRAModels
@@ -42,6 +43,42 @@ import QLoRAModels
     #expect(second == third)
     #expect(third.all > 0, "nothing was counted")
     #expect(third.large == 0)
-    print("ALLOC", policy, third)
+    // Small objects: shapes, tensors, places, closures of the tape and lists of terms.
+    let blocks = tiny.model.activationPolicies.count
+    #expect(third.all < 600 * blocks)
+  }
+
+  /// Packed micro-batches differ in their tokens; together they take hardly more than the largest.
+  @Test(arguments: ActivationPolicy.allCases)
+  func batchesOfAllSizesShareThePool(policy: ActivationPolicy) throws {
+    let hollow = try ShapeOnlyLlama()
+    let (model, pool) = (hollow.model, hollow.backend.storagePool)
+    model.activationPolicies = model.activationPolicies.map { _ in policy }
+    var generator = SeededGenerator(seed: 8)
+    let batches = (0..<60).map { _ in
+      TokenBatch.made(lengths: (0..<4).map { _ in 100 + generator.below(400) })
+    }
+    let alone = batches.map { batch in
+      pool.restart()
+      _ = model.accumulateGradients(batch, dropoutStream: 0) { _ in }
+      return pool.statistics.extentBytes
+    }
+    pool.restart()
+    for batch in batches { _ = model.accumulateGradients(batch, dropoutStream: 0) { _ in } }
+    let largest = try #require(alone.max())
+    #expect(pool.statistics.extentBytes <= largest * 105 / 100)
+    #expect(pool.statistics.liveBytes == 0)
+  }
+}
+
+extension TokenBatch {
+  /// Packed sequences of these lengths, every token labelled that has a next one.
+  fileprivate static func made(lengths: [Int]) -> TokenBatch {
+    let bounds = lengths.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1) }
+    let positions = lengths.flatMap { 0..<Int32($0) }
+    let rows = positions.indices.dropLast().filter { positions[$0 + 1] != 0 }
+    return TokenBatch(
+      tokens: positions.map { _ in 0 }, positions: positions, bounds: bounds,
+      rows: rows.map { Int32($0) }, targets: rows.map { _ in 0 })
   }
 }

@@ -24,8 +24,8 @@ package enum ActivationPlanner {
     var last = -1
   }
 
-  /// The exact least: block by block, all choices are kept that are not beaten. Alike blocks make few
-  /// of them, because only how many blocks have a policy tells choices apart.
+  /// The exact least: block by block, all choices are kept that are not beaten. Alike blocks make
+  /// few of them, because only how many blocks have a policy tells choices apart.
   ///
   /// - Parameter blocks: per block, what each policy costs.
   /// - Returns: a policy per block; nil where nothing fits into `budget` bytes.

@@ -5,8 +5,8 @@ extension Tape {
   /// frozen.
   /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4.
   ///
-  /// The linears that read the rows need them once more in backward, where they are made again: that
-  /// costs one pass over rows beside products with whole matrices.
+  /// The linears that read the rows need them once more in backward, where they are made again:
+  /// that costs one pass over rows beside products with whole matrices.
   package func rmsNorm(_ input: Variable, weight: Tensor, epsilon: Float) -> Variable {
     let shape = input.value.shape
     let value = input.value
