@@ -28,10 +28,12 @@ extension RunPlan {
     .dictionary(
       parts.map { ($0.key, .int($0.bytes)) } + [
         ("logits", .int(memory.step.lossBytes)), ("loadingPeak", .int(memory.loadingPeakBytes)),
-        ("evaluationPeak", .int(memory.evaluationPeakBytes)), ("peak", .int(memory.peakBytes)),
+        ("evaluationPeak", evaluates ? .int(memory.evaluationPeakBytes) : .null), ("peak", .int(memory.peakBytes)),
         ("limit", memoryLimitBytes.map { .int($0) } ?? .null),
       ])
   }
+
+  private var evaluates: Bool { memory.evaluationBytes > 0 }
 
   /// What adds up to the peak.
   private var parts: [(key: String, name: String, bytes: Int)] {
@@ -65,7 +67,7 @@ extension RunPlan {
     let peaks = [
       ["peak while training", size(memory.trainingPeakBytes)],
       ["peak while loading", size(memory.loadingPeakBytes)],
-      ["peak while evaluating", size(memory.evaluationPeakBytes)],
+      ["peak while evaluating", evaluates ? size(memory.evaluationPeakBytes) : "none"],
       ["this machine has", memoryLimitBytes.map(size) ?? "unknown"],
     ]
     return facts.map { "\(Table.pad($0.0, width))  \($0.1)" }.joined(separator: "\n") + "\n\n"
