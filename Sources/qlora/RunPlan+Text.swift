@@ -28,7 +28,8 @@ extension RunPlan {
     .dictionary(
       parts.map { ($0.key, .int($0.bytes)) } + [
         ("logits", .int(memory.step.lossBytes)), ("loadingPeak", .int(memory.loadingPeakBytes)),
-        ("evaluationPeak", evaluates ? .int(memory.evaluationPeakBytes) : .null), ("peak", .int(memory.peakBytes)),
+        ("evaluationPeak", evaluates ? .int(memory.evaluationPeakBytes) : .null),
+        ("peak", .int(memory.peakBytes)),
         ("limit", memoryLimitBytes.map { .int($0) } ?? .null),
       ])
   }
