@@ -75,6 +75,7 @@ let package = Package(
     .target(
       name: "ProductCases", dependencies: ["QLoRATensor", "QLoRACPU", "TestSupport"],
       path: "Tests/ProductCases"),
+    .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     tests("QLoRAJSON"),
     tests("QLoRARandom"),
     tests("QLoRASystem"),
@@ -83,7 +84,7 @@ let package = Package(
     tests("QLoRAFormats"),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
-    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats"]),
+    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
     tests("QLoRAPipeline", ["QLoRACPU"]),

@@ -85,9 +85,8 @@ extension CPUBackend: WeightArchiving {
       archived.inFeatures > 0
     else { throw mismatch(archived) }
     let part = archived.parts[index]
-    return Storage(adopting: part.address, byteCount: part.byteCount) { _, _ in
-      withExtendedLifetime(part) {}
-    }
+    return Storage(
+      adopting: part.address, byteCount: part.byteCount, owner: StorageLender(part))
   }
 
   private func mismatch(_ archived: ArchivedWeight) -> Diagnostic {

@@ -16,12 +16,18 @@ extension CPUBackend {
     switch storage {
     case .fourBit(let spec):
       try check(spec)
+      if let hollowPool {
+        return HollowBuilder(hollowFourBit(outFeatures, inFeatures, spec, hollowPool))
+      }
       return FourBitBuilder(
         outFeatures: outFeatures, inFeatures: inFeatures, spec: spec, backend: self)
     case .dense(let dtype):
       guard dtype == .float32 || dtype == .bfloat16 else {
         throw Diagnostic(
           .weightShapeInvalid, "a dense weight is kept as float32 or bfloat16, not as \(dtype)")
+      }
+      if let hollowPool {
+        return HollowBuilder(hollowDense(outFeatures, inFeatures, dtype, hollowPool))
       }
       return DenseBuilder(
         outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, backend: self)
@@ -44,6 +50,7 @@ extension CPUBackend {
     try checkLength("packed codes", (matrix.shape.count + 1) / 2, matrix.packed, .uint8)
     let scales = try prepare(matrix.scales, blocks: matrix.blockCount)
     let (outFeatures, inFeatures) = (matrix.shape[0], matrix.shape[1])
+    if let hollowPool { return hollowFourBit(outFeatures, inFeatures, matrix.spec, hollowPool) }
     let lines = FourBitLines(outFeatures: outFeatures, inFeatures: inFeatures)
     let packed = matrix.packed.pointer(UInt8.self)
     let kernels = product

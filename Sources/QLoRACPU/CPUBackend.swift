@@ -23,13 +23,18 @@ package final class CPUBackend: @unchecked Sendable {
   /// The product kernels of `kernels`.
   let product: qlora_product_kernels
   let engine: ProductEngine
+  /// Where weights without data lie; nil where this backend computes.
+  let hollowPool: StoragePool?
 
   /// - Parameters:
   ///   - threads: 0 means all cores.
   ///   - instructionSet: such as `avx2`; nil takes `QLORA_ISA` or else the best of this CPU.
+  ///   - isShapeOnly: allocate as always but compute nothing, so that a plan meets the same
+  ///     requests for memory as a run. What results hold is undefined.
   /// - Throws: where the CPU lacks the instruction set.
   package init(
-    threads: Int = 0, product: ProductEngine = .automatic, instructionSet: String? = nil
+    threads: Int = 0, product: ProductEngine = .automatic, instructionSet: String? = nil,
+    isShapeOnly: Bool = false
   ) throws {
     let table = instructionSet.map { qlora_kernels_for($0) } ?? qlora_kernels_select()
     guard let table else {
@@ -41,7 +46,8 @@ package final class CPUBackend: @unchecked Sendable {
     kernels = table
     self.product = table.pointee.product.pointee
     name = "cpu (\(String(cString: table.pointee.name)))"
-    threadPool = ThreadPool(threads: threads)
+    threadPool = ThreadPool(threads: threads, isIdle: isShapeOnly)
+    hollowPool = isShapeOnly ? StoragePool() : nil
     engine = product
   }
 

@@ -35,21 +35,25 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
   var servesFewTokens: Bool { true }
   /// Elements with those of the rows that fill the last group.
   var paddedCount: Int { groups * 8 * inFeatures }
-  var byteCount: Int { paddedCount * dtype.byteSize }
-
-  /// Panels of zeros.
-  convenience init(outFeatures: Int, inFeatures: Int, dtype: DType) {
-    let bytes = (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
-    let panels = Storage(byteCount: bytes)
-    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-    self.init(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: panels)
-  }
+  var byteCount: Int { Self.panelBytes(outFeatures, inFeatures, dtype) }
 
   init(outFeatures: Int, inFeatures: Int, dtype: DType, panels: Storage) {
     self.outFeatures = outFeatures
     self.inFeatures = inFeatures
     self.dtype = dtype
     self.panels = panels
+  }
+
+  /// Panels of zeros.
+  convenience init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+    let bytes = Self.panelBytes(outFeatures, inFeatures, dtype)
+    let panels = Storage(byteCount: bytes)
+    panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    self.init(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: panels)
+  }
+
+  static func panelBytes(_ outFeatures: Int, _ inFeatures: Int, _ dtype: DType) -> Int {
+    (outFeatures + 7) / 8 * 8 * inFeatures * dtype.byteSize
   }
 
   func decode(

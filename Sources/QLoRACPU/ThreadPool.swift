@@ -11,15 +11,20 @@ import Synchronization
 /// A fixed number of threads, the caller being one of them.
 package final class ThreadPool: Sendable {
   package let threads: Int
+  /// Whether loops are passed over, as a shape-only backend wants.
+  private let isIdle: Bool
   private let core: Core
   private let workers: [pthread_t]
 
-  /// - Parameter threads: 0 means one per core that this process may use.
-  package init(threads: Int = 0) {
+  /// - Parameters:
+  ///   - threads: 0 means one per core that this process may use.
+  ///   - isIdle: pass over every loop; no worker is started.
+  package init(threads: Int = 0, isIdle: Bool = false) {
+    self.isIdle = isIdle
     self.threads = threads > 0 ? threads : max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
     let core = Core()
     self.core = core
-    workers = (1..<max(1, self.threads)).map { Core.start(core, worker: $0) }
+    workers = (1..<(isIdle ? 1 : max(1, self.threads))).map { Core.start(core, worker: $0) }
   }
 
   deinit {
@@ -35,7 +40,7 @@ package final class ThreadPool: Sendable {
 
   /// As above; `worker` in `0 ..< threads` names the thread, for scratch memory of its own.
   package func run(_ count: Int, _ body: (_ item: Int, _ worker: Int) -> Void) {
-    if count <= 0 { return }
+    if count <= 0 || isIdle { return }
     if count == 1 || workers.isEmpty {
       for item in 0..<count { body(item, 0) }
       return

@@ -11,4 +11,9 @@ enum Backends {
     ProcessMemory.keepLargeBlocksApart()
     return try CPUBackend(threads: threads)
   }
+
+  /// The same, only counting: it asks for memory as the other one does and computes nothing.
+  static func makeShapeOnly(threads: Int) throws -> CPUBackend {
+    try CPUBackend(threads: threads, isShapeOnly: true)
+  }
 }

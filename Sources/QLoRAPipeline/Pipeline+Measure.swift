@@ -1,6 +1,7 @@
 // What benchmarks time: real models, real steps, random tokens. Nothing here is for results.
 
 import QLoRACPU
+import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
 import QLoRASystem
@@ -28,6 +29,7 @@ package struct LoadMeasurement: Sendable {
 /// What a few training steps took.
 package struct StepMeasurement: Sendable {
   package var load: LoadMeasurement
+  package var memory: MemoryForecast
   /// Without those that warmed up.
   package var steps: [StepMetrics]
   package var cost: StepCost
@@ -48,10 +50,7 @@ extension Pipeline {
     let backend = try Backends.make(threads: request.threads)
     let clock = ContinuousClock()
     let start = clock.now
-    let source =
-      try shape.map { .random($0.rawValue, $0.config, quantization: request.load.quantization) }
-      ?? ModelSource.open(request.path)
-    let model = try ModelLoader(source, backend: backend, options: request.load).load()
+    let model = try ModelLoader(try source(request, shape), backend: backend, options: request.load).load()
     let parameters = model.linears.reduce(0) { $0 + $1.weight.outFeatures * $1.weight.inFeatures }
     return (
       model,
@@ -60,6 +59,13 @@ extension Pipeline {
         seconds: clock.now.seconds(since: start), linearParameters: parameters,
         weightBytes: model.weightBytes, peakMemoryBytes: ProcessMemory.peakByteCount)
     )
+  }
+
+  private static func source(
+    _ request: ModelRequest, _ shape: ModelShape?
+  ) throws -> ModelSource {
+    try shape.map { .random($0.rawValue, $0.config, quantization: request.load.quantization) }
+      ?? ModelSource.open(request.path)
   }
 
   /// - Parameter shape: measures random weights of this shape instead of the request's file.
@@ -75,14 +81,14 @@ extension Pipeline {
   package static func measureSteps(
     _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil
   ) throws -> StepMeasurement {
+    let (memory, policies) = try forecast(request, workload, shape)
     let (model, load) = try measuredLoad(request, shape)
     if let adapter = workload.adapter {
       try model.addAdapters(try AdapterFolder.open(adapter).adapter)
     } else {
-      try model.addAdapters(
-        AdapterOptions(rank: workload.rank, alpha: 2 * Double(workload.rank)))
+      try model.addAdapters(workload.adapterOptions)
     }
-    model.recomputesBlocks = workload.recomputesBlocks
+    model.activationPolicies = policies
     let batches = try workload.batches(vocabularySize: model.config.vocabularySize)
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
       "qlora-bench-" + UUID().uuidString
@@ -103,10 +109,32 @@ extension Pipeline {
     }
     _ = try trainer.train()
     return StepMeasurement(
-      load: load, steps: Array(steps.dropFirst(workload.warmup)),
+      load: load, memory: memory, steps: Array(steps.dropFirst(workload.warmup)),
       cost: StepCost(
         model.config, batches,
         adapterParameters: model.parameters.reduce(0) { $0 + $1.value.count }))
+  }
+
+  /// What the steps will take, in this process as it is now.
+  private static func forecast(
+    _ request: ModelRequest, _ workload: StepWorkload, _ shape: ModelShape?
+  ) throws -> (MemoryForecast, [ActivationPolicy]) {
+    let processBytes = MachineMemory().residentBytes ?? 0
+    let rehearsal = try Rehearsal(try source(request, shape), request) { model, tensor in
+      if let adapter = workload.adapter {
+        try model.addAdapters(try AdapterFolder.open(adapter).adapter)
+      } else {
+        try model.addHollowAdapters(workload.adapterOptions, tensor: tensor)
+      }
+    }
+    let batches = try workload.batches(vocabularySize: rehearsal.model.config.vocabularySize)
+    guard let largest = batches.max(by: { $0.tokens.count < $1.tokens.count }) else {
+      throw Diagnostic(.nothingToTrain, "the step has no micro-batch")
+    }
+    let policies = try rehearsal.policies(workload.activationMemory, largest)
+    let memory = MemoryForecast(
+      rehearsal, step: rehearsal.step(largest, policies), processBytes: processBytes)
+    return (memory, policies)
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random

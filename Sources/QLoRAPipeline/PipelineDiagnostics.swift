@@ -38,10 +38,25 @@ extension DiagnosticCode {
     "The output already exists. Nothing is overwritten; choose another path or remove it first.")
   package static let emptyPrompt = DiagnosticCode(
     "E0557", .usage, "There is nothing to continue: the prompt is empty.")
+  package static let activationBudgetTooSmall = DiagnosticCode(
+    "E0558", .wouldNotFit,
+    "The budget of training.activationMemory is smaller than the inputs of all blocks, which have "
+      + "to be kept even if everything else is computed again. The message names the least that is "
+      + "possible; it grows with the tokens of a micro-batch.")
+  package static let memoryExceeded = DiagnosticCode(
+    "E0559", .wouldNotFit,
+    "The run would need more memory than this machine, or the container that it runs in, has left. "
+      + "A smaller training.batchSize with more training.gradientAccumulation gives the same "
+      + "updates; training.activationMemory trades time for memory.")
+  package static let diskExceeded = DiagnosticCode(
+    "E0560", .wouldNotFit,
+    "The adapter and the checkpoints of the run would need more space than the disk has left at "
+      + "its output. A smaller training.keep keeps fewer checkpoints.")
 
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
-    inputChanged, outputFolderExists, emptyPrompt,
+    inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
+    diskExceeded,
   ]
 }
 

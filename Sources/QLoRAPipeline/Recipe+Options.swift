@@ -7,6 +7,10 @@ import QLoRATensor
 import QLoRATraining
 
 extension Recipe {
+  var modelRequest: ModelRequest {
+    ModelRequest(path: model.path, load: loadOptions, threads: threads)
+  }
+
   var loadOptions: LoadOptions {
     var spec: QuantizationSpec?
     if let type = FourBitType(rawValue: model.quantization.type.rawValue) {

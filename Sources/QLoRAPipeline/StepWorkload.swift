@@ -3,6 +3,7 @@
 import QLoRAData
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRAModels
 import QLoRARandom
 import QLoRATensor
 
@@ -16,23 +17,25 @@ package struct StepWorkload: Sendable {
   package var rank: Int
   /// A PEFT adapter to start from; nil makes a fresh one of `rank` on all linears.
   package var adapter: String?
-  package var recomputesBlocks: Bool
+  package var activationMemory: ActivationBudget
   package var warmup: Int
   package var steps: Int
 
   package init(
     sequences: Int, length: Int, batchFile: String? = nil, rank: Int, adapter: String? = nil,
-    recomputesBlocks: Bool, warmup: Int = 0, steps: Int
+    activationMemory: ActivationBudget, warmup: Int = 0, steps: Int
   ) {
     self.sequences = sequences
     self.length = length
     self.batchFile = batchFile
     self.rank = rank
     self.adapter = adapter
-    self.recomputesBlocks = recomputesBlocks
+    self.activationMemory = activationMemory
     self.warmup = warmup
     self.steps = steps
   }
+
+  var adapterOptions: AdapterOptions { AdapterOptions(rank: rank, alpha: 2 * Double(rank)) }
 
   /// The micro-batches of the step.
   /// - Throws: a diagnostic with the row of the file that is at fault.

@@ -111,11 +111,13 @@ package struct TrainingRun {
     let identity = try RunIdentity(recipe, base: content, text: text, data: data)
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
+    // Before the weights too: a budget that is too small is known without them.
+    let policies = try RunMemory(recipe, source: source, data: data).policies
     let loaded = try LoadedModel.load(
-      ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads),
-      source, text, content: content, cache: cache
+      recipe.modelRequest, source, text, content: content, cache: cache
     ) { events(.loading($0)) }
     let config = try prepare(loaded.model)
+    loaded.model.activationPolicies = policies
     return try train(loaded, data, identity, config)
   }
 
@@ -134,8 +136,7 @@ package struct TrainingRun {
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
     let recipe = recipe.recipe
-    model.dropoutSeed = UInt64(bitPattern: Int64(recipe.training.seed))
-    model.recomputesBlocks = recipe.training.activationMemory == .full
+    model.dropoutSeed = recipe.dropoutSeed
     guard let path = recipe.adapter.initializeFrom else {
       try model.addAdapters(recipe.adapterOptions)
       return adapterConfig(model, initial: nil)

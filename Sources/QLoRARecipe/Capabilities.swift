@@ -11,7 +11,6 @@ package struct Capabilities: Sendable {
   package static let current = Capabilities(available: [
     "model.quantization.type": ["nf4", "none"],
     "model.computeDType": ["bfloat16", "float32"],
-    "training.activationMemory": ["none", "full"],
     "device": ["auto", "cpu"],
   ])
 

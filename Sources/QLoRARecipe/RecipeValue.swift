@@ -134,7 +134,7 @@ package enum ByteCount {
   ]
 
   /// Bytes of a whole number and a unit; nil where it is neither or too large.
-  static func parse(_ text: String) -> Int? {
+  package static func parse(_ text: String) -> Int? {
     for unit in units where text.hasSuffix(unit.name) {
       let digits = text.dropLast(unit.name.count).filter { $0 != " " }
       guard !digits.isEmpty, digits.utf8.allSatisfy({ (48...57).contains($0) }),
@@ -145,6 +145,9 @@ package enum ByteCount {
     }
     return nil
   }
+
+  /// The size in MiB, rounded up, so that it is enough where it is used as a budget.
+  package static func atLeast(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20)MiB" }
 
   /// The exact size in the largest binary unit that divides it.
   package static func spell(_ bytes: Int) -> String {

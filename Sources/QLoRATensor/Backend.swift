@@ -230,6 +230,7 @@ package protocol Backend: OptimizerBackend {
     inverse: Bool)
   /// `output = silu(gate) · up`. Source: Shazeer 2020, arXiv:2002.05202.
   func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor)
+  /// `gateGradient` may be `outputGradient`.
   func siluMultiplyBackward(
     _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor)
   /// `output = left + right`; dtypes may differ, and `output` may be either of them.

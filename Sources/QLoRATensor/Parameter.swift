@@ -8,10 +8,11 @@ package final class Parameter: Sendable {
   package let value: Tensor
   package let gradient: Tensor
 
-  package init(name: String, value: Tensor) {
+  /// - Parameter gradient: zeros of its own where none are given.
+  package init(name: String, value: Tensor, gradient: Tensor? = nil) {
     precondition(value.dtype == .float32)
     self.name = name
     self.value = value
-    gradient = Tensor(zeros: value.shape)
+    self.gradient = gradient ?? Tensor(zeros: value.shape)
   }
 }

@@ -7,7 +7,7 @@ package final class GradientPlace {
   package let shape: Shape
   package let isWanted: Bool
   /// float32, of `shape`; nil until something adds to it.
-  fileprivate var gradient: Tensor?
+  var gradient: Tensor?
 
   init(_ shape: Shape, isWanted: Bool) {
     self.shape = shape
@@ -59,7 +59,7 @@ package final class Tape {
     remake: (() -> Tensor)? = nil
   ) -> Variable {
     let isWanted = isRecording && (hasParameters || inputs.contains(where: \.needsGradient))
-    return Variable(value, needsGradient: isWanted, remake: isWanted ? remake : nil)
+    return Variable(value, needsGradient: isWanted, remake: isRecording ? remake : nil)
   }
 
   /// Keeps `backward` for the reverse pass if `output` takes part in it.
@@ -126,32 +126,5 @@ extension Tape {
 
   package func gradientTarget(of variable: Variable) -> (tensor: Tensor, accumulating: Bool) {
     gradientTarget(at: variable.place)
-  }
-}
-
-// MARK: Checkpointing
-extension Tape {
-  /// Runs `body` without keeping its intermediate values and runs it again during backward.
-  /// Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
-  package func checkpoint(
-    _ input: Variable, _ body: @escaping (Tape, Variable) -> Variable
-  ) -> Variable {
-    guard isRecording else { return body(self, input) }
-    let silent = Tape(backend: backend, isRecording: false)
-    let result = output(
-      body(silent, Variable(input.value)).value, of: [input], hasParameters: true)
-    let (inputPlace, outputPlace, value) = (input.place, result.place, input.value)
-    record(result) { [self] in
-      guard let gradient = takeGradient(at: outputPlace) else { return }
-      let inner = Tape(backend: backend)
-      let innerInput = Variable(value, needsGradient: inputPlace.isWanted)
-      let innerOutput = body(inner, innerInput)
-      inner.accumulate(gradient, into: innerOutput)
-      inner.runBackward()
-      if let inputGradient = inner.takeGradient(of: innerInput) {
-        accumulate(inputGradient, at: inputPlace)
-      }
-    }
-    return result
   }
 }

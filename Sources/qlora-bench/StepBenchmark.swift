@@ -28,7 +28,10 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "A PEFT adapter to start from instead of a fresh one.")
   var adapter: String?
 
-  @Flag(help: "Recomputes blocks in backward instead of keeping activations.")
+  @Option(help: "What is kept for backward: none recomputes nothing, full all, 512MiB between.")
+  var activationMemory = "none"
+
+  @Flag(help: "The same as --activation-memory full.")
   var checkpointing = false
 
   @Option(help: "Steps before those that count.")
@@ -44,11 +47,12 @@ struct StepBenchmark: ParsableCommand {
   }
 
   func run() throws {
+    let budget = checkpointing ? .least : try Pipeline.activationBudget(activationMemory)
     let measurement = try Pipeline.measureSteps(
       base.request,
       StepWorkload(
         sequences: sequences, length: length, batchFile: batches, rank: rank, adapter: adapter,
-        recomputesBlocks: checkpointing, warmup: warmup, steps: steps), shape: base.shape)
+        activationMemory: budget, warmup: warmup, steps: steps), shape: base.shape)
     let measured = measurement.steps
     guard let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
@@ -68,6 +72,10 @@ struct StepBenchmark: ParsableCommand {
         ("stepSeconds", list(rates.map { Double(last.tokens) / $0 })),
         ("loadedMemoryBytes", "\(measurement.load.peakMemoryBytes)"),
         ("peakMemoryBytes", "\(last.peakMemoryBytes)"),
+        ("predictedPeakMemoryBytes", "\(measurement.memory.peakBytes)"),
+        ("activationMemory", "\"\(checkpointing ? "full" : activationMemory)\""),
+        ("activationBytes", "\(measurement.memory.step.activationBytes)"),
+        ("workspaceBytes", "\(measurement.memory.step.workspaceBytes)"),
         ("losses", list(measured.map(\.loss))),
         ("gradientNorms", list(measured.map(\.gradientNorm))),
       ])

@@ -18,9 +18,10 @@ struct QLoRACommand: ParsableCommand {
       """,
     version: ToolVersion.number,
     subcommands: [
-      TrainCommand.self, ResumeCommand.self, ValidateCommand.self, PreviewCommand.self,
-      EvalCommand.self, GenerateCommand.self, InspectCommand.self, MergeCommand.self,
-      ExportCommand.self, CacheCommand.self, RecipesCommand.self, SchemaCommand.self,
+      TrainCommand.self, ResumeCommand.self, ValidateCommand.self, PlanCommand.self,
+      PreviewCommand.self, EvalCommand.self, GenerateCommand.self, InspectCommand.self,
+      MergeCommand.self, ExportCommand.self, CacheCommand.self, RecipesCommand.self,
+      SchemaCommand.self,
       DoctorCommand.self, ExplainCommand.self,
     ])
 }

@@ -60,6 +60,10 @@ struct ElementKernelsTests {
       #expect(relativeError(dGate.tensor.floats(), byGate) < 1e-6)
       #expect(relativeError(dUp.tensor.floats(), byUp) < 1e-6)
       #expect(dGate.isIntact && dUp.isIntact)
+      let inPlace = GuardedTensor(dy.floats(), [count], .float32)
+      backend.siluMultiplyBackward(
+        inPlace.tensor, gate: gate, up: up, gateGradient: inPlace.tensor, upGradient: dUp.tensor)
+      #expect(inPlace.tensor.floats() == dGate.tensor.floats() && inPlace.isIntact)
     }
   }
 

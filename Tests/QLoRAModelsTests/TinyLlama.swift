@@ -23,7 +23,7 @@ struct TinyLlama {
 
   init(
     _ base: GoldenBase, threads: Int = 2, adapters: Bool = true,
-    computeDType: DType = .float32
+    computeDType: DType = .float32, dropout: Double = 0
   ) throws {
     goldens = try SafetensorsFile(path: Goldens.path("tiny-llama-training.safetensors"))
     self.base = base
@@ -33,7 +33,11 @@ struct TinyLlama {
       options: LoadOptions(quantization: base.quantization, computeDType: computeDType)
     ).load()
     batch = try Self.packedBatch(goldens)
-    if adapters { try model.addAdapters(initialAdapter()) }
+    if adapters {
+      var adapter = try initialAdapter()
+      adapter.config.dropout = dropout
+      try model.addAdapters(adapter)
+    }
   }
 
   /// The golden tensors `<base>.<kind>.<parameter>`, by parameter.

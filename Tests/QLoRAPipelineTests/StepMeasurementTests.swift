@@ -39,7 +39,7 @@ import Testing
 
   private func workload(_ path: String, steps: Int = 2) -> StepWorkload {
     StepWorkload(
-      sequences: 1, length: 2, batchFile: path, rank: 2, recomputesBlocks: false, warmup: 1,
+      sequences: 1, length: 2, batchFile: path, rank: 2, activationMemory: .everything, warmup: 1,
       steps: steps)
   }
 
@@ -98,7 +98,7 @@ import Testing
   /// 0.629 GFLOP per token: Docs/Benchmarks/scale.md's formula by hand for four times 512 tokens.
   @Test func arithmeticOfSmolLM2() throws {
     let batch = try StepWorkload(
-      sequences: 4, length: 512, rank: 16, recomputesBlocks: false, steps: 1
+      sequences: 4, length: 512, rank: 16, activationMemory: .everything, steps: 1
     ).batches(vocabularySize: 49152)
     let cost = StepCost(ModelShape.smolLM135M.config, batch, adapterParameters: 4_884_480)
     #expect(cost.linearWeights == 106_168_320)

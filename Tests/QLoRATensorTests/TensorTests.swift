@@ -72,7 +72,7 @@ import Testing
     let address = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
     defer { address.deallocate() }
     do {
-      let storage = Storage(adopting: address, byteCount: 64) { _, bytes in returned.add(bytes) }
+      let storage = Storage(adopting: address, byteCount: 64, owner: returned)
       let tensor = Tensor(shape: [4], dtype: .float32, storage: storage)
       tensor.rows(0..<2).zero()
       #expect(returned.sizes == [])
@@ -83,7 +83,7 @@ import Testing
 
 /// What a pool gets back.
 // SAFETY: the test that makes it uses it on its own thread.
-private final class Returned: @unchecked Sendable {
+private final class Returned: StorageOwner, @unchecked Sendable {
   private(set) var sizes: [Int] = []
-  func add(_ bytes: Int) { sizes.append(bytes) }
+  func recycle(_ address: UnsafeMutableRawPointer, _ byteCount: Int) { sizes.append(byteCount) }
 }

@@ -106,7 +106,7 @@ typedef struct {
   /// out = gate · σ(gate) · up. Shazeer 2020, arXiv:2002.05202.
   void (*silu_multiply)(long count, const void *gate, qlora_element gate_type, const void *up,
                         qlora_element up_type, void *out, qlora_element out_type);
-  /// dgate = dy · up · σ·(1 + gate·(1 − σ)); dup = dy · gate · σ.
+  /// dgate = dy · up · σ·(1 + gate·(1 − σ)); dup = dy · gate · σ. dgate may be dy.
   void (*silu_multiply_backward)(long count, const float *dy, const void *gate,
                                  qlora_element gate_type, const void *up, qlora_element up_type,
                                  float *dgate, float *dup);

@@ -29,6 +29,22 @@ extension LlamaModel {
     }
   }
 
+  /// Gives each target an adapter without values, for a backend that only counts.
+  /// - Parameter tensor: float32 memory of a shape.
+  /// - Throws: `noTarget` where the targets name no linear.
+  package func addHollowAdapters(
+    _ options: AdapterOptions, tensor: (Shape) -> Tensor
+  ) throws {
+    let selected = try targetNames(options.targets)
+    attach(dropout: options.dropout, gradient: tensor) { linear in
+      guard selected.contains(linear.name) else { return nil }
+      return (
+        a: tensor([options.rank, linear.weight.inFeatures]),
+        b: tensor([linear.weight.outFeatures, options.rank]), scale: 1
+      )
+    }
+  }
+
   /// Puts an adapter that was trained before on its modules, with its own rank and scale.
   /// - Throws: `adapterMismatch` for a module or shape that this model does not have.
   package func addAdapters(_ adapter: PEFTAdapter) throws {
@@ -49,16 +65,21 @@ extension LlamaModel {
   }
 
   private func attach(
-    dropout: Double, _ halves: (AdaptedLinear) throws -> (a: Tensor, b: Tensor, scale: Float)?
+    dropout: Double, gradient: (Shape) -> Tensor = { Tensor(zeros: $0) },
+    _ halves: (AdaptedLinear) throws -> (a: Tensor, b: Tensor, scale: Float)?
   ) rethrows {
     parameters = []
     for index in blocks.indices {
       for path in LlamaBlock.linearPaths {
         let linear = blocks[index][keyPath: path]
         guard let (a, b, scale) = try halves(linear) else { continue }
+        func parameter(_ half: String, _ value: Tensor) -> Parameter {
+          Parameter(
+            name: Self.parameterName(linear.name, half), value: value,
+            gradient: gradient(value.shape))
+        }
         let adapter = LowRankAdapter(
-          a: Parameter(name: Self.parameterName(linear.name, "A"), value: a),
-          b: Parameter(name: Self.parameterName(linear.name, "B"), value: b),
+          a: parameter("A", a), b: parameter("B", b),
           scale: scale, dropoutRate: Float(dropout), index: parameters.count / 2)
         blocks[index][keyPath: path].adapter = adapter
         parameters += [adapter.a, adapter.b]

@@ -40,43 +40,66 @@ struct LlamaBlock: Sendable {
   var index: Int
 
   /// `[tokens, hidden]` to `[tokens, hidden]`.
-  func forward(_ input: Variable, _ context: ForwardContext, on tape: Tape) -> Variable {
-    let attended = attention(
-      tape.rmsNorm(input, weight: inputNorm, epsilon: epsilon), context, on: tape)
-    let middle = tape.add(input, attended)
-    let expanded = mlp(
-      tape.rmsNorm(middle, weight: postAttentionNorm, epsilon: epsilon), context, on: tape)
-    return tape.add(middle, expanded)
+  ///
+  /// A checkpoint ends before `o_proj` or `down_proj`: no gradient needs what those two put out, so
+  /// backward never multiplies by them again.
+  func forward(
+    _ input: Variable, _ context: ForwardContext, keeping policy: ActivationPolicy = .everything,
+    on tape: Tape
+  ) -> Variable {
+    if policy == .input {
+      let inner = tape.checkpoint(input) { tape, input in
+        let middle = join(input, attend(input, context, on: tape), attentionOutput, context, tape)
+        return [middle, expand(middle, context, on: tape)]
+      }
+      return join(inner[0], inner[1], down, context, tape)
+    }
+    let attended =
+      policy == .residuals
+      ? tape.checkpoint(input) { attend($1, context, on: $0) } : attend(input, context, on: tape)
+    let middle = join(input, attended, attentionOutput, context, tape)
+    let expanded =
+      policy == .everything
+      ? expand(middle, context, on: tape)
+      : tape.checkpoint(middle) { expand($1, context, on: $0) }
+    return join(middle, expanded, down, context, tape)
   }
 
-  private func attention(
-    _ normalized: Variable, _ context: ForwardContext, on tape: Tape
+  /// The residual sum behind one half of the block: `residual + layer(values)`.
+  private func join(
+    _ residual: Variable, _ values: Variable, _ layer: AdaptedLinear, _ context: ForwardContext,
+    _ tape: Tape
   ) -> Variable {
     let projected = tape.linears(
-      normalized, [query, key, value], dtype: context.activationDType, dropout: context.dropout)
+      values, [layer], dtype: context.activationDType, dropout: context.dropout)
+    return tape.add(residual, projected[0])
+  }
+
+  /// The attention of all heads, before `o_proj`.
+  private func attend(_ input: Variable, _ context: ForwardContext, on tape: Tape) -> Variable {
+    let projected = tape.linears(
+      tape.rmsNorm(input, weight: inputNorm, epsilon: epsilon), [query, key, value],
+      dtype: context.activationDType, dropout: context.dropout)
     let rotated = projected[..<2].map {
       tape.rotary(
         $0, headSize: layout.headSize, positions: context.positions, table: context.rotary)
     }
-    let attended =
-      switch context.attention {
-      case .packed(let bounds):
-        tape.attention(
-          query: rotated[0], key: rotated[1], value: projected[2], layout: layout, bounds: bounds)
-      case .cached(let cache):
-        cache.attend(
-          block: index, query: rotated[0], key: rotated[1], value: projected[2], layout, on: tape)
-      }
-    return tape.linears(
-      attended, [attentionOutput], dtype: context.activationDType, dropout: context.dropout)[0]
+    switch context.attention {
+    case .packed(let bounds):
+      return tape.attention(
+        query: rotated[0], key: rotated[1], value: projected[2], layout: layout, bounds: bounds)
+    case .cached(let cache):
+      return cache.attend(
+        block: index, query: rotated[0], key: rotated[1], value: projected[2], layout, on: tape)
+    }
   }
 
-  private func mlp(_ normalized: Variable, _ context: ForwardContext, on tape: Tape) -> Variable {
+  /// The gated expansion, before `down_proj`.
+  private func expand(_ middle: Variable, _ context: ForwardContext, on tape: Tape) -> Variable {
     let expanded = tape.linears(
-      normalized, [gate, up], dtype: context.activationDType, dropout: context.dropout)
-    let activated = tape.siluMultiply(expanded[0], expanded[1])
-    return tape.linears(
-      activated, [down], dtype: context.activationDType, dropout: context.dropout)[0]
+      tape.rmsNorm(middle, weight: postAttentionNorm, epsilon: epsilon), [gate, up],
+      dtype: context.activationDType, dropout: context.dropout)
+    return tape.siluMultiply(expanded[0], expanded[1])
   }
 }
 

@@ -2,15 +2,34 @@
 
 import QLoRATensor
 
+/// How far a training step has come.
+package enum StepStage: Sendable {
+  /// All that backward needs is in memory.
+  case forward
+  /// The loss and the gradient of the hidden states are known.
+  case loss
+  case backward
+}
+
 extension LlamaModel: TrainableModel {
   package func accumulateGradients(_ batch: TokenBatch, dropoutStream: UInt64) throws -> Double {
+    accumulateGradients(batch, dropoutStream: dropoutStream) { _ in }
+  }
+
+  /// As above, telling `reached` where memory may be looked at.
+  package func accumulateGradients(
+    _ batch: TokenBatch, dropoutStream: UInt64, reached: (StepStage) -> Void
+  ) -> Double {
     let tape = Tape(backend: backend)
     let hidden = hiddenStates(
       batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
       dropout: DropoutContext(seed: dropoutSeed, stream: dropoutStream), on: tape)
+    reached(.forward)
     let sum = tape.linearCrossEntropy(
       hidden, rows: batch.rows, targets: batch.targets, head: head)
+    reached(.loss)
     tape.runBackward()
+    reached(.backward)
     return sum
   }
 

@@ -18,8 +18,8 @@ package final class LlamaModel {
   let finalNorm: Tensor
   /// In the order of the optimizer; empty without adapters.
   package internal(set) var parameters: [Parameter] = []
-  /// Recompute each block in backward instead of keeping its activations.
-  package var recomputesBlocks = false
+  /// What each block keeps until backward.
+  package var activationPolicies: [ActivationPolicy]
   package var dropoutSeed: UInt64 = 0
   private var rotary: RotaryTable
 
@@ -35,6 +35,7 @@ package final class LlamaModel {
     self.head = head
     self.blocks = blocks
     self.finalNorm = finalNorm
+    activationPolicies = blocks.map { _ in .everything }
     // Grown on demand: most runs need far fewer positions than the model allows.
     let firstPositions = 512
     rotary = RotaryTable(config: config, positionCount: firstPositions)
@@ -61,16 +62,13 @@ package final class LlamaModel {
     let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
     backend.embedding(tokens, embedding, into: embedded)
     var hidden = Variable(embedded)
-    for block in blocks {
-      hidden =
-        recomputesBlocks
-        ? tape.checkpoint(hidden) { tape, input in block.forward(input, context, on: tape) }
-        : block.forward(hidden, context, on: tape)
+    for (block, policy) in zip(blocks, activationPolicies) {
+      hidden = block.forward(hidden, context, keeping: policy, on: tape)
     }
     return tape.rmsNorm(hidden, weight: finalNorm, epsilon: config.normEpsilon)
   }
 
-  private func rotaryTable(covering positions: [Int32]) -> RotaryTable {
+  func rotaryTable(covering positions: [Int32]) -> RotaryTable {
     let needed = Int(positions.max() ?? 0) + 1
     if needed > rotary.positionCount {
       rotary = RotaryTable(

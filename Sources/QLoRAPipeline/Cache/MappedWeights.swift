@@ -20,7 +20,7 @@ extension MappedFile {
   func storage() -> Storage {
     guard let start = bytes.baseAddress else { return Storage(byteCount: 0) }
     return Storage(
-      adopting: UnsafeMutableRawPointer(mutating: start), byteCount: bytes.count
-    ) { _, _ in withExtendedLifetime(self) {} }
+      adopting: UnsafeMutableRawPointer(mutating: start), byteCount: bytes.count,
+      owner: StorageLender(self))
   }
 }

@@ -16,13 +16,12 @@ extension Tape {
     let result = output(product(), of: [gate, up], remake: product)
     let (gatePlace, upPlace, outputPlace) = (gate.place, up.place, result.place)
     record(result) { [self] in
-      guard let gradient = takeGradient(at: outputPlace) else { return }
-      let gateGradient = backend.allocate(gatePlace.shape, .float32)
+      // These are the widest gradients of a block: one of the two takes the place of the product's.
+      guard let gradient = takeOwnGradient(at: outputPlace) else { return }
       let upGradient = backend.allocate(upPlace.shape, .float32)
       backend.siluMultiplyBackward(
-        gradient, gate: gateValue, up: upValue, gateGradient: gateGradient,
-        upGradient: upGradient)
-      accumulate(gateGradient, at: gatePlace)
+        gradient, gate: gateValue, up: upValue, gateGradient: gradient, upGradient: upGradient)
+      accumulate(gradient, at: gatePlace)
       accumulate(upGradient, at: upPlace)
     }
     return result

@@ -1,0 +1,10 @@
+// How much a training step may keep of its forward pass, as a user says it.
+
+package enum ActivationBudget: Sendable, Equatable {
+  /// Nothing is computed twice.
+  case everything
+  /// Every block is computed again from its input.
+  case least
+  /// As little as possible is computed again within so many bytes.
+  case bytes(Int)
+}

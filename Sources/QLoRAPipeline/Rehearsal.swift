@@ -1,0 +1,108 @@
+// A training step without data: the run's own model and backend, with weights of the right size
+// that hold nothing. What it asks for and multiplies is what the run will, by construction.
+
+import QLoRACPU
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRARecipe
+import QLoRATensor
+
+/// What a step asks for beyond weights and optimizer, in bytes.
+package struct StepForecast: Sendable, Equatable {
+  /// Kept from forward until backward.
+  package var activationBytes = 0
+  /// Beside them at the most: logits of a chunk and their gradient.
+  package var lossBytes = 0
+  /// Of the pool: activations, and what operations need beside them.
+  package var poolBytes = 0
+  /// Floating-point operations of products and attention.
+  package var operations = 0.0
+
+  /// Gradients of activations, packed operands, the head's chunk: all that is not kept.
+  package var workspaceBytes: Int { poolBytes - activationBytes }
+}
+
+struct Rehearsal {
+  let model: LlamaModel
+  private let backend: CPUBackend
+  private let counter: CountingBackend
+
+  /// - Parameter adapters: puts them on the model; `tensor` makes memory that nobody touches.
+  init(
+    _ source: ModelSource, _ request: ModelRequest,
+    adapters: (_ model: LlamaModel, _ tensor: (Shape) -> Tensor) throws -> Void
+  ) throws {
+    backend = try Backends.makeShapeOnly(threads: request.threads)
+    counter = CountingBackend(backend)
+    model = try ModelLoader(source.shapeOnly, backend: counter, options: request.load).load()
+    try adapters(model, backend.hollowTensor)
+  }
+
+  /// As `doctor` and records name it.
+  var device: String { "\(backend.name), \(backend.threadPool.threads) threads" }
+
+  var parameterBytes: Int { model.parameters.reduce(0) { $0 + $1.value.byteCount } }
+
+  /// What each block is to keep in a step over `batch`.
+  /// - Throws: `activationBudgetTooSmall` (exit 81), which names the least that is possible.
+  func policies(
+    _ budget: ActivationBudget, _ batch: TokenBatch
+  ) throws -> [ActivationPolicy] {
+    let blockCount = model.activationPolicies.count
+    guard case .bytes(let bytes) = budget else {
+      return Array(repeating: budget == .least ? .input : .everything, count: blockCount)
+    }
+    let costs = model.blockCosts(batch) {
+      (backend.storagePool.statistics.liveBytes, counter.operations)
+    }
+    // Beside the blocks: the embedded tokens and the rows that the head reads.
+    let least = step(batch, Array(repeating: .input, count: blockCount)).activationBytes
+    let others = least - ActivationPlanner.leastBytes(costs)
+    guard let policies = ActivationPlanner.choose(costs, budget: bytes - others) else {
+      throw Diagnostic(
+        .activationBudgetTooSmall,
+        "training.activationMemory allows \(ByteCount.spell(bytes)), but the least that a "
+          + "micro-batch of \(batch.tokens.count) tokens can keep is \(ByteCount.atLeast(least))",
+        remedy: "allow that much, or lower training.batchSize or data.maxTokens")
+    }
+    return policies
+  }
+
+  func step(_ batch: TokenBatch, _ policies: [ActivationPolicy]) -> StepForecast {
+    model.activationPolicies = policies
+    let pool = backend.storagePool
+    pool.restart()
+    let before = (bytes: pool.statistics.liveBytes, operations: counter.operations)
+    var forecast = StepForecast()
+    _ = model.accumulateGradients(batch, dropoutStream: 0) { stage in
+      let bytes = pool.statistics
+      switch stage {
+      case .forward: forecast.activationBytes = bytes.liveBytes - before.bytes
+      case .loss:
+        forecast.lossBytes = max(0, bytes.peakBytes - before.bytes - forecast.activationBytes)
+      case .backward: forecast.poolBytes = bytes.extentBytes
+      }
+    }
+    forecast.operations = counter.operations - before.operations
+    return forecast
+  }
+
+  /// Bytes of the pool that an evaluation of `batch` takes.
+  func evaluationBytes(_ batch: TokenBatch) throws -> Int {
+    let pool = backend.storagePool
+    pool.restart()
+    _ = try model.lossSum(batch)
+    return pool.statistics.extentBytes
+  }
+}
+
+extension Recipe.ActivationMemory {
+  var budget: ActivationBudget {
+    switch self {
+    case .none: .everything
+    case .full: .least
+    case .budget(let bytes): .bytes(bytes)
+    }
+  }
+}

@@ -1,0 +1,90 @@
+// What a recipe's run will take, and what each block of its model keeps: found before any weight is
+// read.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRARecipe
+import QLoRATensor
+
+struct RunMemory {
+  private let recipe: Recipe
+  private let source: ModelSource
+  private let data: RunData
+
+  init(_ recipe: Recipe, source: ModelSource, data: RunData) {
+    self.recipe = recipe
+    self.source = source
+    self.data = data
+  }
+
+  /// What each block keeps.
+  /// - Throws: `activationBudgetTooSmall` (exit 81).
+  var policies: [ActivationPolicy] {
+    get throws {
+      let budget = recipe.training.activationMemory.budget
+      // Only a budget needs to know what things cost.
+      guard case .bytes = budget else {
+        let policy: ActivationPolicy = budget == .least ? .input : .everything
+        return Array(repeating: policy, count: source.config.layers)
+      }
+      return try rehearsal().policies(budget, largestBatch)
+    }
+  }
+
+  func rehearsal() throws -> Rehearsal {
+    try Rehearsal(source, recipe.modelRequest) { model, tensor in
+      model.dropoutSeed = recipe.dropoutSeed
+      guard let path = recipe.adapter.initializeFrom else {
+        return try model.addHollowAdapters(recipe.adapterOptions, tensor: tensor)
+      }
+      var adapter = try AdapterFolder.open(path).adapter
+      adapter.config.dropout = recipe.adapter.dropout
+      try model.addAdapters(adapter)
+    }
+  }
+
+  /// As large as a micro-batch of the run can become, every token labelled.
+  var largestBatch: TokenBatch { largestBatch(of: data.train.map(\.tokens.count)) }
+
+  /// The same for evaluations; nil without validation data.
+  var largestValidationBatch: TokenBatch? {
+    data.validation.isEmpty ? nil : largestBatch(of: data.validation.map(\.tokens.count))
+  }
+
+  private func largestBatch(of lengths: [Int]) -> TokenBatch {
+    let all = lengths.reduce(0, +)
+    let longest = recipe.data.packing ? min(recipe.data.maxTokens, all) : lengths.max() ?? 0
+    let total = min(all, longest * recipe.training.batchSize)
+    return TokenBatch(length: longest, total: total)
+  }
+}
+
+extension TokenBatch {
+  /// Sequences of `length` tokens, `total` in all, every one labelled that has a next one.
+  init(length: Int, total: Int) {
+    let bounds = Array(stride(from: 0, to: total, by: max(1, length))) + [total]
+    let positions = (0..<total).map { $0 % max(1, length) }
+    let rows = positions.indices.filter { $0 + 1 < total && positions[$0 + 1] != 0 }
+    self.init(
+      tokens: Array(repeating: 0, count: total), positions: positions.map(Int32.init),
+      bounds: bounds, rows: rows.map(Int32.init), targets: Array(repeating: 0, count: rows.count))
+  }
+}
+
+extension Recipe {
+  var dropoutSeed: UInt64 { UInt64(bitPattern: Int64(training.seed)) }
+}
+
+extension Pipeline {
+  /// What a command line says instead of a recipe.
+  package static func activationBudget(_ text: String) throws -> ActivationBudget {
+    if text == "none" { return .everything }
+    if text == "full" { return .least }
+    guard let bytes = ByteCount.parse(text) ?? Int(text), bytes > 0 else {
+      throw Diagnostic(
+        .recipeOutOfRange, "\"\(text)\" is neither none, nor full, nor a size such as 512MiB")
+    }
+    return .bytes(bytes)
+  }
+}

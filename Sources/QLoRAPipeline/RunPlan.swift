@@ -1,0 +1,126 @@
+// What a run will be and take, before it is started: found without reading a weight, and written
+// nowhere.
+
+import QLoRAData
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRARecipe
+import QLoRASystem
+import QLoRATensor
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+package struct RunPlan {
+  package var recipe: ResolvedRecipe
+  package var device: String
+  package var trainableParameters: Int
+  package var report: EncodingReport
+  package var stepCount: Int
+  /// Tokens of the largest micro-batch, which memory is stated for.
+  package var largestTokens: Int
+  package var memory: MemoryForecast
+  /// Bytes that the machine, or the container, has for this process in all; nil where unknown.
+  package var memoryLimitBytes: Int?
+  /// How many blocks have each policy that some block has.
+  package var policies: [(policy: ActivationPolicy, blocks: Int)]
+  /// Of products and attention, over the first step's own batches, forward and backward.
+  package var operationsPerToken: Double
+  /// Operations that recomputation adds, relative to a step without any.
+  package var recomputedFraction: Double
+  package var disk: DiskForecast
+
+  package var fits: Bool { memory.peakBytes <= memoryLimitBytes ?? .max && disk.fits }
+
+  /// Why it does not fit; nil where it does.
+  package var problem: Diagnostic? {
+    if let limit = memoryLimitBytes, memory.peakBytes > limit {
+      return Diagnostic(
+        .memoryExceeded,
+        "the run needs \(ByteCount.atLeast(memory.peakBytes)) of memory, and there are "
+          + "\(ByteCount.atLeast(limit))",
+        remedy: "lower training.batchSize, or set training.activationMemory to a size or \"full\"")
+    }
+    if !disk.fits, let available = disk.availableBytes {
+      return Diagnostic(
+        .diskExceeded,
+        "the run needs \(ByteCount.atLeast(disk.totalBytes)) of disk space, and there are "
+          + "\(ByteCount.atLeast(available))",
+        at: .file(recipe.recipe.output), remedy: "free some space, or lower training.keep")
+    }
+    return nil
+  }
+}
+
+/// What a run leaves on the disk, in bytes.
+package struct DiskForecast: Sendable, Equatable {
+  package var adapterBytes: Int
+  package var checkpointBytes: Int
+  /// Checkpoints that exist at once: those that are kept, and the next one while it is written.
+  package var checkpoints: Int
+  /// nil where the system does not say.
+  package var availableBytes: Int?
+
+  package var totalBytes: Int { adapterBytes + checkpoints * checkpointBytes }
+  package var fits: Bool { totalBytes <= availableBytes ?? .max }
+
+  init(_ model: LlamaModel, keep: Int, output: String) {
+    // Name, type, shape and offsets of one tensor in the header of a safetensors file.
+    let entryBytes = 160
+    let values = model.parameters.reduce(0) { $0 + $1.value.byteCount + entryBytes }
+    adapterBytes = values
+    checkpointBytes = 3 * values
+    checkpoints = keep + 1
+    var folder = output
+    while !FileManager.default.fileExists(atPath: folder) {
+      let parent = FilePath.parent(of: folder)
+      if parent == folder { break }
+      folder = parent
+    }
+    let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
+    availableBytes = (attributes?[.systemFreeSize] as? any BinaryInteger).map { Int(clamping: $0) }
+  }
+}
+
+extension Pipeline {
+  /// - Throws: what is wrong with the recipe's inputs, and `activationBudgetTooSmall`.
+  package static func plan(_ resolved: ResolvedRecipe) throws -> RunPlan {
+    let recipe = resolved.recipe
+    let missing = resolved.missingInputs()
+    guard missing.isEmpty else { throw Diagnostics(missing) }
+    let source = try ModelSource.open(recipe.model.path)
+    let data = try RunData(recipe, text: try ModelText(source))
+    let machine = MachineMemory()
+    let processBytes = machine.residentBytes ?? 0
+    let limit = machine.availableBytes.map { $0 + processBytes }
+
+    let run = RunMemory(recipe, source: source, data: data)
+    let rehearsal = try run.rehearsal()
+    let batch = run.largestBatch
+    let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
+    let plain = rehearsal.step(batch, policies.map { _ in .everything })
+    let step = rehearsal.step(batch, policies)
+    var memory = MemoryForecast(rehearsal, step: step, processBytes: processBytes)
+    memory.evaluationBytes = try run.largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
+
+    let batches = BatchPlan(rows: data.train, settings: recipe.batchSettings)
+    let first = batches.microBatches(step: 1).map(\.tokenBatch)
+    let operations = first.reduce(0) { $0 + rehearsal.step($1, policies).operations }
+    let tokens = first.reduce(0) { $0 + $1.tokens.count }
+    return RunPlan(
+      recipe: resolved, device: rehearsal.device,
+      trainableParameters: rehearsal.model.parameters.reduce(0) { $0 + $1.value.count },
+      report: data.report, stepCount: batches.stepCount, largestTokens: batch.tokens.count,
+      memory: memory, memoryLimitBytes: limit,
+      policies: ActivationPolicy.allCases.map { policy in
+        (policy, policies.count { $0 == policy })
+      }.filter { $0.1 > 0 },
+      operationsPerToken: operations / Double(max(1, tokens)),
+      recomputedFraction: step.operations / plain.operations - 1,
+      disk: DiskForecast(rehearsal.model, keep: recipe.training.keep, output: recipe.output))
+  }
+}

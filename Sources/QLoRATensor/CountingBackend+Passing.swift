@@ -1,0 +1,87 @@
+// What a counting backend only passes on.
+
+extension CountingBackend {
+  package var name: String { inner.name }
+
+  package func allocate(_ shape: Shape, _ dtype: DType) -> Tensor { inner.allocate(shape, dtype) }
+
+  package func synchronize() { inner.synchronize() }
+
+  package func makeWeightBuilder(
+    outFeatures: Int, inFeatures: Int, _ storage: WeightStorage
+  ) throws -> any WeightBuilder {
+    try inner.makeWeightBuilder(outFeatures: outFeatures, inFeatures: inFeatures, storage)
+  }
+
+  package func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight {
+    try inner.prepare(matrix)
+  }
+
+  package func quantizedMatrix(
+    _ weight: any PreparedWeight, sourceDType: DType
+  ) -> QuantizedMatrix? {
+    inner.quantizedMatrix(weight, sourceDType: sourceDType)
+  }
+
+  package func decode(_ weight: any PreparedWeight, rows: Range<Int>, into output: Tensor) {
+    inner.decode(weight, rows: rows, into: output)
+  }
+
+  package func embedding(_ tokens: [Int32], _ table: any PreparedWeight, into output: Tensor) {
+    inner.embedding(tokens, table, into: output)
+  }
+
+  package func rmsNorm(
+    _ input: Tensor, weight: Tensor, epsilon: Float, into output: Tensor, inverseRMS: Tensor
+  ) {
+    inner.rmsNorm(input, weight: weight, epsilon: epsilon, into: output, inverseRMS: inverseRMS)
+  }
+
+  package func rmsNormBackward(
+    _ outputGradient: Tensor, input: Tensor, weight: Tensor, inverseRMS: Tensor,
+    inputGradient: Tensor, accumulating: Bool
+  ) {
+    inner.rmsNormBackward(
+      outputGradient, input: input, weight: weight, inverseRMS: inverseRMS,
+      inputGradient: inputGradient, accumulating: accumulating)
+  }
+
+  package func rotary(
+    _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,
+    inverse: Bool
+  ) {
+    inner.rotary(
+      tensor, headSize: headSize, positions: positions, cosines: cosines, sines: sines,
+      inverse: inverse)
+  }
+
+  package func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor) {
+    inner.siluMultiply(gate, up, into: output)
+  }
+
+  package func siluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor
+  ) {
+    inner.siluMultiplyBackward(
+      outputGradient, gate: gate, up: up, gateGradient: gateGradient, upGradient: upGradient)
+  }
+
+  package func add(_ left: Tensor, _ right: Tensor, into output: Tensor) {
+    inner.add(left, right, into: output)
+  }
+
+  package func convert(_ input: Tensor, into output: Tensor) { inner.convert(input, into: output) }
+
+  package func adamW(
+    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
+    _ step: AdamWStep
+  ) {
+    inner.adamW(
+      parameter: parameter, gradient: gradient, firstMoment: firstMoment,
+      secondMoment: secondMoment, step)
+  }
+
+  package func sumOfSquares(_ tensor: Tensor) -> Double { inner.sumOfSquares(tensor) }
+
+  package func scale(_ tensor: Tensor, by factor: Float) { inner.scale(tensor, by: factor) }
+}

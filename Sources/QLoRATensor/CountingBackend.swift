@@ -1,0 +1,109 @@
+// A backend that counts floating-point operations and leaves the work to another one. Over one that
+// only allocates it makes the shape-only backend: the model's own code, without data.
+import Synchronization
+
+/// Counts a multiplication and an addition as two operations, of products, attention and the head;
+/// what goes once over rows costs memory traffic, not arithmetic, and is not counted.
+package final class CountingBackend: Backend {
+  let inner: any Backend
+  private let count = Mutex(0.0)
+
+  package init(_ inner: any Backend) { self.inner = inner }
+
+  /// Operations so far.
+  package var operations: Double { count.withLock { $0 } }
+
+  private func add(_ operations: Double) { count.withLock { $0 += operations } }
+
+  /// Of `tokens` rows through matrices with `elements` in all.
+  private func addProduct(_ tokens: Int, _ elements: Int) {
+    add(2 * Double(tokens) * Double(elements))
+  }
+
+  /// Of `matrices` products between queries and keys, or weights and values, under a causal mask.
+  private func addAttention(_ layout: AttentionLayout, _ bounds: [Int], matrices: Int) {
+    let pairs = zip(bounds, bounds.dropFirst()).reduce(0.0) { sum, bound in
+      let length = Double(bound.1 - bound.0)
+      return sum + length * (length + 1) / 2
+    }
+    add(2 * Double(matrices) * pairs * Double(layout.headSize * layout.heads))
+  }
+}
+
+extension PreparedWeight {
+  fileprivate var elements: Int { outFeatures * inFeatures }
+}
+
+// MARK: What is counted
+extension CountingBackend {
+  package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
+    for term in terms {
+      let adapter = term.adapter.map { $0.a.count + $0.b.count } ?? 0
+      addProduct(input.shape[0], term.weight.elements + adapter)
+    }
+    inner.linear(input, terms)
+  }
+
+  package func linearBackward(
+    _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool
+  ) {
+    for term in terms {
+      let tokens = input.shape[0]
+      if inputGradient != nil { addProduct(tokens, term.weight.elements) }
+      // dY·B, its product with A, and the gradients of both halves.
+      guard let adapter = term.adapter else { continue }
+      addProduct(tokens, adapter.b.count + (inputGradient == nil ? 0 : adapter.a.count))
+      addProduct(tokens, (term.aGradient?.count ?? 0) + (term.bGradient?.count ?? 0))
+    }
+    inner.linearBackward(
+      terms, input: input, inputGradient: inputGradient, accumulating: accumulating)
+  }
+
+  package func linearCrossEntropy(
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    hiddenGradient: Tensor?
+  ) -> Double {
+    addProduct(rows.count, head.elements * (hiddenGradient == nil ? 1 : 2))
+    return inner.linearCrossEntropy(
+      hidden, rows: rows, targets: targets, head: head, hiddenGradient: hiddenGradient)
+  }
+
+  package func scoreTokens(
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+  ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
+    addProduct(rows.count, head.elements)
+    return inner.scoreTokens(hidden, rows: rows, targets: targets, head: head)
+  }
+
+  package func attention(
+    query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, bounds: [Int],
+    into output: Tensor, logSumExp: Tensor
+  ) {
+    addAttention(layout, bounds, matrices: 2)
+    inner.attention(
+      query: query, key: key, value: value, layout: layout, bounds: bounds, into: output,
+      logSumExp: logSumExp)
+  }
+
+  package func attentionBackward(
+    _ outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
+    logSumExp: Tensor, layout: AttentionLayout, bounds: [Int], queryGradient: Tensor,
+    keyGradient: Tensor, valueGradient: Tensor
+  ) {
+    // Scores once more, and the gradients of probabilities, queries, keys and values.
+    addAttention(layout, bounds, matrices: 5)
+    inner.attentionBackward(
+      outputGradient, query: query, key: key, value: value, output: output, logSumExp: logSumExp,
+      layout: layout, bounds: bounds, queryGradient: queryGradient, keyGradient: keyGradient,
+      valueGradient: valueGradient)
+  }
+
+  package func cachedAttention(
+    query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
+    into output: Tensor
+  ) {
+    addProduct(query.shape[0], 2 * keyCount * layout.headSize * layout.heads)
+    inner.cachedAttention(
+      query: query, keys: keys, values: values, keyCount: keyCount, layout: layout, into: output)
+  }
+}

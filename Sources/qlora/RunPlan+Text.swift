@@ -1,0 +1,93 @@
+// A plan as a person reads it, and as JSON.
+import QLoRAJSON
+import QLoRAModels
+import QLoRAPipeline
+
+extension RunPlan {
+  var jsonValue: JSONValue {
+    .dictionary([
+      ("recipe", recipe.jsonValue), ("device", .string(device)),
+      ("trainableParameters", .int(trainableParameters)), ("steps", .int(stepCount)),
+      ("rows", .int(report.encodedRows)), ("tokens", .int(report.tokens)),
+      ("labelledTokens", .int(report.labelledTokens)),
+      ("largestMicroBatchTokens", .int(largestTokens)), ("memoryBytes", memoryJSON),
+      ("blocks", .list(policies.map { .dictionary([
+        ("keep", .string($0.policy.rawValue)), ("count", .int($0.blocks)),
+      ]) })),
+      ("operationsPerToken", .double(operationsPerToken)),
+      ("recomputedPercent", .double(recomputedFraction * 100)),
+      ("diskBytes", .dictionary([
+        ("adapter", .int(disk.adapterBytes)), ("checkpoint", .int(disk.checkpointBytes)),
+        ("checkpoints", .int(disk.checkpoints)), ("total", .int(disk.totalBytes)),
+        ("available", disk.availableBytes.map { .int($0) } ?? .null),
+      ])), ("fits", .bool(fits)),
+    ])
+  }
+
+  private var memoryJSON: JSONValue {
+    .dictionary(
+      parts.map { ($0.key, .int($0.bytes)) } + [
+        ("logits", .int(memory.step.lossBytes)), ("loadingPeak", .int(memory.loadingPeakBytes)),
+        ("evaluationPeak", evaluates ? .int(memory.evaluationPeakBytes) : .null),
+        ("peak", .int(memory.peakBytes)),
+        ("limit", memoryLimitBytes.map { .int($0) } ?? .null),
+      ])
+  }
+
+  private var evaluates: Bool { memory.evaluationBytes > 0 }
+
+  /// What adds up to the peak.
+  private var parts: [(key: String, name: String, bytes: Int)] {
+    [
+      ("process", "program, tokenizer and rows", memory.processBytes),
+      ("weights", "weights", memory.weightBytes), ("adapters", "adapters", memory.adapterBytes),
+      ("gradients", "their gradients", memory.gradientBytes),
+      ("optimizer", "optimizer", memory.optimizerBytes),
+      ("activations", "activations", memory.step.activationBytes),
+      ("workspace", "workspace", memory.step.workspaceBytes),
+    ]
+  }
+
+  var text: String {
+    let training = recipe.recipe.training
+    let kept = policies.map { "\($0.blocks) keep \($0.policy.words)" }.joined(separator: ", ")
+    let facts = [
+      ("model", recipe.recipe.model.path), ("device", device),
+      ("trainable", "\(trainableParameters) parameters"),
+      ("rows", "\(report.encodedRows) with \(report.tokens) tokens, "
+        + "\(report.labelledTokens) labelled"),
+      ("steps", "\(stepCount) of \(training.gradientAccumulation) × \(training.batchSize) "
+        + "sequences, at most \(largestTokens) tokens at once"),
+      ("blocks", kept),
+      ("work", "\(decimal(operationsPerToken / 1e9)) billion operations per token; recomputation "
+        + "adds \(decimal(recomputedFraction * 100)) %"),
+      ("disk", "\(size(disk.totalBytes)): adapter \(size(disk.adapterBytes)), "
+        + "\(disk.checkpoints) checkpoints of \(size(disk.checkpointBytes))"),
+    ]
+    let width = facts.map(\.0.count).max() ?? 0
+    let peaks = [
+      ["peak while training", size(memory.trainingPeakBytes)],
+      ["peak while loading", size(memory.loadingPeakBytes)],
+      ["peak while evaluating", evaluates ? size(memory.evaluationPeakBytes) : "none"],
+      ["this machine has", memoryLimitBytes.map(size) ?? "unknown"],
+    ]
+    return facts.map { "\(Table.pad($0.0, width))  \($0.1)" }.joined(separator: "\n") + "\n\n"
+      + Table.text(["memory", ""], parts.map { [$0.name, size($0.bytes)] } + peaks)
+  }
+
+  private func size(_ bytes: Int) -> String { ProgressText.size(bytes) }
+
+  private func decimal(_ value: Double) -> String { ProgressText.decimal(value, 1) }
+}
+
+extension ActivationPolicy {
+  /// Ends the sentence "so many blocks keep …".
+  fileprivate var words: String {
+    switch self {
+    case .everything: "everything"
+    case .attention: "all but gate and up"
+    case .residuals: "the residual stream twice"
+    case .input: "their input alone"
+    }
+  }
+}

@@ -1,0 +1,81 @@
+// What `plan` says is what a run does, it fits the machine or is refused, and nothing is written.
+import Foundation
+import QLoRADiagnostics
+import QLoRAModels
+import QLoRAPipeline
+import TestSupport
+import Testing
+
+@Suite struct PlanTests {
+  private func plan(_ tiny: TinyRun, _ settings: [String] = []) throws -> RunPlan {
+    try Pipeline.plan(tiny.recipe("run", settings))
+  }
+
+  @Test func saysWhatTheRunSays() throws {
+    let tiny = try TinyRun()
+    let plan = try plan(tiny)
+    var summary: RunSummary?
+    try tiny.train("run", events: { if case .prepared(let known) = $0 { summary = known } })
+    let run = try #require(summary)
+    #expect(plan.trainableParameters == run.trainableParameters)
+    #expect(plan.memory.weightBytes == run.weightBytes)
+    #expect(plan.stepCount == run.stepCount && plan.report == run.report)
+    let adapter = try tiny.bytes("run/adapter/adapter_model.safetensors").count
+    #expect(abs(plan.disk.adapterBytes - adapter) * 20 < adapter)
+    #expect(plan.fits && plan.problem == nil)
+  }
+
+  @Test func writesNothing() throws {
+    let tiny = try TinyRun()
+    let before = try FileManager.default.subpathsOfDirectory(atPath: tiny.folder.url.path())
+    _ = try plan(tiny, ["training.activationMemory=full"])
+    #expect(try FileManager.default.subpathsOfDirectory(atPath: tiny.folder.url.path()) == before)
+  }
+
+  @Test func budgetsBuyOperations() throws {
+    let tiny = try TinyRun()
+    let most = try plan(tiny).memory.step.activationBytes
+    let full = try plan(tiny, ["training.activationMemory=full"])
+    #expect(full.policies.map(\.policy) == [.input])
+    var before = full.recomputedFraction
+    let least = full.memory.step.activationBytes
+    for budget in stride(from: least, through: most, by: (most - least) / 5) {
+      let plan = try plan(tiny, ["training.activationMemory=\(budget)"])
+      #expect(plan.memory.step.activationBytes <= budget)
+      #expect(plan.recomputedFraction <= before)
+      before = plan.recomputedFraction
+    }
+    let plain = try plan(tiny, ["training.activationMemory=\(most)"])
+    #expect(plain.recomputedFraction == 0 && plain.policies.map(\.policy) == [.everything])
+  }
+
+  @Test func aBudgetTooSmallNamesTheLeast() throws {
+    let tiny = try TinyRun()
+    let failure = #expect(throws: Diagnostic.self) {
+      try plan(tiny, ["training.activationMemory=1KiB"])
+    }
+    #expect(failure?.code.number == "E0558" && failure?.code.exitCode == .wouldNotFit)
+    let message = failure?.message ?? ""
+    let words = message.split(separator: " ")
+    let least = try #require(words.last.map(String.init))
+    #expect(throws: Never.self) { try plan(tiny, ["training.activationMemory=\(least)"]) }
+    // The run itself refuses too, before it loads anything, and leaves no folder.
+    let refused = #expect(throws: Diagnostic.self) {
+      try tiny.train("run", ["training.activationMemory=1KiB"])
+    }
+    #expect(refused?.message == message)
+    #expect(!FileManager.default.fileExists(atPath: tiny.folder.path("run")))
+  }
+
+  @Test func whatDoesNotFitIsRefused() throws {
+    let tiny = try TinyRun()
+    var plan = try plan(tiny)
+    plan.memoryLimitBytes = plan.memory.peakBytes
+    #expect(plan.problem == nil)
+    plan.memoryLimitBytes = plan.memory.peakBytes - 1
+    #expect(plan.problem?.code.number == "E0559" && plan.problem?.code.exitCode == .wouldNotFit)
+    plan.memoryLimitBytes = nil
+    plan.disk.availableBytes = plan.disk.totalBytes - 1
+    #expect(plan.problem?.code.number == "E0560" && plan.problem?.code.exitCode == .wouldNotFit)
+  }
+}
