@@ -58,12 +58,15 @@ def summarize(sitting, options, specs, turns, oracle, counts, kernels):
     problems = [
         f"{spec['key']}: {len(turns[spec['key']])} of {options.rounds} turns ran"
         for spec in specs if len(turns[spec["key"]]) < options.rounds]
+    remarks = []
     rows = [
         entry(spec, turns[spec["key"]], oracle.get(spec["workload"]))
         for spec in specs if turns[spec["key"]]]
     for row in rows:
         if not row.get("withinBound", True):
-            problems.append(
+            # The rounding of the peer's bf16 is its own affair; any other distance is a fault.
+            excused = row["side"] == "peer" and row["label"].startswith("bf16")
+            (remarks if excused else problems).append(
                 f"{row['side']} {row['workload']} {row['label']}: loss within "
                 f"{row['lossDeviation']:.2%}, gradient norm within {row['normDeviation']:.2%} "
                 f"of the oracle, {BOUND:.0%} allowed")
@@ -89,6 +92,7 @@ def summarize(sitting, options, specs, turns, oracle, counts, kernels):
         "toolCalls": counts,
         "rows": rows,
         "kernels": kernel_rows(kernels),
+        "remarks": remarks,
         "problems": problems,
     }
 
@@ -168,6 +172,8 @@ def markdown(record):
         f"{epoch['tokens']} tokens {epoch['paddedTokens']['4'] / epoch['tokens'] - 1:.1%}. "
         "Padding is never counted.")
     parts += filter(None, [kernel_text(record)])
+    if record["remarks"]:
+        parts.append("By its rounding:\n" + "\n".join(f"* {p}" for p in record["remarks"]))
     if record["problems"]:
         parts.append("Not as it should be:\n" + "\n".join(f"* {p}" for p in record["problems"]))
     return "\n\n".join(parts)

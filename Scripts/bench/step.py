@@ -3,7 +3,8 @@
 SmolLM2-135M-Instruct, NF4 with double quantization, rank 16 on all linears. Started by
 Scripts/bench/run.sh, which builds and fetches what is needed. Prints Markdown; --record also writes
 the JSON record and the tables of README.md and Docs/Benchmarks/step.md. Leaves with status 1 where
-a turn failed or a loss or gradient norm is not within 1 % of the float32 oracle.
+a turn failed or a loss or gradient norm is not within 1 % of the float32 oracle; the peer's bf16,
+which rounds more, is only remarked on.
 """
 
 import argparse

@@ -2,7 +2,6 @@
 import Foundation
 import QLoRAData
 import QLoRADiagnostics
-import QLoRAJSON
 import QLoRAModels
 import QLoRAPipeline
 import QLoRATensor
@@ -11,30 +10,15 @@ import Testing
 
 @Suite struct StepMeasurementTests {
   /// Two micro-batches: of two sequences, the first with two rows, and of one.
-  private static let rows: [[[EncodedRow]]] = [
-    [
-      [
-        EncodedRow(tokens: [5, 6, 7], labels: [5, 6, -100]),
-        EncodedRow(tokens: [8, 9], labels: [-100, 9]),
-      ],
-      [EncodedRow(tokens: [10, 11], labels: [10, 11])],
-    ],
-    [[EncodedRow(tokens: [12, 13, 14], labels: [-100, -100, 14])]],
-  ]
+  private static let preview = [
+    #""microBatch":0,"tokens":[5,6,7,8,9],"labels":[-100,6,-100,-100,9],"starts":[0,3]"#,
+    #""microBatch":0,"tokens":[10,11],"labels":[-100,11],"starts":[0]"#,
+    #""microBatch":1,"tokens":[12,13,14],"labels":[-100,-100,14],"starts":[0]"#,
+  ].map { "{\"step\":1,\($0)}\n" }.joined()
 
   private func file(_ text: String, in folder: TemporaryFolder) throws -> String {
     try Data(text.utf8).write(to: folder.url.appending(path: "batches.jsonl"))
     return folder.path("batches.jsonl")
-  }
-
-  private func preview() -> String {
-    Self.rows.enumerated().flatMap { microBatch, sequences in
-      sequences.enumerated().map { sequence, rows in
-        let line = PreviewLine(
-          step: 1, microBatch: microBatch, sequence: sequence, content: PackedSequence(rows))
-        return JSONWriter.text(line.json, style: .compact) + "\n"
-      }
-    }.joined()
   }
 
   private func workload(_ path: String, steps: Int = 2) -> StepWorkload {
@@ -45,7 +29,7 @@ import Testing
 
   @Test func previewedLinesAreTheBatchesThatWerePreviewed() throws {
     let folder = try TemporaryFolder()
-    let batches = try workload(try file(preview(), in: folder)).batches(vocabularySize: 15)
+    let batches = try workload(try file(Self.preview, in: folder)).batches(vocabularySize: 15)
     #expect(
       batches == [
         TokenBatch(
@@ -85,7 +69,7 @@ import Testing
 
   @Test func everyStepHasTheSameLoss() throws {
     let tiny = try TinyRun()
-    let path = try file(preview(), in: tiny.folder)
+    let path = try file(Self.preview, in: tiny.folder)
     let found = try Pipeline.measureSteps(
       ModelRequest(path: tiny.modelPath, threads: 1), workload(path, steps: 3))
     #expect(found.steps.map(\.step) == [2, 3, 4])
