@@ -1,7 +1,7 @@
 /* Which int16 kernels go with a table of kernels on this CPU. */
 #include "int16_slots.h"
 
-#include <string.h>
+#include <stddef.h>
 
 #define SLOTS(isa)                                                                        \
   #isa, qlora_int16_quantize_##isa, qlora_int16_tile_##isa,                               \
@@ -12,11 +12,13 @@ static const qlora_int16_kernels reference = {SLOTS(reference)};
 static const qlora_int16_kernels avx512vnni = {SLOTS(avx512vnni)};
 #endif
 
-const qlora_int16_kernels *qlora_int16_kernels_for(const char *name) {
-  if (strcmp(name, "reference") == 0) return &reference;
+const qlora_int16_kernels *qlora_int16_kernels_for(const qlora_product_kernels *companions) {
+  if (companions == &qlora_product_reference) return &reference;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512vnni")) return &avx512vnni;
+  if (companions == &qlora_product_avx512 && __builtin_cpu_supports("avx512vnni")) {
+    return &avx512vnni;
+  }
 #endif
   return NULL;
 }

@@ -45,6 +45,10 @@ extension CPUBackend {
       return
     }
     let tiles = pack(input, tokens: tokens, columns: input.shape[1])
+    if let products = int16Products(weights) {
+      products.linear(input, terms, tiles)
+      return
+    }
     let adapters = terms.map { $0.adapter.map { project($0, input: input, tiles: tiles) } }
     multiply(tiles, terms, weights, adapters)
   }
@@ -202,7 +206,7 @@ extension CPUBackend {
   }
 
   /// `scale·B` of one group as `[depth][8]`.
-  private func packOutput(
+  func packOutput(
     _ adapter: AdapterTerm, group: Int, depth: Int, into output: UnsafeMutablePointer<Float>
   ) {
     let rank = adapter.b.shape[1]

@@ -16,13 +16,15 @@ extension ProductBlocking {
 }
 
 /// What backward computes with for one term.
-private struct BackwardTerm {
+struct BackwardTerm {
   let weight: any PanelWeight
   /// dY as tiles `[out][48]`.
   let gradient: TokenTiles
   let adapter: AdapterTerm?
   /// `scale·dY·B` as tiles `[rank][48]`.
   let low: TokenTiles?
+  /// What the product takes instead of `gradient` where it is computed in int16.
+  var int16: Int16Gradient?
 }
 
 // SAFETY: pointers lie inside tensors, tiles and scratch whose sizes the shapes and
@@ -57,7 +59,7 @@ extension CPUBackend {
       term.outputGradient, tokens: term.outputGradient.shape[0], columns: weight.outFeatures)
     return BackwardTerm(
       weight: weight, gradient: gradient, adapter: term.adapter,
-      low: term.adapter.map { lowGradient($0, gradient) })
+      low: term.adapter.map { lowGradient($0, gradient) }, int16: int16Gradient(gradient, weight))
   }
 
   /// `scale·dY·B` as tiles.
@@ -122,7 +124,7 @@ extension CPUBackend {
   }
 
   /// One item of `backpropagate` and its scratch memory.
-  private struct ColumnBlock {
+  struct ColumnBlock {
     let columns: Range<Int>
     let tiles: Range<Int>
     /// `[tiles][columns][48]`.
@@ -137,6 +139,18 @@ extension CPUBackend {
   }
 
   private func add(_ term: BackwardTerm, to block: ColumnBlock, first: Bool) {
+    let kernels = product
+    if let gradient = term.int16 {
+      gradient.add(to: block, first: first)
+    } else {
+      addProduct(term, to: block, first: first)
+    }
+    if let adapter = term.adapter, adapter.dropout == nil, let low = term.low {
+      addLowRank(adapter, low, to: block, kernels)
+    }
+  }
+
+  private func addProduct(_ term: BackwardTerm, to block: ColumnBlock, first: Bool) {
     let kernels = product
     // A group's columns lie one line width apart, so that the last line fits.
     let width = (block.columns.count + 15) / 16 * 16
@@ -153,9 +167,6 @@ extension CPUBackend {
           term.gradient, tile: tile, groups: start..<start + count, width: width, block,
           first: first && start == 0, kernels)
       }
-    }
-    if let adapter = term.adapter, adapter.dropout == nil, let low = term.low {
-      addLowRank(adapter, low, to: block, kernels)
     }
   }
 

@@ -12,11 +12,16 @@ package struct ModelRequest: Sendable {
   package var load: LoadOptions
   /// 0 = all cores.
   package var threads: Int
+  /// Whether products with 4-bit weights are computed in 16-bit integers.
+  package var usesInt16: Bool
 
-  package init(path: String, load: LoadOptions = LoadOptions(), threads: Int = 0) {
+  package init(
+    path: String, load: LoadOptions = LoadOptions(), threads: Int = 0, usesInt16: Bool = false
+  ) {
     self.path = path
     self.load = load
     self.threads = threads
+    self.usesInt16 = usesInt16
   }
 }
 
@@ -31,7 +36,7 @@ package struct LoadedModel {
   ) throws -> LoadedModel {
     let source = try ModelSource.open(request.path)
     let text = try ModelText(source)
-    let backend = try Backends.make(threads: request.threads)
+    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let model = try ModelLoader(
       source, backend: backend, options: request.load, progress: progress
     ).load()

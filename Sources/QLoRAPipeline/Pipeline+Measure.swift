@@ -69,7 +69,7 @@ extension Pipeline {
   private static func measuredLoad(
     _ request: ModelRequest
   ) throws -> (model: LlamaModel, measurement: LoadMeasurement) {
-    let backend = try Backends.make(threads: request.threads)
+    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let clock = ContinuousClock()
     let start = clock.now
     let source = try ModelSource.open(request.path)

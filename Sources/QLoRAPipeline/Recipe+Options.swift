@@ -14,9 +14,10 @@ extension Recipe {
         type: type, blockSize: model.quantization.blocksize,
         doubleQuantized: model.quantization.doubleQuant)
     }
+    // With int16 products everything else is float32.
     return LoadOptions(
       quantization: spec, skip: model.quantization.skip,
-      computeDType: DType(rawValue: model.computeDType) ?? .float32)
+      computeDType: model.computeDType == "bfloat16" ? .bfloat16 : .float32)
   }
 
   var adapterOptions: AdapterOptions {

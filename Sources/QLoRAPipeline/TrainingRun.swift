@@ -108,7 +108,9 @@ package struct TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     let loaded = try LoadedModel.load(
-      ModelRequest(path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads)
+      ModelRequest(
+        path: recipe.model.path, load: recipe.loadOptions, threads: recipe.threads,
+        usesInt16: recipe.model.computeDType == "int16")
     ) { events(.loading($0)) }
     let config = try prepare(loaded.model)
     return try train(loaded, data, identity, config)

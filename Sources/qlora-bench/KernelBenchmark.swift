@@ -15,6 +15,8 @@ private struct ProductRecord {
   let openBLASSeconds: Double?
   /// As above with threads of OpenBLAS's own.
   let threadedSeconds: Double?
+  /// The same products in 16-bit integers, where this CPU has them.
+  let int16Seconds: Double?
   let peak: Double
 
   var operations: Double { 2 * Double(tokens) * Double(outFeatures) * Double(inFeatures) }
@@ -33,6 +35,9 @@ private struct ProductRecord {
     }
     if let threadedSeconds {
       fields.append("\"openBLASThreadsOverFused\": \(rounded(threadedSeconds / fusedSeconds))")
+    }
+    if let int16Seconds {
+      fields.append("\"fusedOverInt16\": \(rounded(fusedSeconds / int16Seconds))")
     }
     return "{" + fields.joined(separator: ", ") + "}"
   }
@@ -60,6 +65,7 @@ struct KernelBenchmark: ParsableCommand {
   func run() throws {
     let fused = try CPUBackend(threads: threads, product: .fused)
     let openBLAS = try CPUBackend(threads: threads, product: .openBLAS)
+    let int16 = try? CPUBackend(threads: threads, product: .int16)
     let peak = fused.measuredPeak(rounds: rounds)
     print(
       """
@@ -70,7 +76,7 @@ struct KernelBenchmark: ParsableCommand {
       let sides = shape.split(separator: "x").compactMap { Int($0) }
       guard sides.count == 2 else { throw ValidationError("\"\(shape)\" is not like 1536x576") }
       for count in tokens.split(separator: ",").compactMap({ Int($0) }) {
-        for record in try measure(fused, openBLAS, count, sides[0], sides[1], peak) {
+        for record in try measure(fused, openBLAS, int16, count, sides[0], sides[1], peak) {
           print(record.json)
         }
       }
@@ -78,8 +84,8 @@ struct KernelBenchmark: ParsableCommand {
   }
 
   private func measure(
-    _ fused: CPUBackend, _ openBLAS: CPUBackend, _ tokens: Int, _ outFeatures: Int,
-    _ inFeatures: Int, _ peak: Double
+    _ fused: CPUBackend, _ openBLAS: CPUBackend, _ int16: CPUBackend?, _ tokens: Int,
+    _ outFeatures: Int, _ inFeatures: Int, _ peak: Double
   ) throws -> [ProductRecord] {
     let weight = try ramp(fused, outFeatures, inFeatures)
     let input = Tensor(zeros: [tokens, inFeatures])
@@ -93,22 +99,29 @@ struct KernelBenchmark: ParsableCommand {
       { fused.linear(input, [term]) },
       { openBLAS.linear(input, [term]) },
       { multiplyThreaded(fused, weight, input, decoded, output) },
+      { int16?.linear(input, [term]) },
     ])
     let gradient = LinearGradientTerm(weight: weight, outputGradient: output)
     let inputGradient = Tensor(zeros: [tokens, inFeatures])
-    let backward = fastest([
+    let backward = fastest([fused, int16].map { backend in
       {
-        fused.linearBackward(
+        backend?.linearBackward(
           [gradient], input: input, inputGradient: inputGradient, accumulating: false)
       }
-    ])
-    func record(_ operation: String, _ seconds: [Double]) -> ProductRecord {
+    })
+    func record(_ operation: String, _ openBLAS: ArraySlice<Double>, _ own: [Double])
+      -> ProductRecord
+    {
       ProductRecord(
         operation: operation, tokens: tokens, outFeatures: outFeatures, inFeatures: inFeatures,
-        fusedSeconds: seconds[0], openBLASSeconds: seconds.dropFirst().first,
-        threadedSeconds: seconds.dropFirst(2).first, peak: peak)
+        fusedSeconds: own[0], openBLASSeconds: openBLAS.first,
+        threadedSeconds: openBLAS.dropFirst().first, int16Seconds: int16 == nil ? nil : own[1],
+        peak: peak)
     }
-    return [record("linear", seconds), record("linearBackward", backward)]
+    return [
+      record("linear", seconds[1...2], [seconds[0], seconds[3]]),
+      record("linearBackward", [], backward),
+    ]
   }
 
   /// The other way to use OpenBLAS: our threads decode the whole weight, then OpenBLAS's own

@@ -10,7 +10,7 @@
  * bits. */
 #pragma once
 
-#include <stdint.h>
+#include "qlora_kernels_product.h"
 
 /* 64 * 4095 * 8191 = 2,146,697,280, the largest sum of a segment, is just below 2^31. One bit more
  * for lanes and one less for weights would fit too, with twice the error on real activations. */
@@ -48,6 +48,6 @@ typedef struct qlora_int16_kernels {
                          int16_t *codes, long half_stride);
 } qlora_int16_kernels;
 
-/* The kernels that go with the table called `name`: its own, the scalar ones for "reference", or
- * NULL where this CPU has no 16-bit dot products worth using. */
-const qlora_int16_kernels *qlora_int16_kernels_for(const char *name);
+/* The kernels that go with a table of product kernels: the scalar ones with the reference, or NULL
+ * where this CPU has no 16-bit dot products that beat fp32. */
+const qlora_int16_kernels *qlora_int16_kernels_for(const qlora_product_kernels *companions);
