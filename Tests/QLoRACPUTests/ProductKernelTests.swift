@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Memory between two stretches that must keep their pattern.
-private final class Guarded<Element> {
+final class Guarded<Element> {
   private static var padding: Int { 256 }
   private let bytes: UnsafeMutableRawPointer
   private let size: Int
