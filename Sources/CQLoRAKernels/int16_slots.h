@@ -14,7 +14,11 @@
   void qlora_int16_decode_columns_##isa(long lines, const uint8_t *lines_of_codes,                \
                                         const int16_t *table, const int16_t *ratios,              \
                                         long first_line, long lines_per_block, int16_t *codes,    \
-                                        long half_stride);
+                                        long half_stride);                                        \
+  void qlora_int16_quantize_rows_##isa(long k, long segment, const float *panel, int16_t *codes,  \
+                                       float *scales);                                            \
+  void qlora_int16_quantize_columns_##isa(long groups, const float *panel, long group_stride,     \
+                                          int16_t *codes, float *scales);
 
 QLORA_DECLARE_INT16(reference)
 #if defined(__x86_64__)

@@ -5,7 +5,8 @@
 
 #define SLOTS(isa)                                                                        \
   #isa, qlora_int16_quantize_##isa, qlora_int16_tile_##isa,                               \
-  qlora_int16_decode_rows_##isa, qlora_int16_decode_columns_##isa
+  qlora_int16_decode_rows_##isa, qlora_int16_decode_columns_##isa,                        \
+  qlora_int16_quantize_rows_##isa, qlora_int16_quantize_columns_##isa
 
 static const qlora_int16_kernels reference = {SLOTS(reference)};
 #if defined(__x86_64__)

@@ -92,7 +92,9 @@ extension CPUBackend {
 
   /// `output = dY·W` for a gradient that is already in tiles.
   func backpropagate(_ gradient: TokenTiles, _ weight: any PanelWeight, into output: Tensor) {
-    let term = BackwardTerm(weight: weight, gradient: gradient, adapter: nil, low: nil)
+    let term = BackwardTerm(
+      weight: weight, gradient: gradient, adapter: nil, low: nil,
+      int16: int16Gradient(gradient, weight))
     backpropagate([term], into: output, accumulating: false)
   }
 

@@ -4,10 +4,6 @@ import QLoRATensor
 
 // SAFETY: as in `FourBitWeight.swift`; callers give outputs of the sizes that each function names.
 extension FourBitWeight {
-  /// Columns that share a scale and fit a segment of the kernels; nil where blocks run over the
-  /// ends of rows.
-  var int16Segment: Int? { straddles ? nil : min(blockSize, QLORA_INT16_SEGMENT) }
-
   /// A group for `x·Wᵀ`: codes `[in / 2][8][2]` and the scales of rows `[segments][8]`.
   func decodeRows(
     group: Int, segment: Int, into output: UnsafeMutablePointer<Int16>,
@@ -18,11 +14,12 @@ extension FourBitWeight {
     kernels.decode_rows(linesPerGroup, codes(group: group, line: 0), codebook.rows, output)
     let blocks = inFeatures / blockSize
     groupScales(group: group, blocks: 0..<blocks, into: scales, product)
+    let unit = 1 / codebook.rowFactor
     // In place, from the last: a block may hold several segments.
     let segments = blockSize / segment
-    if segments == 1 { return }
-    for place in stride(from: blocks * segments - 1, to: 0, by: -1) {
-      (scales + place * 8).update(from: scales + place / segments * 8, count: 8)
+    for place in stride(from: (blocks * segments - 1) * 8, through: 0, by: -8) {
+      let source = place / 8 / segments * 8
+      for row in 0..<8 { scales[place + row] = scales[source + row] * unit }
     }
   }
 

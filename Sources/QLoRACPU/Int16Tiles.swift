@@ -27,10 +27,11 @@ struct Int16Tiles {
     values = backend.storagePool.borrow(tiles.count * columns * TokenTiles.width * 2)
     scales = backend.storagePool.borrow(tiles.count * segments * TokenTiles.width * 4)
     let quantized = self
+    // All lanes, since the head multiplies all; those without a token are zero.
     backend.threadPool.run(tiles.count) { tile in
       kernels.quantize(
         quantized.columns, segment, tiles[tile], factors, unit, quantized[tile],
-        quantized.scales(tile), tiles.vectors(in: tile))
+        quantized.scales(tile), 3)
     }
   }
 

@@ -1,4 +1,5 @@
-/* Products in 16-bit integers, in scalar C: the oracle, equal to the last bit. */
+/* Quantized activations and their products in 16-bit integers, in scalar C: the oracle, equal to
+ * the last bit. */
 #include "../int16_slots.h"
 
 #include <math.h>
@@ -72,37 +73,5 @@ void qlora_int16_tile_reference(long k, long segment, const int16_t *codes,
     lanes += count * 48;
     row_scales += row_stride;
     lane_scales += 48;
-  }
-}
-
-static int code_at(const uint8_t *line, long column, long row) {
-  uint32_t lane;
-  memcpy(&lane, line + 4 * (row + 8 * (column & 1)), 4);
-  return (lane >> (4 * (column >> 1))) & 15;
-}
-
-void qlora_int16_decode_rows_reference(long lines, const uint8_t *lines_of_codes,
-                                       const int16_t *table, int16_t *codes) {
-  for (long column = 0; column < 16 * lines; column++) {
-    const uint8_t *line = lines_of_codes + column / 16 * 64;
-    for (long row = 0; row < 8; row++) {
-      codes[(column / 2 * 8 + row) * 2 + column % 2] = table[code_at(line, column % 16, row)];
-    }
-  }
-}
-
-void qlora_int16_decode_columns_reference(long lines, const uint8_t *lines_of_codes,
-                                          const int16_t *table, const int16_t *ratios,
-                                          long first_line, long lines_per_block, int16_t *codes,
-                                          long half_stride) {
-  for (long column = 0; column < 16 * lines; column++) {
-    const uint8_t *line = lines_of_codes + column / 16 * 64;
-    const int16_t *ratio = ratios + (first_line + column / 16) / lines_per_block * 8;
-    int16_t *out = codes + column / 8 * half_stride + column % 8 * 2;
-    for (long row = 0; row < 8; row++) {
-      int32_t product = table[code_at(line, column % 16, row)] * ratio[row];
-      int32_t rounded = (product + (1 << 14)) >> 15;
-      out[row / 2 * 16 + row % 2] = (int16_t)((rounded + 4) >> 3);
-    }
   }
 }
