@@ -44,7 +44,8 @@ package final class CPUBackend: @unchecked Sendable {
     }
     kernels = table
     self.product = table.pointee.product.pointee
-    name = "cpu (\(String(cString: table.pointee.name)))"
+    let kernelName = String(cString: table.pointee.name)
+    name = product == .int16 ? "cpu (\(kernelName), int16)" : "cpu (\(kernelName))"
     threadPool = ThreadPool(threads: threads)
     engine = product
     int16 = product == .int16 ? try Self.int16Kernels(table) : nil

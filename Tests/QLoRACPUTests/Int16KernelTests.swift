@@ -113,6 +113,46 @@ struct Int16KernelTests {
     }
   }
 
+  @Test(arguments: sets, depths)
+  func quantizesWeightsAsTheReference(set: String, depth: Int) {
+    for special in [false, true] {
+      // The lanes of activations serve as rows.
+      let panel = Array(activations(depth, special: special).prefix(depth * 8))
+      for segment in [32, 64] {
+        let segments = (depth + segment - 1) / segment
+        expectSame(set, depth * 8, Int16(9), "quantize_rows") {
+          var scales = [Float](repeating: 5, count: segments * 8)
+          $0.quantize_rows(depth, segment, panel, $1, &scales)
+        }
+        expectSame(set, segments * 8, UInt32(9), "scales of rows") { kernels, bits in
+          var codes = [Int16](repeating: 5, count: depth * 8)
+          bits.withMemoryRebound(to: Float.self, capacity: segments * 8) {
+            kernels.quantize_rows(depth, segment, panel, &codes, $0)
+          }
+        }
+      }
+    }
+  }
+
+  @Test(arguments: sets, 1...8)
+  func quantizesColumnsAsTheReference(set: String, groups: Int) {
+    for special in [false, true] {
+      for stride in [64, 80, 128] {
+        let panel = activations(groups * 4, special: special)
+        expectSame(set, groups * 64, Int16(9), "quantize_columns") {
+          var scales = [Float](repeating: 5, count: 8)
+          $0.quantize_columns(groups, panel, stride, $1, &scales)
+        }
+        expectSame(set, 8, UInt32(9), "scales of columns") { kernels, bits in
+          var codes = [Int16](repeating: 5, count: groups * 64)
+          bits.withMemoryRebound(to: Float.self, capacity: 8) {
+            kernels.quantize_columns(groups, panel, stride, &codes, $0)
+          }
+        }
+      }
+    }
+  }
+
   /// Nowhere do sums leave int32: all products of a segment at their largest, of one sign.
   @Test(arguments: sets + ["reference"])
   func theLargestSumIsExact(set: String) throws {
