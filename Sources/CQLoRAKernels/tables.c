@@ -1,8 +1,14 @@
 /* Picks the table of kernels for this CPU. */
+/* For syscall. */
+#define _DEFAULT_SOURCE
 #include "qlora_kernels.h"
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static int always(void) { return 1; }
 
@@ -17,6 +23,20 @@ static int has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+
+static int has_amx(void) {
+  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16") ||
+      !__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16")) {
+    return 0;
+  }
+#if defined(__linux__)
+  /* The kernel gives a process the tiles' 8 KiB of state only on request. */
+  enum { request_permission = 0x1023, tile_data = 18 };
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return 0;
+#endif
+}
 #endif
 
 /* Best first. */
@@ -25,12 +45,14 @@ static const struct {
   int (*available)(void);
 } tables[] = {
 #if defined(__x86_64__)
-    {{"avx512", &qlora_product_avx512, &qlora_rows_avx512}, has_avx512},
-    {{"avx2", &qlora_product_avx2, &qlora_rows_avx2}, has_avx2},
+    {{"amx", &qlora_product_avx512, &qlora_rows_amx, &qlora_matrix_amx}, has_amx},
+    {{"avx512", &qlora_product_avx512, &qlora_rows_avx512, NULL}, has_avx512},
+    {{"avx2", &qlora_product_avx2, &qlora_rows_avx2, NULL}, has_avx2},
 #elif defined(__aarch64__)
-    {{"neon", &qlora_product_neon, &qlora_rows_neon}, always},
+    {{"neon", &qlora_product_neon, &qlora_rows_neon, NULL}, always},
 #endif
-    {{"reference", &qlora_product_reference, &qlora_rows_reference}, always},
+    {{"reference", &qlora_product_reference, &qlora_rows_reference, &qlora_matrix_reference},
+     always},
 };
 
 const qlora_kernels *qlora_kernels_for(const char *name) {

@@ -25,8 +25,8 @@
   void qlora_attention_backward_##isa(const qlora_attention_gradients *);                         \
   void qlora_attention_row_##isa(const qlora_attention *);
 
-/// The kernels of `isa` under the name `table`.
-#define TABLE(table, isa)                                                                         \
+/// The kernels of `isa` under the name `table`, with the attention over many rows of `wide`.
+#define TABLE_WITH(table, isa, wide)                                                              \
   const qlora_row_kernels qlora_rows_##table = {                                                  \
       .name = #table,                                                                             \
       .rms_norm = qlora_rms_norm_##isa,                                                           \
@@ -39,10 +39,11 @@
       .scale = qlora_scale_##isa,                                                                 \
       .sum_of_squares = qlora_sum_of_squares_##isa,                                               \
       .adamw = qlora_adamw_##isa,                                                                 \
-      .attention = qlora_attention_##isa,                                                         \
-      .attention_backward = qlora_attention_backward_##isa,                                       \
+      .attention = qlora_attention_##wide,                                                        \
+      .attention_backward = qlora_attention_backward_##wide,                                      \
       .attention_row = qlora_attention_row_##isa,                                                 \
   };
+#define TABLE(table, isa) TABLE_WITH(table, isa, isa)
 
 DECLARE(reference)
 TABLE(reference, reference)
@@ -51,6 +52,9 @@ DECLARE(avx2)
 TABLE(avx2, avx2)
 DECLARE(avx512)
 TABLE(avx512, avx512)
+void qlora_attention_amx(const qlora_attention *);
+void qlora_attention_backward_amx(const qlora_attention_gradients *);
+TABLE_WITH(amx, avx512, amx)
 #elif defined(__aarch64__)
 DECLARE(neon)
 TABLE(neon, neon)

@@ -71,6 +71,11 @@ extension CPUBackend {
     hiddenGradient: Tensor?
   ) -> Double {
     precondition(rows.count == targets.count)
+    if let kernels = matrixKernels(for: hidden.dtype) {
+      return linearCrossEntropyByMatrix(
+        hidden, rows: rows, targets: targets, head: panelWeight(head),
+        hiddenGradient: hiddenGradient, kernels)
+    }
     hiddenGradient?.zero()
     var loss = 0.0
     forEachChunk(hidden, rows, head) { range, chunk, softmax in
@@ -90,6 +95,10 @@ extension CPUBackend {
     _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
     precondition(rows.count == targets.count)
+    if let kernels = matrixKernels(for: hidden.dtype) {
+      return scoreTokensByMatrix(
+        hidden, rows: rows, targets: targets, head: panelWeight(head), kernels)
+    }
     var likelihoods: [Float] = []
     var winners: [Int32] = []
     forEachChunk(hidden, rows, head) { range, chunk, softmax in
@@ -127,7 +136,8 @@ extension CPUBackend {
     }
   }
 
-  private func gather(_ hidden: Tensor, _ rows: ArraySlice<Int32>) -> Tensor {
+  /// Rows `rows` of `hidden`, one after the other.
+  func gather(_ hidden: Tensor, _ rows: ArraySlice<Int32>) -> Tensor {
     let columns = hidden.shape[1]
     let output = allocate([rows.count, columns], hidden.dtype)
     let rowBytes = columns * hidden.dtype.byteSize

@@ -44,6 +44,10 @@ extension CPUBackend {
       linearOfFewTokens(input, terms, weights)
       return
     }
+    if let kernels = matrixKernels(for: input.dtype) {
+      linearByMatrix(input, terms, weights, kernels)
+      return
+    }
     let tiles = pack(input, tokens: tokens, columns: input.shape[1])
     if let products = int16Products(weights) {
       products.linear(input, terms, tiles)

@@ -34,6 +34,11 @@ extension CPUBackend {
     _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool
   ) {
     if input.shape[0] == 0 { return }
+    if let kernels = matrixKernels(for: input.dtype) {
+      linearBackwardByMatrix(
+        terms, input: input, inputGradient: inputGradient, accumulating: accumulating, kernels)
+      return
+    }
     let prepared = terms.map { prepare($0) }
     if let inputGradient {
       backpropagate(prepared, into: inputGradient, accumulating: accumulating)

@@ -154,7 +154,10 @@ package struct TrainingRun {
       artifacts: CheckpointArtifacts(
         codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
         identity: identity.artifacts,
-        provenance: [.init("tool", ToolVersion.text), .init("device", loaded.model.backend.name)]))
+        provenance: [
+          .init("tool", ToolVersion.text),
+          .init(CheckpointArtifacts.deviceFact, loaded.model.backend.name),
+        ]))
     events(.prepared(summary(loaded.model, plan, data)))
     let trainer = Trainer(
       inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run,

@@ -31,6 +31,8 @@ package struct CheckpointArtifacts: Sendable {
   package var identity: [Identity]
   /// Provenance for the manifest that a resume does not insist on, such as the tool's version.
   package var provenance: [Identity]
+  /// The name of the backend in `provenance`: a resumed run says where it changed.
+  package static let deviceFact = "device"
 
   package struct Identity: Sendable, Hashable {
     package var name: String

@@ -110,6 +110,22 @@ extension Trainer {
     try optimizer.restore(moments, step: restored.step, file: path(CheckpointFile.optimizer))
     state = restored
     lastSavedStep = restored.step
+    warnOfOtherDevice(than: checkpoint)
     return checkpoint.path
+  }
+
+  /// Other kernels round otherwise: the run is sound, but its bits are not those of one machine.
+  private func warnOfOtherDevice(than checkpoint: CheckpointStore.Checkpoint) {
+    let name = CheckpointArtifacts.deviceFact
+    guard let now = inputs.artifacts.provenance.first(where: { $0.name == name })?.value,
+      let before = checkpoint.manifest.facts.first(where: { $0.key == name })?.value.stringValue,
+      before != now
+    else { return }
+    events(
+      .warning(
+        Diagnostic(
+          .deviceChanged, "this run continues on \(now), and its checkpoint was made on \(before)",
+          at: .file(checkpoint.path),
+          remedy: "for the same bits, use a processor with the same kernels")))
   }
 }

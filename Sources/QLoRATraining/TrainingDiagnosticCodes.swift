@@ -49,12 +49,19 @@ extension DiagnosticCode {
     `qlora train` starts afresh, and the output directory already holds a committed checkpoint. \
     Continue that run with `qlora resume`, or choose another output directory.
     """)
+  package static let deviceChanged = DiagnosticCode(
+    "E0609", .resumeRefused,
+    """
+    The checkpoint was made by other kernels than the ones that continue the run. Training goes on \
+    soundly, but not bit for bit as it would have on the first machine: kernels differ in how they \
+    round. `QLORA_ISA` chooses kernels that both processors have.
+    """)
 }
 
 /// The codes that `qlora explain` knows from this module.
 package enum TrainingDiagnosticCodes {
   package static let allTrainingCodes: [DiagnosticCode] = [
     .lossNotFinite, .gradientNotFinite, .parameterNotFinite, .nothingToTrain, .resumeIdentity,
-    .checkpointMismatch, .stoppedBySignal, .runHasCheckpoint,
+    .checkpointMismatch, .stoppedBySignal, .runHasCheckpoint, .deviceChanged,
   ]
 }

@@ -49,7 +49,10 @@ struct HeadTests {
     ]
     for storage in storages {
       for dtype in [DType.float32, .bfloat16] {
-        let (head, values) = try backend.seededWeight(vocabulary, 64, storage)
+        let (head, exact) = try backend.seededWeight(vocabulary, 64, storage)
+        let rounds = backend.roundsProducts(of: dtype)
+        let values =
+          rounds ? exact.map { Float(bitPattern: UInt32($0.bfloat16Bits) << 16) } : exact
         let hidden = backend.seededTensor([tokens, 64], dtype, seed: 2)
         let rows = (0..<tokens).filter { $0 % 4 != 1 }.map(Int32.init)
         let targets = rows.map { ($0 * 7) % Int32(vocabulary) }
@@ -60,7 +63,8 @@ struct HeadTests {
           hidden, rows: rows, targets: targets, head: head, hiddenGradient: gradient)
         let sum = expected.losses.reduce(0, +)
         #expect(abs(loss - sum) < 2e-6 * abs(sum))
-        #expect(Oracle(tokens, 64, expected.gradient).distance(gradient) < 1e-5)
+        // Probabilities rounded to 8 bits, and a target's row of the head that is not.
+        #expect(Oracle(tokens, 64, expected.gradient).distance(gradient) < (rounds ? 4e-3 : 1e-5))
 
         let scores = backend.scoreTokens(hidden, rows: rows, targets: targets, head: head)
         let worst = zip(scores.negativeLogLikelihoods, expected.losses)

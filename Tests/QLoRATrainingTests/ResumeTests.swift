@@ -77,6 +77,18 @@ import Testing
     #expect(try ToyResult(path) == uninterrupted(ToyRun()))
   }
 
+  @Test(arguments: [("toy", 0), ("other", 1)])
+  func otherKernelsAreNamed(device: String, expected: Int) throws {
+    let folder = try TemporaryFolder()
+    _ = try ToyRun().train(folder.path("run"))
+    var warnings: [Diagnostic] = []
+    _ = try ToyRun(device: device).train(folder.path("run")) { event in
+      if case .warning(let warning) = event { warnings.append(warning) }
+    }
+    #expect(warnings.count == expected)
+    #expect(warnings.allSatisfy { $0.code == .deviceChanged && $0.description.contains(device) })
+  }
+
   @Test func damageFallsBackByName() throws {
     let expected = try uninterrupted(ToyRun())
     let names = [

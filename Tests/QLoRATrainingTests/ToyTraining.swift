@@ -157,6 +157,7 @@ struct ToyRun {
   var weightDecay = 0.1
   var maximumGradientNorm = 1.0
   var identity = "one"
+  var device = "toy"
   /// nil = the real one, without waiting for the disk.
   var fileSystem: (any FileSystem)?
 
@@ -167,7 +168,8 @@ struct ToyRun {
       validation: evalEvery == 0 ? [] : (0..<3).map { ToyBatches.batch(seed: 1_000 + $0) },
       artifacts: CheckpointArtifacts(
         codec: ToyCodec(), adapterConfiguration: Array("{}\n".utf8),
-        identity: [.init("recipe", identity)], provenance: [.init("tool", "toy")]))
+        identity: [.init("recipe", identity)],
+        provenance: [.init("tool", "toy"), .init(CheckpointArtifacts.deviceFact, device)]))
   }
 
   var options: TrainingOptions {

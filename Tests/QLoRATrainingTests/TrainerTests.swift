@@ -83,7 +83,7 @@ import Testing
         "optimizer.safetensors", "state.json",
       ])
     let facts = try CheckpointManifest.verify(directory).facts
-    #expect(facts.map(\.key) == ["step", "recipe", "tool"])
+    #expect(facts.map(\.key) == ["step", "recipe", "tool", "device"])
   }
 
   @Test func startingOverACheckpointIsRefused() throws {

@@ -5,14 +5,17 @@
 #pragma once
 
 #include "qlora_kernels_int16.h"
+#include "qlora_kernels_matrix.h"
 #include "qlora_kernels_product.h"
 #include "qlora_kernels_rows.h"
 
 typedef struct qlora_kernels {
-  /* "reference", "avx2", "avx512" or "neon". */
+  /* "reference", "avx2", "avx512", "amx" or "neon". */
   const char *name;
   const qlora_product_kernels *product;
   const qlora_row_kernels *rows;
+  /* NULL where bf16 products have no kernels of their own and are computed in fp32. */
+  const qlora_matrix_kernels *matrix;
 } qlora_kernels;
 
 /* The best table this CPU runs, or the one that the environment variable QLORA_ISA names;

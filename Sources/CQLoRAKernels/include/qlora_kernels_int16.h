@@ -13,7 +13,7 @@
 #include "qlora_kernels_product.h"
 
 /* 64 * 4095 * 8191 = 2,146,697,280, the largest sum of a segment, is just below 2^31. One bit more
- * for lanes and one less for weights would fit too, with twice the error on real activations. */
+ * for lanes and one less for weights would fit too; Docs/Benchmarks/int16.md has their errors. */
 enum { QLORA_INT16_SEGMENT = 64, QLORA_INT16_WEIGHT = 4095, QLORA_INT16_LANE = 8191 };
 
 typedef struct qlora_int16_kernels {

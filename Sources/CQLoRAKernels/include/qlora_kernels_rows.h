@@ -70,12 +70,14 @@ static inline long qlora_attention_padded(long keys) {
   return (keys + qlora_attention_tile - 1) / qlora_attention_tile * qlora_attention_tile;
 }
 
-/// Floats of scratch that either pass needs: five key-sized arrays (both packings of the keys, the
-/// packed values and the two gradients), six query tiles, three square tiles, and a fourth's room
-/// for what is kept per query.
+/// Floats of scratch that either pass needs: five key-sized arrays (packings of keys and values and
+/// their two gradients), six query tiles, three square tiles, and a fourth's room for what is kept
+/// per query; and the blocks of a matrix unit, 256 keys by 128 queries in bf16 twice and by 32 in
+/// fp32 twice, with heads rounded up to 32.
 static inline long qlora_attention_scratch(long keys, long head_size) {
-  return 5 * qlora_attention_padded(keys) * head_size + 6 * qlora_attention_tile * head_size
-       + 4 * qlora_attention_tile * qlora_attention_tile;
+  const long wide = (head_size + 31) / 32 * 32;
+  return 5 * (qlora_attention_padded(keys) + 256) * wide + 6 * qlora_attention_tile * wide
+       + 4 * qlora_attention_tile * qlora_attention_tile + 256 * (128 + 2 * 32) + 1024;
 }
 
 /// Floats of scratch that `attention_row` needs.
@@ -137,6 +139,9 @@ extern const qlora_row_kernels qlora_rows_reference;
 extern const qlora_row_kernels qlora_rows_avx2;
 /// Needs AVX-512 F, BW, DQ and VL besides.
 extern const qlora_row_kernels qlora_rows_avx512;
+/// Needs AMX with bf16 and AVX-512 with bf16 besides: attention of bf16 rows there rounds its
+/// factors, probabilities and score gradients among them, to bf16.
+extern const qlora_row_kernels qlora_rows_amx;
 #elif defined(__aarch64__)
 extern const qlora_row_kernels qlora_rows_neon;
 #endif

@@ -3,44 +3,10 @@
 #include "../product_slots.h"
 
 #include "begin.h"
+#include "transpose.h"
 
 QLORA_INLINE __mmask16 first(long count) {
   return count >= 16 ? 0xFFFF : count <= 0 ? 0 : (__mmask16)((1u << count) - 1);
-}
-
-/* Transposes 16 rows of 16 floats: within pairs, within quads, then 128-bit lanes twice. */
-QLORA_INLINE void transpose(__m512 r[16]) {
-  __m512 t[16];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-  }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_castpd_ps(
-        _mm512_unpacklo_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-    r[i + 1] = _mm512_castpd_ps(
-        _mm512_unpackhi_pd(_mm512_castps_pd(t[i]), _mm512_castps_pd(t[i + 2])));
-    r[i + 2] = _mm512_castpd_ps(
-        _mm512_unpacklo_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-    r[i + 3] = _mm512_castpd_ps(
-        _mm512_unpackhi_pd(_mm512_castps_pd(t[i + 1]), _mm512_castps_pd(t[i + 3])));
-  }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xDD);
-    t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xDD);
-  }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xDD);
-    r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xDD);
-  }
 }
 
 QLORA_INLINE __m512 widen(__m256i bits) {
@@ -71,7 +37,7 @@ QLORA_INLINE void pack(long tokens, long k, const void *x, long stride, float *o
         rows[j] = bf16 ? widen(_mm256_maskz_loadu_epi16(mask, (const uint16_t *)x + at))
                        : _mm512_maskz_loadu_ps(mask, (const float *)x + at);
       }
-      transpose(rows);
+      transpose16(rows);
       if (columns == 0xFFFF) {
 #pragma clang loop unroll(full)
         for (int j = 0; j < 16; j++) _mm512_storeu_ps(out + (i + j) * 48 + t, rows[j]);
@@ -104,7 +70,7 @@ QLORA_INLINE void unpack(long tokens, long rows, const float *c, const float *bi
       for (int j = 0; j < 16; j++) {
         v[j] = row + j < rows ? _mm512_loadu_ps(c + (row + j) * 48 + t) : _mm512_setzero_ps();
       }
-      transpose(v);
+      transpose16(v);
 #pragma clang loop unroll(full)
       for (int j = 0; j < 16; j++) {
         if (t + j < tokens) {

@@ -3,11 +3,12 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-// All functions from here to the end of the including file may use AVX-512 F, BW, DQ and VL,
-// whatever the compiler's command line says.
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,avx2,f16c"))), \
-    apply_to = function)
+// All functions from here to the end of the including file may use AVX-512 F, BW, DQ and VL, or
+// what the including file says, whatever the compiler's command line does.
+#ifndef SIMD_TARGET
+#define SIMD_TARGET "avx512f,avx512bw,avx512dq,avx512vl,fma,avx2,f16c"
+#endif
+#pragma clang attribute push(__attribute__((target(SIMD_TARGET))), apply_to = function)
 
 #define ISA avx512
 #define LANES 16
