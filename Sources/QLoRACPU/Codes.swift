@@ -31,8 +31,8 @@ extension DiagnosticCode {
   package static let int16Unavailable = DiagnosticCode(
     "E0805", .usage,
     """
-    The compute dtype `int16` needs 16-bit dot products (AVX-512 VNNI: Intel since Cascade Lake and \
-    Ice Lake, AMD since Zen 4), which this CPU or the kernels that QLORA_ISA names do not have. \
+    The compute dtype `int16` needs 16-bit dot products (AVX-512 VNNI: Intel servers since Cascade \
+    Lake, AMD since Zen 4), which this CPU or the kernels that QLORA_ISA names do not have. \
     Without them it would only be slower and less exact: set `model.computeDType` to `bfloat16` or \
     `float32`. QLORA_ISA=reference computes the same bits, slowly.
     """)

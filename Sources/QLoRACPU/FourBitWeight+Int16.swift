@@ -35,7 +35,7 @@ extension FourBitWeight {
       Int16Codebook.of(specification.type).columns, ratios, line, blockSize / 16, output, stride)
   }
 
-  /// What row scales are for `dY·W`, where they vary along the reduction: a factor for each row, the
+  /// What scales are for `dY·W`, where they vary along the reduction: a factor for each row, the
   /// largest of its scales, that goes into dY, and the ratio of each scale to it in 15 bits.
   /// - Parameters:
   ///   - factors: `[8 · groups]`.

@@ -68,7 +68,9 @@ extension Int16Products {
     rows * (lanes.columns / 2 + lanes.segments) + (weights.map(\.panelFloats).max() ?? 0)
   }
 
-  func rows(_ count: Int, _ lanes: Int16Tiles, at memory: UnsafeMutablePointer<Float>) -> Int16Rows {
+  func rows(
+    _ count: Int, _ lanes: Int16Tiles, at memory: UnsafeMutablePointer<Float>
+  ) -> Int16Rows {
     let scales = memory + count * lanes.columns / 2
     return Int16Rows(
       codes: UnsafeMutableRawPointer(memory).assumingMemoryBound(to: Int16.self), scales: scales,

@@ -1,4 +1,4 @@
-/* 4-bit weights to 16-bit integers by one permutation of the whole table, fp32 weights by rounding. */
+/* 4-bit weights to 16-bit integers by one permutation of the whole table, fp32 ones by rounding. */
 #if defined(__x86_64__)
 #include "../int16_slots.h"
 

@@ -1,5 +1,5 @@
-/* What the files of this folder begin with: all functions from here on may use AVX-512 F, BW, DQ, VL
- * and VNNI, whatever the compiler's command line says. */
+/* What the files of this folder begin with: all functions from here on may use AVX-512 F, BW, DQ,
+ * VL and VNNI, whatever the compiler's command line says. */
 #pragma once
 #include <immintrin.h>
 
