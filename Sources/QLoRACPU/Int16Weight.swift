@@ -47,8 +47,8 @@ struct Int16Weight {
 
   /// A segment of up to 8 groups for `dY·W`, for a weight without codes: per 8 columns the codes
   /// `[4 · groups][8][2]`, `stride` apart, and the scales `[8]`, `scaleStride` apart.
-  /// - Parameter panel: scratch of `groups.count · 8 · width` floats, where `width` is the number of
-  ///   columns rounded up to 16.
+  /// - Parameter panel: scratch of `groups.count · 8 · width` floats, where `width` is the number
+  ///   of columns rounded up to 16.
   func decodeColumns(
     groups: Range<Int>, columns: Range<Int>, into codes: UnsafeMutablePointer<Int16>,
     stride codeStride: Int, scales: UnsafeMutablePointer<Float>, scaleStride: Int,

@@ -51,9 +51,9 @@ typedef struct qlora_int16_kernels {
    * of value * (4095 / largest of the row's segment), whose scale is largest / 4095. k is even. */
   void (*quantize_rows)(long k, long segment, const float *panel, int16_t *codes, float *scales);
 
-  /* The same for 8 columns of dY * W and a segment of `groups` groups, 1 ... 8, of 8 rows: group g's
-   * 8 columns are the 64 floats at panel + g * group_stride; codes `[4 * groups][8][2]` with pairs
-   * of rows, scales `[8]` of columns. */
+  /* The same for 8 columns of dY * W and a segment of `groups` groups, 1 ... 8, of 8 rows. Group
+   * g's 8 columns are the 64 floats at panel + g * group_stride; codes `[4 * groups][8][2]` with
+   * pairs of rows, scales `[8]` of columns. */
   void (*quantize_columns)(long groups, const float *panel, long group_stride, int16_t *codes,
                            float *scales);
 } qlora_int16_kernels;
