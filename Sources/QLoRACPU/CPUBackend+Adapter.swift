@@ -109,7 +109,7 @@ extension CPUBackend {
   }
 
   /// `scale·B` of one group as `[depth][8]`.
-  private func packOutput(
+  func packOutput(
     _ adapter: AdapterTerm, group: Int, depth: Int, into output: UnsafeMutablePointer<Float>
   ) {
     let rank = adapter.b.shape[1]

@@ -13,7 +13,7 @@ import QLoRATensor
 #endif
 
 /// Logits of one chunk and, per block of the vocabulary, what softmax needs of them.
-private struct LogitChunk {
+struct LogitChunk {
   /// Rows of the vocabulary whose maximum and sum are taken together; fixed, so that the order of
   /// the sums does not depend on the threads.
   static let blockRows = 64
@@ -42,6 +42,14 @@ private struct LogitChunk {
   func rows(block: Int, tile: Int) -> UnsafeMutablePointer<Int32> {
     winners.baseAddress.assumingMemoryBound(to: Int32.self)
       + (block * logits.count + tile) * TokenTiles.width
+  }
+
+  /// Takes the maximum and the sum of exponentials of a block whose logits are there.
+  func summarize(block: Int, tile: Int, rows count: Int, _ kernels: qlora_product_kernels) {
+    let c = logits[tile] + block * Self.blockRows * TokenTiles.width
+    let largest = floats(largest, block: block, tile: tile)
+    kernels.lane_max(count, c, largest, rows(block: block, tile: tile))
+    kernels.lane_exp_sum(count, c, largest, floats(sums, block: block, tile: tile))
   }
 }
 
@@ -142,6 +150,10 @@ extension CPUBackend {
 
   /// Logits, and the maximum and sum of exponentials of every block while it is in the cache.
   private func fill(_ chunk: LogitChunk, _ weight: any PanelWeight, _ tiles: TokenTiles) {
+    if let products = int16Products([weight]) {
+      products.fill(chunk, tiles)
+      return
+    }
     let kernels = product
     let depth = weight.inFeatures
     let vocabulary = weight.outFeatures
@@ -166,9 +178,7 @@ extension CPUBackend {
               c + group * 8 * TokenTiles.width, 3, start > 0 ? 1 : 0)
           }
         }
-        let largest = chunk.floats(chunk.largest, block: block, tile: tile)
-        kernels.lane_max(rows, c, largest, chunk.rows(block: block, tile: tile))
-        kernels.lane_exp_sum(rows, c, largest, chunk.floats(chunk.sums, block: block, tile: tile))
+        chunk.summarize(block: block, tile: tile, rows: rows, kernels)
       }
     }
     withExtendedLifetime(storage) {}

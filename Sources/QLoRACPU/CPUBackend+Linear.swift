@@ -23,6 +23,10 @@ extension CPUBackend {
       return
     }
     let (tiles, adapters) = packAndProject(input, terms)
+    if let products = int16Products(weights) {
+      products.linear(terms, tiles, adapters)
+      return
+    }
     multiply(tiles, terms, weights, adapters)
   }
 

@@ -5,13 +5,15 @@ import CQLoRAKernels
 import QLoRATensor
 
 /// What backward computes with for one term.
-private struct BackwardTerm {
+struct BackwardTerm {
   let weight: any PanelWeight
   /// dY as tiles `[out][48]`.
   let gradient: TokenTiles
   let adapter: AdapterTerm?
   /// `scale·dY·B` as tiles `[rank][48]`.
   let low: TokenTiles?
+  /// What the product takes instead of `gradient` where it is computed in int16.
+  var int16: Int16Gradient?
 }
 
 // SAFETY: pointers lie inside tensors, tiles and scratch whose sizes the shapes and
@@ -63,7 +65,9 @@ extension CPUBackend {
         panels.baseAddress.assumingMemoryBound(to: Float.self), gradient[tile], into: low[tile],
         vectors: low.vectors(in: tile))
     }
-    return BackwardTerm(weight: weight, gradient: gradient, adapter: term.adapter, low: low)
+    return BackwardTerm(
+      weight: weight, gradient: gradient, adapter: term.adapter, low: low,
+      int16: int16Gradient(gradient, weight))
   }
 
   /// `scale·Bᵀ` as panels `[depth / 8][out][8]`.
@@ -87,7 +91,9 @@ extension CPUBackend {
 
   /// `output = dY·W` for a gradient that is already in tiles.
   func backpropagate(_ gradient: TokenTiles, _ weight: any PanelWeight, into output: Tensor) {
-    let term = BackwardTerm(weight: weight, gradient: gradient, adapter: nil, low: nil)
+    let term = BackwardTerm(
+      weight: weight, gradient: gradient, adapter: nil, low: nil,
+      int16: int16Gradient(gradient, weight))
     backpropagate([term], into: output, accumulating: false)
   }
 
@@ -103,7 +109,9 @@ extension CPUBackend {
     let parts = ProductBlocking.parts(tiles: tiles, blocks: blocks, threads: threadPool.threads)
     let sums = (parts.map(\.count).max() ?? 0) * width * TokenTiles.width
     let depth = terms.map { $0.low?.columns ?? 0 }.max() ?? 0
-    let decoded = max(depth, ProductBlocking.chunk + 7) * width
+    let decoded = max(
+      max(depth, ProductBlocking.chunk + 7) * width,
+      int16 == nil ? 0 : Int16Blocking.backwardFloats)
     let (storage, memory) = scratch(floats: sums + decoded)
     threadPool.run(blocks * parts.count) { item, worker in
       let start = item / parts.count * width
@@ -117,7 +125,7 @@ extension CPUBackend {
   }
 
   /// One item of `backpropagate` and its scratch memory.
-  private struct ColumnBlock {
+  struct ColumnBlock {
     let columns: Range<Int>
     let tiles: Range<Int>
     /// Columns of a block at most, a multiple of 16.
@@ -135,6 +143,18 @@ extension CPUBackend {
 
   private func add(_ term: BackwardTerm, to block: ColumnBlock, first: Bool) {
     let kernels = product
+    if let gradient = term.int16 {
+      gradient.add(to: block, first: first)
+    } else {
+      addProduct(term, to: block, first: first)
+    }
+    if let adapter = term.adapter, adapter.dropout == nil, let low = term.low {
+      addLowRank(adapter, low, to: block, kernels)
+    }
+  }
+
+  private func addProduct(_ term: BackwardTerm, to block: ColumnBlock, first: Bool) {
+    let kernels = product
     // A group's columns lie one line width apart, so that the last line fits.
     let width = (block.columns.count + 15) / 16 * 16
     let step = ProductBlocking.chunk / 8
@@ -150,9 +170,6 @@ extension CPUBackend {
           term.gradient, tile: tile, groups: start..<start + count, width: width, block,
           first: first && start == 0, kernels)
       }
-    }
-    if let adapter = term.adapter, adapter.dropout == nil, let low = term.low {
-      addLowRank(adapter, low, to: block, kernels)
     }
   }
 

@@ -161,7 +161,8 @@ extension CPUBackend {
     let stride = HeadScratch.panelFloats(depth)
     for block in 0..<blocks {
       for index in 0..<4 {
-        let (group, panel) = (vocabulary.lowerBound / 8 + 4 * block + index, panels + index * stride)
+        let group = vocabulary.lowerBound / 8 + 4 * block + index
+        let panel = panels + index * stride
         if group < head.groups {
           head.decode(group: group, columns: 0..<depth, into: panel, product)
           (panel + 8 * depth).update(repeating: 0, count: stride - 8 * depth)

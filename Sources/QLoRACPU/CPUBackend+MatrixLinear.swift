@@ -24,6 +24,7 @@ extension CPUBackend {
       term.adapter.map { project($0, input: input, strips, kernels) }
     }
     var items: [(term: Int, rows: Range<Int>)] = []
+    items.reserveCapacity(terms.count * threadPool.threads * MatrixBlocking.itemsPerThread)
     var (columnElements, panelFloats, width) = (0, 0, 0)
     for (index, weight) in weights.enumerated() {
       let steps = strips.steps + (adapters[index]?.low.steps ?? 0)
@@ -103,9 +104,9 @@ extension CPUBackend {
   ) {
     let (outFeatures, rank) = (adapter.b.shape[0], adapter.b.shape[1])
     let block = MatrixBlocking.steps(2 * rank) * QLORA_STEP_ELEMENTS
-    let second = panels + 16 * rank
     for half in 0..<(rows.count + 31) / 32 * 2 {
-      for (index, panel) in [panels, second].enumerated() {
+      for index in 0..<2 {
+        let panel = panels + index * 16 * rank
         let row = rows.lowerBound + 16 * half + 8 * index
         if row < outFeatures {
           product.panel_f32(
@@ -117,7 +118,7 @@ extension CPUBackend {
         kernels.residual(8 * rank, panel, panel + 8 * rank)
       }
       kernels.half_of_rows(
-        2 * rank, panels, second,
+        2 * rank, panels, panels + 16 * rank,
         output + half / 2 * block + half % 2 * (QLORA_STEP_ELEMENTS / 2))
     }
   }

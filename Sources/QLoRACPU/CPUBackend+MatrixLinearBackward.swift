@@ -1,5 +1,5 @@
-// The gradients of `linear` in bf16 on a matrix unit: gradients of outputs are rounded to bf16 once,
-// all terms and their adapters are stretches of one reduction, and sums are fp32.
+// The gradients of `linear` in bf16 on a matrix unit: gradients of outputs are rounded to bf16
+// once, all terms and their adapters are stretches of one reduction, and sums are fp32.
 import CQLoRAKernels
 import QLoRATensor
 
@@ -34,27 +34,7 @@ extension CPUBackend {
         backpropagateDropped(term, into: inputGradient, kernels)
       }
     }
-    let hasGradients = terms.contains { $0.aGradient != nil }
-    // One packing of the input serves all adapters that see it whole.
-    let shared = hasGradients ? columns(of: input, kernels) : nil
-    for (term, prepared) in zip(terms, prepared) {
-      guard let adapter = term.adapter, let low = prepared.lowValues else { continue }
-      if let gradient = term.aGradient, let shared {
-        let source = adapter.dropout.map { columns(of: dropped(input, $0), kernels) } ?? shared
-        addGradient(left: low, scale: 1, right: source, width: gradient.shape[1], kernels) {
-          row, column, value in
-          gradient.pointer(Float.self)[row * gradient.shape[1] + column] += value
-        }
-      }
-      if let gradient = term.bGradient, let right = prepared.gradientColumns {
-        addGradient(
-          left: adapter.projected, scale: adapter.scale, right: right, width: gradient.shape[0],
-          kernels
-        ) { row, column, value in
-          gradient.pointer(Float.self)[column * gradient.shape[1] + row] += value
-        }
-      }
-    }
+    addGradients(sums(of: terms, prepared, input, kernels), kernels)
   }
 
   private func prepare(
@@ -135,7 +115,9 @@ extension CPUBackend {
     _ scratch: MatrixScratch, _ kernels: qlora_matrix_kernels
   ) {
     let blocks = (columns.count + 31) / 32
-    var (place, stretches) = (scratch.columns, [(strips: TokenStrips, columns: UnsafePointer<UInt16>)]())
+    var place = scratch.columns
+    var stretches: [(strips: TokenStrips, columns: UnsafePointer<UInt16>)] = []
+    stretches.reserveCapacity(2 * terms.count)
     for term in terms {
       packColumns(term.weight, columns: columns, into: place, panels: scratch.panels, kernels)
       stretches.append((term.gradient, UnsafePointer(place)))
@@ -220,55 +202,37 @@ extension CPUBackend {
     }
   }
 
-  // MARK: The adapter's gradients
-
-  /// Hands every element of `scale·leftᵀ·right` (`[rank, width]`, the sum along tokens) to `add`;
-  /// `left [tokens, rank]` float32 counts with 16 bits.
-  private func addGradient(
-    left: Tensor, scale: Float, right: TokenColumns, width: Int, _ kernels: qlora_matrix_kernels,
-    _ add: (_ row: Int, _ column: Int, _ value: Float) -> Void
-  ) {
-    let rank = left.shape[1]
-    let rows = transposedStrips(left, scale: scale, kernels)
-    let (storage, memory) = scratch(floats: TokenStrips.rows * 32)
-    threadPool.run(right.blocks) { block, worker in
-      let sums = memory(worker)
-      let columns = block * 32..<min((block + 1) * 32, width)
-      for strip in 0..<rows.count {
-        var part = rows.part(strip, columns: right[block])
-        kernels.product(1, &part, 1, sums, 32, 0)
-        for row in 0..<min(16, rank - 16 * strip) {
-          for column in 0..<columns.count {
-            let value = sums[row * 32 + column] + sums[(row + 16) * 32 + column]
-            add(16 * strip + row, columns.lowerBound + column, value)
-          }
+  /// What the gradients of all adapters are sums of.
+  private func sums(
+    of terms: [LinearGradientTerm], _ prepared: [MatrixGradientTerm], _ input: Tensor,
+    _ kernels: qlora_matrix_kernels
+  ) -> [MatrixTokenSum] {
+    var sums: [MatrixTokenSum] = []
+    sums.reserveCapacity(2 * terms.count)
+    // One packing of the input serves all adapters that see it whole.
+    var shared: TokenColumns?
+    for (term, prepared) in zip(terms, prepared) {
+      guard let adapter = term.adapter, let low = prepared.lowValues else { continue }
+      if let gradient = term.aGradient {
+        let source: TokenColumns
+        if let dropout = adapter.dropout {
+          source = columns(of: dropped(input, dropout), kernels)
+        } else {
+          source = shared ?? columns(of: input, kernels)
+          shared = source
         }
+        sums.append(
+          MatrixTokenSum(
+            left: low, scale: 1, right: source, gradient: gradient, isTransposed: false,
+            storagePool))
+      }
+      if let gradient = term.bGradient, let right = prepared.gradientColumns {
+        sums.append(
+          MatrixTokenSum(
+            left: adapter.projected, scale: adapter.scale, right: right, gradient: gradient,
+            isTransposed: true, storagePool))
       }
     }
-    withExtendedLifetime(storage) {}
-  }
-
-  /// `scale·leftᵀ` in strips of 16 rows as rounded and 16 rows of what that left.
-  private func transposedStrips(
-    _ left: Tensor, scale: Float, _ kernels: qlora_matrix_kernels
-  ) -> TokenStrips {
-    let (tokens, rank) = (left.shape[0], left.shape[1])
-    let count = (rank + 15) / 16
-    let strips = TokenStrips(tokens: 32 * count, columns: tokens, storagePool)
-    let values = left.pointer(Float.self)
-    let (storage, memory) = scratch(floats: 32 * tokens)
-    threadPool.run(count) { strip, worker in
-      let rows = memory(worker)
-      for row in 0..<16 {
-        let (column, place) = (16 * strip + row, rows + row * tokens)
-        for token in 0..<tokens {
-          place[token] = column < rank ? scale * values[token * rank + column] : 0
-        }
-      }
-      kernels.residual(16 * tokens, rows, rows + 16 * tokens)
-      kernels.strip_f32(32, tokens, rows, tokens, strips[strip])
-    }
-    withExtendedLifetime(storage) {}
-    return strips
+    return sums
   }
 }

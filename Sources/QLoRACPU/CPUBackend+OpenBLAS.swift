@@ -15,7 +15,7 @@ extension CPUBackend {
   /// therefore prefers OpenBLAS only where the fused kernels would be scalar.
   var usesOpenBLAS: Bool {
     switch engine {
-    case .fused: false
+    case .fused, .int16: false
     case .openBLAS: true
     case .automatic: isScalar
     }

@@ -28,9 +28,18 @@ extension DiagnosticCode {
     A weight ended before, or went on after, the number of elements that its shape has. The model \
     file is cut off or its header disagrees with its data.
     """)
+  package static let int16Unavailable = DiagnosticCode(
+    "E0805", .usage,
+    """
+    The compute dtype `int16` needs 16-bit dot products (AVX-512 VNNI: Intel servers since Cascade \
+    Lake, AMD since Zen 4), which this CPU or the kernels that QLORA_ISA names do not have. \
+    Without them it would only be slower and less exact: set `model.computeDType` to `bfloat16` or \
+    `float32`. QLORA_ISA=reference computes the same bits, slowly.
+    """)
 
   /// All codes of this module.
   package static let allCPUCodes: [DiagnosticCode] = [
     .instructionSetMissing, .weightShapeInvalid, .weightNotFinite, .weightIncomplete,
+    .int16Unavailable,
   ]
 }

@@ -90,7 +90,7 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
 
   /// The scales of blocks `blocks` of each row of a group, as `[blocks][8]`; rows past the last are
   /// given 0, so that they decode to zero.
-  private func groupScales(
+  func groupScales(
     group: Int, blocks: Range<Int>, into output: UnsafeMutablePointer<Float>,
     _ kernels: qlora_product_kernels
   ) {
@@ -120,7 +120,7 @@ final class FourBitWeight: PanelWeight, @unchecked Sendable {
     return map[Int(codes[block])] * absmaxValues[block >> Self.nestedBlockBits] + offset
   }
 
-  private func codes(group: Int, line: Int) -> UnsafePointer<UInt8> {
+  func codes(group: Int, line: Int) -> UnsafePointer<UInt8> {
     let bytes = lines.baseAddress.assumingMemoryBound(to: UInt8.self)
     return UnsafePointer(bytes + (group * linesPerGroup + line) * 64)
   }

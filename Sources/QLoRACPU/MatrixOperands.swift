@@ -55,8 +55,8 @@ struct TokenStrips {
   }
 }
 
-// SAFETY: sizes come from the tensors' and weights' shapes; items write disjoint strips, and callers
-// of the packing functions give memory for `MatrixBlocking.steps` steps of whole blocks.
+// SAFETY: sizes come from the tensors' and weights' shapes; items write disjoint strips, and
+// callers of the packing functions give memory for `MatrixBlocking.steps` steps of whole blocks.
 extension CPUBackend {
   /// The kernels of bf16 products, where this call is to use them: scalar ones are for tests and
   /// lose against OpenBLAS.
@@ -72,7 +72,9 @@ extension CPUBackend {
   package func roundsProducts(of dtype: DType) -> Bool { matrixKernels(for: dtype) != nil }
 
   /// Whether attention of bf16 rows rounds probabilities and gradients of scores to bf16 too.
-  package var roundsAttention: Bool { kernels.pointee.rows == qlora_kernels_for("amx")?.pointee.rows }
+  package var roundsAttention: Bool {
+    kernels.pointee.rows == qlora_kernels_for("amx")?.pointee.rows
+  }
 
   /// `input [tokens, columns]` in strips, rounded to bf16.
   func strips(of input: Tensor, _ kernels: qlora_matrix_kernels) -> TokenStrips {
@@ -102,9 +104,10 @@ extension CPUBackend {
   ) {
     let depth = weight.inFeatures
     let block = MatrixBlocking.steps(depth) * QLORA_STEP_ELEMENTS
-    let second = panels + 8 * (depth + 16)
+    let stride = 8 * (depth + 16)
     for half in 0..<(rows.count + 31) / 32 * 2 {
-      for (index, panel) in [panels, second].enumerated() {
+      for index in 0..<2 {
+        let panel = panels + index * stride
         let group = rows.lowerBound / 8 + 2 * half + index
         if group < weight.groups {
           weight.decode(group: group, columns: 0..<depth, into: panel, product)
@@ -113,7 +116,8 @@ extension CPUBackend {
         }
       }
       kernels.half_of_rows(
-        depth, panels, second, output + half / 2 * block + half % 2 * (QLORA_STEP_ELEMENTS / 2))
+        depth, panels, panels + stride,
+        output + half / 2 * block + half % 2 * (QLORA_STEP_ELEMENTS / 2))
     }
   }
 
@@ -142,8 +146,8 @@ extension CPUBackend {
     }
   }
 
-  /// Columns `columns` of `rows [count][stride]` as columns of the right factor, the reduction along
-  /// `count`.
+  /// Columns `columns` of `rows [count][stride]` as columns of the right factor, the reduction
+  /// along `count`.
   func packTransposed(
     _ rows: UnsafePointer<Float>, count: Int, stride: Int, columns: Range<Int>,
     into output: UnsafeMutablePointer<UInt16>, _ kernels: qlora_matrix_kernels
@@ -157,8 +161,8 @@ extension CPUBackend {
     }
   }
 
-  /// `input [tokens, columns]` as strips of its rows and as columns whose reduction is the tokens, in
-  /// one pass over it.
+  /// `input [tokens, columns]` as strips of its rows and as columns whose reduction is the tokens,
+  /// in one pass over it.
   func stripsAndColumns(
     of input: Tensor, _ kernels: qlora_matrix_kernels
   ) -> (TokenStrips, TokenColumns) {

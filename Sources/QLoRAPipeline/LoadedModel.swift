@@ -13,11 +13,16 @@ package struct ModelRequest: Sendable {
   package var load: LoadOptions
   /// 0 = all cores.
   package var threads: Int
+  /// Whether products with 4-bit weights are computed in 16-bit integers.
+  package var usesInt16: Bool
 
-  package init(path: String, load: LoadOptions = LoadOptions(), threads: Int = 0) {
+  package init(
+    path: String, load: LoadOptions = LoadOptions(), threads: Int = 0, usesInt16: Bool = false
+  ) {
     self.path = path
     self.load = load
     self.threads = threads
+    self.usesInt16 = usesInt16
   }
 }
 
@@ -44,7 +49,7 @@ package struct LoadedModel {
     _ request: ModelRequest, _ source: ModelSource, _ text: ModelText, content: Digest? = nil,
     cache: WeightCache?, progress: @escaping (Double) -> Void
   ) throws -> LoadedModel {
-    let backend = try Backends.make(threads: request.threads)
+    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let shelf = try cache?.shelf(
       for: source, content: content, options: request.load, backend: backend)
     let prepared = shelf?.weights() ?? [:]

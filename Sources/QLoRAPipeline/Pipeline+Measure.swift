@@ -47,10 +47,12 @@ extension Pipeline {
   private static func measuredLoad(
     _ request: ModelRequest, _ shape: ModelShape?
   ) throws -> (model: LlamaModel, measurement: LoadMeasurement) {
-    let backend = try Backends.make(threads: request.threads)
+    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let clock = ContinuousClock()
     let start = clock.now
-    let model = try ModelLoader(try source(request, shape), backend: backend, options: request.load).load()
+    let model = try ModelLoader(
+      try source(request, shape), backend: backend, options: request.load
+    ).load()
     let parameters = model.linears.reduce(0) { $0 + $1.weight.outFeatures * $1.weight.inFeatures }
     return (
       model,

@@ -8,7 +8,9 @@ import QLoRATraining
 
 extension Recipe {
   var modelRequest: ModelRequest {
-    ModelRequest(path: model.path, load: loadOptions, threads: threads)
+    ModelRequest(
+      path: model.path, load: loadOptions, threads: threads,
+      usesInt16: model.computeDType == "int16")
   }
 
   var loadOptions: LoadOptions {
@@ -18,9 +20,10 @@ extension Recipe {
         type: type, blockSize: model.quantization.blocksize,
         doubleQuantized: model.quantization.doubleQuant)
     }
+    // With int16 products everything else is float32.
     return LoadOptions(
       quantization: spec, skip: model.quantization.skip,
-      computeDType: DType(rawValue: model.computeDType) ?? .float32)
+      computeDType: model.computeDType == "bfloat16" ? .bfloat16 : .float32)
   }
 
   var adapterOptions: AdapterOptions {

@@ -33,7 +33,7 @@ struct Rehearsal {
     _ source: ModelSource, _ request: ModelRequest,
     adapters: (_ model: LlamaModel, _ tensor: (Shape) -> Tensor) throws -> Void
   ) throws {
-    backend = try Backends.makeShapeOnly(threads: request.threads)
+    backend = try Backends.makeShapeOnly(threads: request.threads, usesInt16: request.usesInt16)
     counter = CountingBackend(backend)
     model = try ModelLoader(source.shapeOnly, backend: counter, options: request.load).load()
     try adapters(model, backend.hollowTensor)

@@ -10,7 +10,7 @@ package struct Capabilities: Sendable {
 
   package static let current = Capabilities(available: [
     "model.quantization.type": ["nf4", "none"],
-    "model.computeDType": ["bfloat16", "float32"],
+    "model.computeDType": ["bfloat16", "float32", "int16"],
     "device": ["auto", "cpu"],
   ])
 

@@ -35,7 +35,8 @@ extension Recipe.Model: RecipeSection {
     Field(section: "quantization", \.quantization, "How the frozen weights are held in memory."),
     Field(
       "computeDType", \.computeDType, .choice(["bfloat16", "float32", "float16", "int16"]),
-      "Number type of the activations; sums are always float32."),
+      "Number type of the activations; sums are always float32. int16 is float32 whose products "
+        + "are computed in 16-bit integers."),
   ]
 }
 

@@ -39,6 +39,7 @@ struct KernelBenchmark: ParsableCommand {
   func run() throws {
     let fused = try CPUBackend(threads: threads, product: .fused)
     let openBLAS = try CPUBackend(threads: threads, product: .openBLAS)
+    let int16 = try? CPUBackend(threads: threads, product: .int16)
     let timer = AlternatingTimer(
       backend: fused, rounds: rounds, countsProcessorTime: processorTime)
     let peaks = (0..<rounds).map { _ in timer.peak() }
@@ -54,7 +55,7 @@ struct KernelBenchmark: ParsableCommand {
       let counts = tokens.split(separator: ",").compactMap { Int($0) }
       for count in counts {
         let benchmark = try ProductBenchmark(
-          fused: fused, openBLAS: openBLAS, timer: timer,
+          fused: fused, openBLAS: openBLAS, int16: int16, timer: timer,
           of: ProductCase(tokens: count, sides[0], sides[1]), rank: rank)
         for record in benchmark.records() { show(record) }
       }

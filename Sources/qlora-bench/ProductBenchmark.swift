@@ -7,6 +7,8 @@ import QLoRATensor
 struct ProductBenchmark {
   private let fused: CPUBackend
   private let openBLAS: CPUBackend
+  /// nil where this CPU has no 16-bit dot products.
+  private let int16: CPUBackend?
   private let timer: AlternatingTimer
   private let size: ProductCase
   private let weight: any PreparedWeight
@@ -16,10 +18,11 @@ struct ProductBenchmark {
   private let decoded: Tensor
 
   init(
-    fused: CPUBackend, openBLAS: CPUBackend, timer: AlternatingTimer, of size: ProductCase,
-    rank: Int
+    fused: CPUBackend, openBLAS: CPUBackend, int16: CPUBackend?, timer: AlternatingTimer,
+    of size: ProductCase, rank: Int
   ) throws {
-    (self.fused, self.openBLAS, self.timer, self.size) = (fused, openBLAS, timer, size)
+    (self.fused, self.openBLAS, self.int16) = (fused, openBLAS, int16)
+    (self.timer, self.size) = (timer, size)
     weight = try fused.rampWeight(size.outFeatures, size.inFeatures)
     adapter = fused.seededAdapter(
       rank: rank, size.outFeatures, size.inFeatures, tokens: size.tokens)
@@ -54,7 +57,7 @@ struct ProductBenchmark {
     let times = timer.run([
       { fused.linear(input, [term]) }, { openBLAS.linear(input, [term]) }, { multiplyThreaded() },
     ])
-    return record("linear", own[0], [
+    return record("linear", own[0], overInt16 { $0.linear(input, [term]) } + [
       ("adapterShare", "\(rounded(own[0].ratio(of: own[1]) - 1))"),
       ("openBLASShareOfPeak", "\(rounded(times[1].shareOfPeak(operations)))"),
       ("openBLASOverFused", "\(rounded(times[0].ratio(of: times[1])))"),
@@ -80,12 +83,23 @@ struct ProductBenchmark {
           weight: weight, adapter: adapter, aGradient: a, bGradient: b, outputGradient: output)),
     ])
     let branch = times[0].ratio(of: times[1]) - 1
+    let plain = LinearGradientTerm(weight: weight, outputGradient: output)
+    let integers = overInt16 {
+      $0.linearBackward([plain], input: input, inputGradient: gradient, accumulating: false)
+    }
     return [
-      record("linearBackward", times[0], [
+      record("linearBackward", times[0], integers + [
         ("adapterShare", "\(rounded(branch))"),
         ("adapterGradientsShare", "\(rounded(times[0].ratio(of: times[2]) - 1 - branch))"),
       ])
     ]
+  }
+
+  /// How many times as long fp32 takes as 16-bit integers do.
+  private func overInt16(_ body: @escaping (CPUBackend) -> Void) -> Record {
+    guard let int16 else { return [] }
+    let times = timer.run([{ body(int16) }, { body(fused) }])
+    return [("fusedOverInt16", "\(rounded(times[0].ratio(of: times[1])))")]
   }
 
   /// The other way to use OpenBLAS: our threads decode the whole weight, then OpenBLAS's own

@@ -1,5 +1,5 @@
-// Products in bf16 as a matrix unit computes them, against an fp64 oracle of the same roundings. The
-// scalar kernels run everywhere, so that every machine checks the code around them.
+// Products in bf16 as a matrix unit computes them, against an fp64 oracle of the same roundings.
+// The scalar kernels run everywhere, so that every machine checks the code around them.
 import CQLoRAKernels
 import ProductCases
 import QLoRACPU
@@ -17,7 +17,9 @@ extension Oracle {
 
   /// The root of the mean square of the differences, relative to that of the elements.
   func meanDistance(_ tensor: Tensor) -> Double {
-    let squares = zip(values, tensor.floats()).reduce(0) { $0 + ($1.0 - Double($1.1)) * ($1.0 - Double($1.1)) }
+    let squares = zip(values, tensor.floats()).reduce(0) { sum, pair in
+      sum + (pair.0 - Double(pair.1)) * (pair.0 - Double(pair.1))
+    }
     return (squares / values.reduce(1e-300) { $0 + $1 * $1 }).squareRoot()
   }
 }
@@ -66,7 +68,8 @@ struct MatrixLinearTests {
     let bias = it.backend.seededTensor([it.weight.outFeatures], seed: 4)
     it.backend.linear(
       it.input, [LinearTerm(weight: it.weight, bias: bias, adapter: it.adapter, output: output)])
-    #expect(it.source.timesTransposed(Oracle(it.adapter.a)).distance(it.adapter.projected) < Self.parameters)
+    let projected = it.source.timesTransposed(Oracle(it.adapter.a))
+    #expect(projected.distance(it.adapter.projected) < Self.parameters)
     // The scale is applied in fp32, before the one rounding.
     let low = Oracle(
       it.tokens, it.adapter.a.shape[0],

@@ -60,6 +60,20 @@ import Testing
       batch + ["data.packing=false", "data.shuffle=false"], tolerance: 1e-5)
   }
 
+  /// Integers round less than a thousandth of a gradient away; where the CPU has none, the run is
+  /// refused before it starts.
+  @Test func int16TrainsAsFloat32() throws {
+    let tiny = try TinyRun()
+    do {
+      try tiny.train("probe", ["training.steps=1", "model.computeDType=int16"])
+    } catch {
+      #expect("\(error)".contains("16-bit dot products"))
+      return
+    }
+    let batch = ["training.steps=1", "training.batchSize=8", "data.packing=true"]
+    try compare(batch + ["model.computeDType=int16"], batch, tolerance: 1e-3)
+  }
+
   @Test func recomputationGivesTheSameBits() throws {
     let tiny = try TinyRun()
     try tiny.train("none")

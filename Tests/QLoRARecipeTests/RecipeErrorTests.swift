@@ -111,9 +111,9 @@ import Testing
       #"error[E0109]: model.quantization.type "fp4" is not available in this version of qlora; "#
         + #"use "nf4" or "none""#),
     Fault(
-      "model", #""computeDType":"int16""#,
-      #"error[E0109]: model.computeDType "int16" is not available in this version of qlora; "#
-        + #"use "bfloat16" or "float32""#),
+      "model", #""computeDType":"float16""#,
+      #"error[E0109]: model.computeDType "float16" is not available in this version of qlora; "#
+        + #"use "bfloat16", "float32" or "int16""#),
     Fault(
       "", #""device":"cuda""#,
       #"error[E0109]: device "cuda" is not available in this version of qlora; "#

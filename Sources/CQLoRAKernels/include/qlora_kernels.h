@@ -4,6 +4,7 @@
  * slot says so. `reference` is scalar C and the oracle of the tests. */
 #pragma once
 
+#include "qlora_kernels_int16.h"
 #include "qlora_kernels_matrix.h"
 #include "qlora_kernels_product.h"
 #include "qlora_kernels_rows.h"

@@ -2,8 +2,8 @@
  *
  * Layouts
  *   strip  Up to 32 rows of the left factor, `[ceil(k / 32)][32 rows][32]` bf16, zero padded: a
- *          step of the reduction is 2 KiB that lie side by side, whatever the stride of the rows was.
- *   half   16 columns of the right factor, `[ceil(k / 32)][16 pairs][16 columns][2]` bf16, its steps
+ *   strip  Up to 32 rows of the left factor, `[ceil(k / 32)][32 rows][32]` bf16, zero padded: a
+ *          step of the reduction is 2 KiB in a row, whatever the stride of the rows was.
  *          2 KiB apart: pair p holds k = 2p and 2p + 1. Two halves side by side are a block of 32
  *          columns, whose steps are 2 KiB, too.
  * Sums are fp32. A step adds its products of even and of odd k, each in their order, then both to

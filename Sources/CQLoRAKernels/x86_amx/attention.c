@@ -1,5 +1,5 @@
-// Causal attention of bf16 rows on the matrix unit: a strip of 32 queries meets blocks of keys, with
-// a running softmax in fp32 between the two products. Other types take the AVX-512 kernel.
+// Causal attention of bf16 rows on the matrix unit: a strip of 32 queries meets blocks of keys,
+// with a running softmax in fp32 between the two products. Other types take the AVX-512 kernel.
 #if defined(__x86_64__)
 #include <math.h>
 
@@ -10,9 +10,12 @@
 
 /* The memory of one forward task, cut from its scratch. */
 typedef struct {
-  uint16_t *keys, *values;         /* blocks of columns, the reduction along the head and the keys */
-  uint16_t *queries, *weights;     /* strips */
-  float *scores, *outputs;         /* [32][KEY_BLOCK], [32][wide] */
+  /* Blocks of columns, the reduction along the head and along the keys. */
+  uint16_t *keys, *values;
+  /* Strips. */
+  uint16_t *queries, *weights;
+  /* [32][KEY_BLOCK], [32][wide] */
+  float *scores, *outputs;
 } forward_scratch;
 
 static forward_scratch cut(const qlora_attention *t) {
@@ -28,8 +31,8 @@ static forward_scratch cut(const qlora_attention *t) {
 }
 
 /* Scores of a strip's rows become a strip of weights exp(score - maximum); the first `wide` columns
- * of the outputs so far are scaled by what the maximum grew. Row r sees the first `seen + r` keys of
- * this block. */
+ * of the outputs so far are scaled by what the maximum grew. Row r sees the first `seen + r` keys
+ * of this block. */
 static void weigh(const forward_scratch *s, long rows, long width, long seen, float scale,
                   running_softmax *state, long wide) {
   for (long row = 0; row < rows; row++) {
@@ -48,7 +51,8 @@ static void weigh(const forward_scratch *s, long rows, long width, long seen, fl
 }
 
 /* One strip of at most 32 queries, from query `start` of one head. */
-static void attend_strip(const qlora_attention *t, const forward_scratch *s, long head, long start) {
+static void attend_strip(const qlora_attention *t, const forward_scratch *s, long head,
+                         long start) {
   const long size = t->head_size, wide = round_up(size, 32), steps = qlora_steps(size);
   const long left = t->queries - start, rows = left < 32 ? left : 32;
   const long position = t->first + start, seen = position + rows;

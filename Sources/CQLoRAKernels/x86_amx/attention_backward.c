@@ -1,6 +1,6 @@
 // The gradient of causal attention of bf16 rows on the matrix unit: blocks of 128 queries meet
-// blocks of 256 keys. Probabilities are computed again from the kept log Σ exp; with P, dP and dS as
-// rows of queries,
+// blocks of 256 keys. Probabilities are computed again from the kept log Σ exp; with P, dP and dS
+// as rows of queries,
 //   dP = dO·Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),  dQ = scale·dS·K,  dKᵀ = (scale·Q)ᵀ·dS,  dVᵀ = dOᵀ·P.
 // Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 2. Other types take the AVX-512 kernel.
 #if defined(__x86_64__)
@@ -54,8 +54,8 @@ static backward_scratch cut(const qlora_attention *t) {
 }
 
 /* delta and log_sum_exp of queries start ..< start + rows. */
-static void load_statistics(const qlora_attention_gradients *g, const backward_scratch *s, long head,
-                            long start, long rows) {
+static void load_statistics(const qlora_attention_gradients *g, const backward_scratch *s,
+                            long head, long start, long rows) {
   const qlora_attention *t = &g->forward;
   for (long row = 0; row < rows; row++) {
     const long at = (start + row) * t->output_stride + head * t->head_size;
@@ -156,8 +156,8 @@ static void meet(const qlora_attention *t, const backward_scratch *s, long start
     weigh(s, step, count, width, start + first + 1 - block, t->scale);
     if (count > 0) {
       qlora_matrix_part part = {width / 32, s->strip, s->key_tokens + block * s->wide};
-      qlora_matrix_product_amx(1, &part, s->wide / 32, s->query_gradients + first * s->wide, s->wide,
-                               block > 0);
+      qlora_matrix_product_amx(1, &part, s->wide / 32, s->query_gradients + first * s->wide,
+                               s->wide, block > 0);
     }
   }
   for (long d = 0; d < s->wide; d += 32) {

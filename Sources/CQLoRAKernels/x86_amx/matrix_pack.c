@@ -66,7 +66,8 @@ QLORA_INLINE void four_pairs(const float *panel, uint16_t *out) {
 void qlora_half_of_columns_amx(long groups, const float *panel, long group_stride,
                                uint16_t *out) {
   for (long group = 0; group < groups; group++) {
-    four_pairs(panel + group * group_stride, out + group / 4 * QLORA_STEP_ELEMENTS + group % 4 * 128);
+    four_pairs(panel + group * group_stride,
+               out + group / 4 * QLORA_STEP_ELEMENTS + group % 4 * 128);
   }
   for (long group = groups; group % 4 != 0; group++) {
     uint16_t *place = out + group / 4 * QLORA_STEP_ELEMENTS + group % 4 * 128;
