@@ -13,6 +13,14 @@ extension CPUBackend {
     return kernels.peak(1) * Double(rounds) * Double(threadPool.threads)
   }
 
+  /// The same on the matrix unit; nil without one.
+  package func spendMatrixPeak() -> Double? {
+    guard let kernels = kernels.pointee.matrix?.pointee, !isScalar else { return nil }
+    let rounds = 5_000
+    threadPool.run(threadPool.threads) { _ in _ = kernels.peak(rounds) }
+    return kernels.peak(1) * Double(rounds) * Double(threadPool.threads)
+  }
+
   /// Reads all of `storage` once on all threads, and returns something that depends on it.
   package func read(_ storage: Storage) -> UInt32 {
     let block = 1 << 20

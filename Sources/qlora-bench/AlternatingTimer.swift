@@ -52,6 +52,13 @@ struct AlternatingTimer {
     return operations / seconds
   }
 
+  /// The same of the matrix unit; nil without one.
+  func matrixPeak() -> Double? {
+    var operations: Double?
+    let seconds = seconds { operations = backend.spendMatrixPeak() }
+    return operations.map { $0 / seconds }
+  }
+
   /// The bodies in turn, each with the peak measured before and after it.
   func run(_ bodies: [() -> Void]) -> [Timing] {
     var seconds = [[Double]](repeating: [], count: bodies.count)

@@ -43,10 +43,12 @@ struct KernelBenchmark: ParsableCommand {
     let timer = AlternatingTimer(
       backend: fused, rounds: rounds, countsProcessorTime: processorTime)
     let peaks = (0..<rounds).map { _ in timer.peak() }
+    let matrixPeaks = (0..<rounds).compactMap { _ in timer.matrixPeak() }
     show([
       ("operation", "\"peak\""), ("backend", "\"\(fused.name)\""),
       ("threads", "\(fused.threadPool.threads)"),
       ("gigaflops", "\(rounded((peaks.max() ?? 0) / 1e9))"),
+      ("matrixGigaflops", "\(rounded((matrixPeaks.max() ?? 0) / 1e9))"),
       ("openBLASCore", "\"\(String(cString: openblas_get_corename()))\""),
     ])
     for shape in shapes.split(separator: ",") {

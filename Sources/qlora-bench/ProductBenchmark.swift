@@ -15,6 +15,8 @@ struct ProductBenchmark {
   private let adapter: AdapterTerm
   private let input: Tensor
   private let output: Tensor
+  /// The input in bf16 and room for its product; nil where bf16 products are fp32 ones.
+  private let half: (input: Tensor, output: Tensor)?
   private let decoded: Tensor
 
   init(
@@ -28,6 +30,12 @@ struct ProductBenchmark {
       rank: rank, size.outFeatures, size.inFeatures, tokens: size.tokens)
     input = fused.seededTensor([size.tokens, size.inFeatures], seed: 3)
     output = fused.seededTensor([size.tokens, size.outFeatures], seed: 9)
+    half =
+      fused.roundsProducts(of: .bfloat16)
+      ? (
+        fused.seededTensor([size.tokens, size.inFeatures], .bfloat16, seed: 3),
+        Tensor(uninitialized: [size.tokens, size.outFeatures], .bfloat16)
+      ) : nil
     decoded = Tensor(uninitialized: [size.outFeatures, size.inFeatures], .float32)
   }
 
@@ -57,7 +65,12 @@ struct ProductBenchmark {
     let times = timer.run([
       { fused.linear(input, [term]) }, { openBLAS.linear(input, [term]) }, { multiplyThreaded() },
     ])
-    return record("linear", own[0], overInt16 { $0.linear(input, [term]) } + [
+    let others =
+      overInt16 { $0.linear(input, [term]) }
+      + overHalf({ fused.linear(input, [term]) }) {
+        fused.linear($0.input, [LinearTerm(weight: weight, output: $0.output)])
+      }
+    return record("linear", own[0], others + [
       ("adapterShare", "\(rounded(own[0].ratio(of: own[1]) - 1))"),
       ("openBLASShareOfPeak", "\(rounded(times[1].shareOfPeak(operations)))"),
       ("openBLASOverFused", "\(rounded(times[0].ratio(of: times[1])))"),
@@ -84,11 +97,14 @@ struct ProductBenchmark {
     ])
     let branch = times[0].ratio(of: times[1]) - 1
     let plain = LinearGradientTerm(weight: weight, outputGradient: output)
-    let integers = overInt16 {
-      $0.linearBackward([plain], input: input, inputGradient: gradient, accumulating: false)
+    func back(_ backend: CPUBackend, _ input: Tensor) {
+      backend.linearBackward([plain], input: input, inputGradient: gradient, accumulating: false)
     }
+    let others =
+      overInt16 { back($0, input) }
+      + overHalf({ back(fused, input) }) { back(fused, $0.input) }
     return [
-      record("linearBackward", times[0], integers + [
+      record("linearBackward", times[0], others + [
         ("adapterShare", "\(rounded(branch))"),
         ("adapterGradientsShare", "\(rounded(times[0].ratio(of: times[2]) - 1 - branch))"),
       ])
@@ -100,6 +116,22 @@ struct ProductBenchmark {
     guard let int16 else { return [] }
     let times = timer.run([{ body(int16) }, { body(fused) }])
     return [("fusedOverInt16", "\(rounded(times[0].ratio(of: times[1])))")]
+  }
+
+  /// The same of fp32 and bf16, and bf16's rate.
+  private func overHalf(
+    _ whole: () -> Void, _ body: (_ half: (input: Tensor, output: Tensor)) -> Void
+  ) -> Record {
+    guard let half else { return [] }
+    return withoutActuallyEscaping(whole) { whole in
+      withoutActuallyEscaping(body) { body in
+        let times = timer.run([{ body(half) }, { whole() }])
+        return [
+          ("fusedOverBfloat16", "\(rounded(times[0].ratio(of: times[1])))"),
+          ("bfloat16Gigaflops", "\(rounded(operations / times[0].seconds / 1e9))"),
+        ]
+      }
+    }
   }
 
   /// The other way to use OpenBLAS: our threads decode the whole weight, then OpenBLAS's own
