@@ -41,7 +41,10 @@ struct FolderCompanions {
     let members = (config.objectMembers ?? []).filter {
       !(changed + [QuantizationEntry.key]).contains($0.key)
     }
-    let type = dtype.map { [JSONMember("dtype", .string($0.rawValue))] } ?? []
+    // Each member of a configuration of diffusers is an argument of its class.
+    let type =
+      config["_class_name"] != nil
+      ? [] : dtype.map { [JSONMember("dtype", .string($0.rawValue))] } ?? []
     result.append(("config.json", Self.file(.object(members + type + entry))))
     for name in Self.copied {
       let path = FilePath.join(folder, name)
