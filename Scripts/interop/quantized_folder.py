@@ -49,7 +49,8 @@ def flags(kind, double):
 
 
 def tensors(folder):
-    return {k: v for f in pathlib.Path(folder).glob("*.safetensors") for k, v in load_file(f).items()}
+    files = pathlib.Path(folder).glob("*.safetensors")
+    return {k: v for file in files for k, v in load_file(file).items()}
 
 
 def entry(folder):

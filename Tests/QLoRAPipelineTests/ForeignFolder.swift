@@ -1,5 +1,5 @@
-// A model folder of no architecture that this program knows: two linears, one of odd width, a table,
-// a norm, a bias and integers.
+// A model folder of no architecture that this program knows: two linears, one of odd width, a
+// table, a norm, a bias and integers.
 import Foundation
 import QLoRAFormats
 import QLoRAJSON

@@ -33,7 +33,7 @@ package enum QuantizationEntry {
     for name in quantized {
       guard let spec = weights.fourBitSpec(name) else { continue }
       if settings["load_in_4bit"]?.boolValue == false {
-        throw try contradiction(name, "the weight is in 4 bits, config.json says load_in_4bit false")
+        throw try contradiction(name, "the weight is in 4 bits, config.json denies load_in_4bit")
       }
       if let type, type != spec.type.rawValue {
         throw try contradiction(
@@ -44,7 +44,7 @@ package enum QuantizationEntry {
           name, "double quantization is \(spec.doubleQuantized), config.json says \(nested)")
       }
       if skipped.contains(String(name.dropLast(".weight".count))) {
-        throw try contradiction(name, "the weight is in 4 bits, but config.json lists it as skipped")
+        throw try contradiction(name, "the weight is in 4 bits, config.json lists it as skipped")
       }
     }
   }

@@ -3,7 +3,7 @@
 
 import QLoRATensor
 
-/// Chooses as the library that loads the folder would: heads, embeddings and norms stay as they are.
+/// Chooses as the library that loads the folder would: heads, embeddings and norms stay.
 package struct LinearModules {
   /// The kind of model, as config.json tells it.
   private let modelType: String?

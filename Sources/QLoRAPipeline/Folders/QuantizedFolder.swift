@@ -17,8 +17,9 @@ struct QuantizedFolder {
 
   private typealias Named = (name: String, shape: Shape)
 
-  /// - Throws: `alreadyQuantized`, `architectureUnsupported`, `badModulePattern`, `nothingToQuantize`
-  ///   before anything is written; for a NaN or an infinity without leaving anything.
+  /// - Throws: `alreadyQuantized`, `architectureUnsupported`, `badModulePattern` or
+  ///   `nothingToQuantize` before anything is written; for a NaN or an infinity
+  ///   without leaving anything.
   func write(to output: String) throws {
     let (linears, kept, skipped) = try choose()
     let writer = FolderWriter(
@@ -72,7 +73,7 @@ struct QuantizedFolder {
     }
     guard !linears.isEmpty else {
       throw Diagnostic(
-        .nothingToQuantize, "none of the \(kept.count) tensors is the weight of a linear to quantize",
+        .nothingToQuantize, "none of \(kept.count) tensors is the weight of a linear to quantize",
         at: .file(model.path), remedy: "check --skip")
     }
     return (linears, kept, choice.skippedModules(kept))
