@@ -98,7 +98,8 @@ import Testing
     for name in ["q.weight", "k.weight"] {
       #expect(try plain.readTensor(name).floats() == quantized.tensor(name).floats())
     }
-    #expect(try tensors("plain")["embed_tokens.weight"] == tensors("model")["embed_tokens.weight"])
+    let table = "embed_tokens.weight"
+    #expect(try plain.readTensor(table).floats() == quantized.tensor(table).floats())
     #expect(try folder.json("plain", "config.json")["quantization_config"] == nil)
   }
 

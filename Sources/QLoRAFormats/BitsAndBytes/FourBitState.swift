@@ -29,19 +29,25 @@ struct FourBitState: Sendable {
   ///   any state.
   static func checkNames(_ files: ShardedSafetensors) throws {
     let states = Set(files.names.compactMap(weightName(ofState:)))
+    func place(_ name: String) throws -> DiagnosticLocation {
+      .tensor(file: try files.file(of: name).path, name: name)
+    }
+    if let unknown = files.names.first(where: {
+      $0.contains(".quant_state.") && weightName(ofState: $0) == nil
+    }) {
+      throw Diagnostic(
+        .fourBitState, "the state is of an unknown type; known are nf4 and fp4",
+        at: try place(unknown))
+    }
     for name in files.names {
-      let place = DiagnosticLocation.tensor(file: try files.file(of: name).path, name: name)
-      if name.contains(".quant_state."), weightName(ofState: name) == nil {
-        throw Diagnostic(
-          .fourBitState, "the state is of an unknown type; known are nf4 and fp4", at: place)
-      }
       let entry = try files.entry(name)
       let looksPacked =
         files.contains(name + ".absmax")
         || entry.dtype == .uint8 && entry.shape.rank == 2 && entry.shape[1] == 1
       if name.hasSuffix(".weight"), looksPacked, !states.contains(name) {
         throw Diagnostic(
-          .fourBitState, "the weight is packed but its quant_state is missing", at: place,
+          .fourBitState, "the weight is packed but its quant_state is missing",
+          at: try place(name),
           remedy: "get the model again from its source")
       }
     }
