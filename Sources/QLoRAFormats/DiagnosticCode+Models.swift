@@ -35,6 +35,16 @@ extension DiagnosticCode {
     "A tensor that belongs to a 4-bit weight is missing, or its size does not fit the weight's "
       + "shape and block size.")
 
+  package static let quantizationContradiction = DiagnosticCode(
+    "E0262", .badData,
+    "The `quantization_config` of config.json says something else of the weights than their "
+      + "tensors do, such as another type, or 4 bits where none are. Files of two models were "
+      + "probably mixed.")
+  package static let alreadyQuantized = DiagnosticCode(
+    "E0263", .badData,
+    "Only plain weights can be quantized. Use the model's unquantized form, or `qlora dequantize` "
+      + "the folder first.")
+
   package static let adapterMissing = DiagnosticCode(
     "E0270", .inputMissing,
     "An adapter folder holds adapter_config.json and adapter_model.safetensors; one of them is "
@@ -53,7 +63,8 @@ extension DiagnosticCode {
 
   package static let allModelFileCodes: [DiagnosticCode] = [
     modelMissing, configMissing, configInvalid, architectureUnsupported, quantizationUnsupported,
-    ropeUnsupported, fourBitState, fourBitTensor, adapterMissing, adapterConfig, adapterKeys,
+    ropeUnsupported, fourBitState, fourBitTensor, quantizationContradiction, alreadyQuantized,
+    adapterMissing, adapterConfig, adapterKeys,
     adapterEmpty,
   ]
 

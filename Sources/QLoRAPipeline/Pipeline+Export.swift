@@ -24,7 +24,7 @@ extension Pipeline {
   ///   model or adapter is missing; nothing is half-written.
   package static func merge(
     model: String?, adapter: String, base: MergeBase, dtype: DType, to output: String,
-    shardBytes: Int = MergedFolder.shardBytes
+    shardBytes: Int = FolderWriter.shardBytes
   ) throws {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(adapter)
@@ -32,8 +32,8 @@ extension Pipeline {
     let weights = try MergedWeights(
       source, folder.adapter, base: base, options: folder.load ?? LoadOptions(quantization: nil),
       backend: try Backends.make())
-    try MergedFolder(weights, source: source, dtype: dtype, shardBytes: shardBytes).write(
-      to: output)
+    try MergedFolder(weights: weights, source: source, dtype: dtype, shardBytes: shardBytes)
+      .write(to: output)
   }
 
   /// The model that the user named, else the one that the adapter names.
@@ -53,7 +53,7 @@ extension Pipeline {
     }
   }
 
-  private static func requireAbsent(_ path: String) throws {
+  static func requireAbsent(_ path: String) throws {
     guard try PosixFileSystem().status(path) == nil else {
       throw Diagnostic(
         .outputFolderExists, "the output exists already", at: .file(path),

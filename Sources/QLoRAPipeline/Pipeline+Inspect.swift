@@ -43,6 +43,10 @@ extension Pipeline {
   }
 
   private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {
+    let foreign = try ForeignModel.open(path)
+    if case .folder = foreign.origin, foreign.modelType != "llama" {
+      return try anyFolder(foreign, verify)
+    }
     let source = try ModelSource.open(path)
     let config = source.config
     var facts: [(name: String, value: JSONValue)] = [
@@ -58,7 +62,7 @@ extension Pipeline {
     let stored = source.digestInputs.reduce(0) { $0 + $1.byteCount }
     facts.append(("storedBytes", .int(stored)))
     facts.append(("bytesPerParameter", .double(Double(stored) / Double(max(1, count)))))
-    if verify { try checkFinite(source) }
+    if verify { try checkFinite(source.weights, source.path) }
     switch source.origin {
     case .gguf(let file):
       return InspectionReport(
@@ -70,9 +74,26 @@ extension Pipeline {
         })
     case .folder(let folder):
       return InspectionReport(
-        kind: "model", facts: facts, tensors: lines(try ShardedSafetensors(folder: folder).files))
+        kind: "model", facts: facts + (try FolderSizes(foreign)).facts,
+        tensors: lines(try ShardedSafetensors(folder: folder).files))
     case .random: return InspectionReport(kind: "random", facts: facts, tensors: [])
     }
+  }
+
+  /// A folder of an architecture that this program cannot run.
+  private static func anyFolder(_ model: ForeignModel, _ verify: Bool) throws -> InspectionReport {
+    let weights = model.weights
+    if verify { try checkFinite(weights, model.path) }
+    let files = (weights as? SafetensorsWeightSource)?.files.files ?? []
+    let count = try weights.names.reduce(0) { $0 + (try weights.shape(of: $1)).count }
+    let stored = files.reduce(0) { $0 + $1.file.byteCount }
+    let facts: [(name: String, value: JSONValue)] = [
+      ("architecture", model.json["model_type"] ?? model.json["_class_name"] ?? .null),
+      ("parameters", .int(count)), ("storedBytes", .int(stored)),
+      ("bytesPerParameter", .double(Double(stored) / Double(max(1, count)))),
+    ]
+    return InspectionReport(
+      kind: "model", facts: facts + (try FolderSizes(model)).facts, tensors: lines(files))
   }
 
   private static func adapter(_ path: String, _ verify: Bool) throws -> InspectionReport {
@@ -124,10 +145,10 @@ extension Pipeline {
   /// Floats that are looked at together.
   private static let pieceElements = 1 << 18
 
-  private static func checkFinite(_ source: ModelSource) throws {
-    for name in source.weights.names {
-      try checkFinite(name, count: try source.weights.shape(of: name).count, file: source.path) {
-        try source.weights.readFloats(name, range: $0, into: $1)
+  private static func checkFinite(_ weights: any WeightSource, _ file: String) throws {
+    for name in weights.names where try weights.dtype(of: name).isFloatingPoint {
+      try checkFinite(name, count: try weights.shape(of: name).count, file: file) {
+        try weights.readFloats(name, range: $0, into: $1)
       }
     }
   }

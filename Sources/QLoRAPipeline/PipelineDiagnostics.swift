@@ -53,10 +53,15 @@ extension DiagnosticCode {
     "The adapter and the checkpoints of the run would need more space than the disk has left at "
       + "its output. A smaller training.keep keeps fewer checkpoints.")
 
+  package static let nothingToQuantize = DiagnosticCode(
+    "E0561", .badData,
+    "The model has no weight of a linear that is to be quantized: its matrices are all embeddings, "
+      + "heads or norms, or `--skip` names them all.")
+
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
-    diskExceeded,
+    diskExceeded, nothingToQuantize,
   ]
 }
 

@@ -20,8 +20,8 @@ struct QLoRACommand: ParsableCommand {
     subcommands: [
       TrainCommand.self, ResumeCommand.self, ValidateCommand.self, PlanCommand.self,
       PreviewCommand.self, EvalCommand.self, GenerateCommand.self, InspectCommand.self,
-      MergeCommand.self, ExportCommand.self, CacheCommand.self, RecipesCommand.self,
-      SchemaCommand.self,
-      DoctorCommand.self, ExplainCommand.self,
+      QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self, ExportCommand.self,
+      CacheCommand.self, RecipesCommand.self, SchemaCommand.self, DoctorCommand.self,
+      ExplainCommand.self,
     ])
 }

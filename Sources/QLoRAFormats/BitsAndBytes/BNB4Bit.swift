@@ -113,7 +113,7 @@ package enum BNB4Bit {
 
 extension DType {
   /// A float rounded to this type, ties to even.
-  fileprivate func rounded(_ value: Float) -> Float {
+  package func rounded(_ value: Float) -> Float {
     switch self {
     case .bfloat16: float(bfloat16: value.bfloat16Bits)
     case .float16: float(binary16: Float16(value).bitPattern)

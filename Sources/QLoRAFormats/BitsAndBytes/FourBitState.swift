@@ -25,6 +25,34 @@ struct FourBitState: Sendable {
     return nil
   }
 
+  /// - Throws: `fourBitState` for a state of a type other than nf4 and fp4, and for codes without
+  ///   any state.
+  static func checkNames(_ files: ShardedSafetensors) throws {
+    let states = Set(files.names.compactMap(weightName(ofState:)))
+    func place(_ name: String) throws -> DiagnosticLocation {
+      .tensor(file: try files.file(of: name).path, name: name)
+    }
+    if let unknown = files.names.first(where: {
+      $0.contains(".quant_state.") && weightName(ofState: $0) == nil
+    }) {
+      throw Diagnostic(
+        .fourBitState, "the state is of an unknown type; known are nf4 and fp4",
+        at: try place(unknown))
+    }
+    for name in files.names {
+      let entry = try files.entry(name)
+      let looksPacked =
+        files.contains(name + ".absmax")
+        || entry.dtype == .uint8 && entry.shape.rank == 2 && entry.shape[1] == 1
+      if name.hasSuffix(".weight"), looksPacked, !states.contains(name) {
+        throw Diagnostic(
+          .fourBitState, "the weight is packed but its quant_state is missing",
+          at: try place(name),
+          remedy: "get the model again from its source")
+      }
+    }
+  }
+
   /// - Throws: `fourBitState` for a state that cannot be used, `fourBitTensor` where its name and
   ///   its content disagree.
   init(reading name: String, of weight: String, in files: ShardedSafetensors) throws {
@@ -89,53 +117,4 @@ struct FourBitState: Sendable {
     spec = QuantizationSpec(type: type, blockSize: blockSize, doubleQuantized: offset != nil)
   }
 
-  /// Reads codes and scales; whatever `quant_storage` type the codes have, their bytes are taken.
-  func matrix(_ name: String, in files: ShardedSafetensors) throws -> QuantizedMatrix {
-    let blocks = (shape.count + spec.blockSize - 1) / spec.blockSize
-    let stored = try files.readTensor(name)
-    let packedCount = (shape.count + 1) / 2
-    guard stored.byteCount == packedCount else {
-      throw Diagnostic(
-        .fourBitTensor,
-        "expected \(packedCount) bytes of codes for \(shape), found \(stored.byteCount)",
-        at: .tensor(file: try files.file(of: name).path, name: name))
-    }
-    let packed = Tensor(
-      shape: [packedCount], dtype: .uint8, storage: stored.storage, byteOffset: stored.byteOffset)
-    let scales: BlockScales
-    if let nestedOffset {
-      let groups =
-        (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
-      scales = .nested(
-        NestedAbsmax(
-          codes: try part(name, "absmax", .uint8, blocks, files),
-          absmax: try part(name, "nested_absmax", .float32, groups, files),
-          map: try part(name, "nested_quant_map", .float32, 256, files),
-          offset: nestedOffset))
-    } else {
-      scales = .plain(try part(name, "absmax", .float32, blocks, files))
-    }
-    return QuantizedMatrix(
-      shape: shape, spec: spec, packed: packed, scales: scales, sourceDType: dtype)
-  }
-
-  private func part(
-    _ weight: String, _ suffix: String, _ dtype: DType, _ count: Int, _ files: ShardedSafetensors
-  ) throws -> Tensor {
-    let name = "\(weight).\(suffix)"
-    guard files.contains(name) else {
-      throw Diagnostic(
-        .fourBitTensor, "the 4-bit weight \"\(weight)\" lacks its tensor \"\(name)\"",
-        at: .tensor(file: try files.file(of: weight).path, name: weight))
-    }
-    let entry = try files.entry(name)
-    guard entry.dtype == dtype, entry.shape.count == count else {
-      throw Diagnostic(
-        .fourBitTensor,
-        "expected \(count) values of \(dtype.safetensorsName), found \(entry.shape) of "
-          + entry.dtype.safetensorsName,
-        at: .tensor(file: try files.file(of: name).path, name: name))
-    }
-    return try files.readTensor(name).reshaped([count])
-  }
 }

@@ -9,13 +9,29 @@ extension ModelConfig {
 
   /// - Throws: `configMissing`, or what is wrong with a value, by file and key.
   package init(configPath path: String) throws(Diagnostic) {
+    try self.init(json: try Self.json(configPath: path), path: path)
+  }
+
+  /// The config.json of a model of any architecture.
+  ///
+  /// - Throws: `configMissing`, `configInvalid`.
+  package static func json(configPath path: String) throws(Diagnostic) -> JSONValue {
     guard let file = try InputFile.openIfPresent(path) else {
       throw Diagnostic(
         .configMissing, "the model's config.json is not there", at: .file(path),
         remedy: "download it into the same folder as the weights")
     }
-    let root = try JSONValue.read(file, limit: Self.maximumFileBytes, code: .configInvalid)
-    try self.init(json: root, path: path)
+    let root = try JSONValue.read(file, limit: maximumFileBytes, code: .configInvalid)
+    guard root.objectMembers != nil else {
+      throw Diagnostic(.configInvalid, "expected an object", at: .file(path))
+    }
+    return root
+  }
+
+  /// - Throws: `quantizationUnsupported` for weights that are quantized by another method than
+  ///   4-bit bitsandbytes, as config.json says of a model of any architecture.
+  package static func checkQuantization(_ json: JSONValue, path: String) throws(Diagnostic) {
+    try ConfigReader(json: json, path: path).checkQuantization()
   }
 
   package init(json: JSONValue, path: String) throws(Diagnostic) {
@@ -116,9 +132,6 @@ private struct ConfigReader {
   }
 
   func checkArchitecture() throws(Diagnostic) {
-    guard json.objectMembers != nil else {
-      throw Diagnostic(.configInvalid, "expected an object", at: .file(path))
-    }
     let type = value("model_type")?.stringValue
     guard type == "llama" else {
       throw failure(

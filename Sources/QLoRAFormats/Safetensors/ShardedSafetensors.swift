@@ -6,6 +6,8 @@ import QLoRATensor
 
 /// All tensors of a folder's `model.safetensors` or `model.safetensors.index.json`.
 package struct ShardedSafetensors: Sendable {
+  /// How the files of a model are called; those of diffusers have a name of their own.
+  package static let stems = ["model", "diffusion_pytorch_model"]
   package static let singleName = "model.safetensors"
   package static let indexName = "model.safetensors.index.json"
 
@@ -14,10 +16,12 @@ package struct ShardedSafetensors: Sendable {
   package let names: [String]
   private let fileOfName: [String: Int]
 
+  /// - Parameter stem: one of `stems`, for folders of diffusers.
   /// - Throws: `fileMissing` naming both files looked for; `shardIndex`, `shardMismatch`.
-  package init(folder: String) throws(Diagnostic) {
-    let index = try InputFile.openIfPresent(folder.appendingComponent(Self.indexName))
-    if let single = try InputFile.openIfPresent(folder.appendingComponent(Self.singleName)) {
+  package init(folder: String, stem: String = stems[0]) throws(Diagnostic) {
+    let name = stem + ".safetensors"
+    let index = try InputFile.openIfPresent(folder.appendingComponent(name + ".index.json"))
+    if let single = try InputFile.openIfPresent(folder.appendingComponent(name)) {
       try self.init(files: [SafetensorsFile(file: single)])
     } else if let index {
       try self.init(index: index, folder: folder)
@@ -25,7 +29,7 @@ package struct ShardedSafetensors: Sendable {
       throw pickle
     } else {
       throw Diagnostic(
-        .fileMissing, "there is neither \(Self.singleName) nor \(Self.indexName)",
+        .fileMissing, "there is neither \(name) nor \(name).index.json",
         at: .file(folder),
         remedy: "give a model folder with safetensors files, or a .gguf file")
     }

@@ -84,9 +84,12 @@ package struct ModelSource: Sendable {
   private static func open(_ files: ShardedSafetensors, folder: String) throws -> ModelSource {
     let configPath = folder.appendingComponent("config.json")
     let config = try ModelConfig(configPath: configPath)
-    let inputs = [try InputFile(path: configPath)] + files.files.map(\.file)
-    return try ModelSource(
-      config: config, weights: SafetensorsWeightSource(files), origin: .folder(folder),
-      digestInputs: inputs)
+    let file = try InputFile(path: configPath)
+    let weights = try SafetensorsWeightSource(files)
+    try QuantizationEntry.check(
+      try ModelConfig.json(configPath: configPath), path: configPath, weights)
+    return ModelSource(
+      config: config, weights: weights, origin: .folder(folder),
+      digestInputs: [file] + files.files.map(\.file))
   }
 }

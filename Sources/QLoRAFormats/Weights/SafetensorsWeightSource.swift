@@ -12,10 +12,13 @@ package struct SafetensorsWeightSource: WeightSource {
   /// - Throws: `fourBitState` or `fourBitTensor` for a quantized weight that is not whole.
   package init(_ files: ShardedSafetensors) throws {
     self.files = files
+    try FourBitState.checkNames(files)
     var fourBit: [String: FourBitState] = [:]
     for name in files.names {
       guard let weight = FourBitState.weightName(ofState: name) else { continue }
-      fourBit[weight] = try FourBitState(reading: name, of: weight, in: files)
+      let state = try FourBitState(reading: name, of: weight, in: files)
+      try state.check(weight, in: files)
+      fourBit[weight] = state
     }
     self.fourBit = fourBit
     names = files.names.filter { name in
@@ -45,6 +48,14 @@ package struct SafetensorsWeightSource: WeightSource {
       range, count: matrix.shape.count, room: destination.count, name: name,
       path: files.file(of: name).path)
     BNB4Bit.decode(matrix, range, into: destination)
+  }
+
+  /// How a weight is quantized; nil where it is not.
+  package func fourBitSpec(_ name: String) -> QuantizationSpec? { fourBit[name]?.spec }
+
+  /// Bytes of the weight: of a 4-bit one codes and scales, without tables and states.
+  package func storedBytes(_ name: String) throws -> Int {
+    try fourBit[name]?.byteCount(name, in: files) ?? files.entry(name).byteRange.count
   }
 
   package func quantizedMatrix(_ name: String) throws -> QuantizedMatrix? {

@@ -1,4 +1,4 @@
-// The files beside a merged model's weights: configuration, tokenizer, template.
+// The files beside a written model's weights: configuration, tokenizer, template.
 
 import QLoRADiagnostics
 import QLoRAFormats
@@ -7,26 +7,28 @@ import QLoRASystem
 import QLoRATensor
 import QLoRAText
 
-struct MergedCompanions {
+struct FolderCompanions {
   /// Copied as they are where the base is a folder.
   private static let copied = [
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
     "generation_config.json", "vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model",
+    "spiece.model", "vocab.txt", "chat_template.json", "preprocessor_config.json",
+    "processor_config.json",
   ]
 
-  private let source: ModelSource
-  private let dtype: DType
-
-  init(_ source: ModelSource, dtype: DType) {
-    self.source = source
-    self.dtype = dtype
-  }
+  let origin: ModelSource.Origin
+  /// Of a model without a config.json of its own.
+  let config: ModelConfig?
+  /// The type of the unquantized weights; nil: what it was.
+  let dtype: DType?
+  /// The `quantization_config`, where weights are quantized.
+  var quantization: JSONValue?
 
   func files() throws -> [(name: String, contents: [UInt8])] {
-    switch source.origin {
+    switch origin {
     case .folder(let folder): try fromFolder(folder)
     case .gguf(let file): try fromGGUF(file)
-    case .random: [("config.json", Self.file(source.config.huggingFaceJSON(dtype: dtype)))]
+    case .random: config.map { [("config.json", made($0))] } ?? []
     }
   }
 
@@ -34,12 +36,16 @@ struct MergedCompanions {
     let files = PosixFileSystem()
     var result: [(name: String, contents: [UInt8])] = []
     let config = try JSONValue(parsing: try files.readAll(FilePath.join(folder, "config.json")))
-    // The merged weights are plain again, of the type that was asked for.
+    // What is said of types and quantization is to be true of the weights as they are now.
+    let changed = dtype == nil ? [] : ["dtype", "torch_dtype"]
     let members = (config.objectMembers ?? []).filter {
-      !["dtype", "torch_dtype", "quantization_config"].contains($0.key)
+      !(changed + [QuantizationEntry.key]).contains($0.key)
     }
-    let plain = JSONValue.object(members + [JSONMember("dtype", .string(dtype.rawValue))])
-    result.append(("config.json", Self.file(plain)))
+    // Each member of a configuration of diffusers is an argument of its class.
+    let type =
+      config["_class_name"] != nil
+      ? [] : dtype.map { [JSONMember("dtype", .string($0.rawValue))] } ?? []
+    result.append(("config.json", Self.file(.object(members + type + entry))))
     for name in Self.copied {
       let path = FilePath.join(folder, name)
       if try InputFile.openIfPresent(path) != nil {
@@ -50,12 +56,22 @@ struct MergedCompanions {
   }
 
   private func fromGGUF(_ file: GGUFFile) throws -> [(name: String, contents: [UInt8])] {
-    let config = source.config
+    guard let config else { return [] }
     let vocabulary = try GGUFVocabulary(file)
     return [
-      ("config.json", Self.file(config.huggingFaceJSON(dtype: dtype))),
+      ("config.json", made(config)),
       ("generation_config.json", Self.file(generation(vocabulary))),
     ] + (try vocabulary.huggingFaceFiles(maxLength: config.maxPositions))
+  }
+
+  /// The config.json of a model that had none. Blocks of GGUF are read as float32.
+  private func made(_ config: ModelConfig) -> [UInt8] {
+    let members = config.huggingFaceJSON(dtype: dtype ?? .float32).objectMembers ?? []
+    return Self.file(.object(members + entry))
+  }
+
+  private var entry: [JSONMember] {
+    quantization.map { [JSONMember(QuantizationEntry.key, $0)] } ?? []
   }
 
   /// Where generation begins and ends; everything else stays transformers' default, greedy search.

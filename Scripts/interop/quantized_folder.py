@@ -1,0 +1,240 @@
+"""Folders in 4 bits, both ways: ours against the libraries' own quantization, theirs read by us.
+
+A language model, a T5 encoder and a FLUX transformer; the latter is skipped without diffusers.
+"""
+
+import importlib.util
+import json
+import pathlib
+import shutil
+import tempfile
+
+import torch
+import transformers
+from common import (
+    FLOAT32,
+    GOLDENS,
+    MODEL,
+    check,
+    evaluate,
+    finish,
+    make_tiny_chat_model,
+    metrics,
+    qlora,
+    qlora_json,
+    require,
+    text_rows,
+    write_json,
+    write_recipe,
+    write_rows,
+)
+from reference import mean_losses, relative
+from safetensors.torch import load_file
+
+# How long the sum behind a nested offset is cut depends on the threads.
+torch.set_num_threads(1)
+transformers.utils.logging.disable_progress_bar()
+GOLDEN = json.loads((GOLDENS / "smollm2.json").read_text(encoding="utf-8"))
+TYPES = [("nf4", True), ("nf4", False), ("fp4", True), ("fp4", False)]
+
+
+def settings(kind="nf4", double=True, library=transformers, **more):
+    return library.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type=kind, bnb_4bit_use_double_quant=double,
+        bnb_4bit_compute_dtype=torch.float32, **more)
+
+
+def flags(kind, double):
+    return ["--type", kind, *([] if double else ["--no-double-quant"])]
+
+
+def tensors(folder):
+    files = pathlib.Path(folder).glob("*.safetensors")
+    return {k: v for file in files for k, v in load_file(file).items()}
+
+
+def entry(folder):
+    config = json.loads((pathlib.Path(folder) / "config.json").read_text())
+    return config["quantization_config"]
+
+
+def as_bytes(tensor):
+    return tensor.contiguous().flatten().view(torch.uint8)
+
+
+def compare_bytes(name, ours, theirs):
+    found, expected = tensors(ours), tensors(theirs)
+    wrong = [
+        k for k in expected
+        if k not in found or found[k].dtype != expected[k].dtype
+        or found[k].shape != expected[k].shape
+        or not torch.equal(as_bytes(found[k]), as_bytes(expected[k]))
+    ]
+    require(f"{name}: {len(expected)} tensors byte for byte", found.keys() == expected.keys()
+            and not wrong)
+    for key in wrong[:3]:
+        print(f"  {key}")
+
+
+def decoded(folder, name):
+    """A weight by the format's definition, and the type that its state names."""
+    parts = tensors(folder)
+    weight = parts[name]
+    key = next(k for k in parts if k.startswith(name + ".quant_state."))
+    state = json.loads(bytes(parts[key].tolist()))
+    absmax = parts[name + ".absmax"]
+    if "nested_offset" in state:
+        scales = parts[name + ".nested_absmax"].repeat_interleave(256)[: absmax.numel()]
+        absmax = parts[name + ".nested_quant_map"][absmax.long()] * scales + state["nested_offset"]
+    codes = torch.stack([weight.flatten() >> 4, weight.flatten() & 15], 1).flatten().long()
+    values = parts[name + ".quant_map"][codes]
+    count = state["shape"][0] * state["shape"][1]
+    scales = absmax.repeat_interleave(state["blocksize"])
+    return (values[:count] * scales[:count]).reshape(state["shape"])
+
+
+def smollm2(work):
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(
+        FLOAT32, quantization_config=settings())
+    theirs.save_pretrained(work / "theirs")
+    qlora("quantize", FLOAT32, "--output", work / "ours")
+    compare_bytes("smollm2 nf4", work / "ours", work / "theirs")
+    require("smollm2 nf4: quantization_config", entry(work / "ours") == entry(work / "theirs"))
+    qlora("quantize", MODEL, "--output", work / "gguf")
+    compare_bytes("smollm2 nf4 from GGUF", work / "gguf", work / "theirs")
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(work / "gguf")
+    report = qlora_json("inspect", work / "gguf", "--json")
+    require("smollm2 nf4: memoryFootprintBytes is get_memory_footprint()",
+            report["memoryFootprintBytes"] == model.get_memory_footprint())
+    require("smollm2 nf4: 4.127 bits", report["parts"]["quantized"]["bitsPerParameter"] == 4.127)
+    data = work / "passage.jsonl"
+    data.write_text(json.dumps({"text": GOLDEN["passage"]}) + "\n", encoding="utf-8")
+    ended = GOLDEN["passage_ids"] + [model.config.eos_token_id]
+    expected, _ = mean_losses(model, [(ended, ended)])
+    found = evaluate(work / "gguf", data, "text")["meanNegativeLogLikelihood"]
+    check("smollm2 nf4, from_pretrained with nothing said: |loss - transformers'|",
+          abs(found - expected), 1e-5)
+
+    qlora("dequantize", work / "ours", "--output", work / "plain", "--dtype", "fp32")
+    plain = tensors(work / "plain")
+    names = [n for n in tensors(work / "ours") if n.endswith("_proj.weight")]
+    same = all(torch.equal(plain[n], decoded(work / "ours", n)) for n in names[:20])
+    require("smollm2 dequantized: table · absmax", same and set(plain) == set(tensors(FLOAT32)))
+    model = transformers.AutoModelForCausalLM.from_pretrained(work / "plain")
+    found, _ = mean_losses(model, [(ended, ended)])
+    check("smollm2 dequantized: |loss - quantized|", abs(found - expected), 1e-5)
+
+
+def read_theirs(work):
+    """Folders that transformers wrote, with codes stored under other types and without an entry."""
+    make_tiny_chat_model(work / "chat")
+    write_rows(work / "rows.jsonl", text_rows(8, seed=3))
+    losses, steps = [], []
+    for storage in ("uint8", "bfloat16", "float16", "float32"):
+        folder = work / f"chat-{storage}"
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            work / "chat", dtype=torch.float32,
+            quantization_config=settings(bnb_4bit_quant_storage=storage))
+        model.save_pretrained(folder)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(work / "chat" / name, folder / name)
+        if storage == "bfloat16":
+            config = json.loads((folder / "config.json").read_text())
+            del config["quantization_config"]
+            write_json(folder / "config.json", config)
+        losses.append(evaluate(folder, work / "rows.jsonl", "text"))
+        recipe = write_recipe(
+            work / "recipe.json", folder, work / "rows.jsonl",
+            training={"steps": 2, "batchSize": 4})
+        qlora("train", recipe, "--output", work / f"run-{storage}")
+        steps.append([line["loss"] for line in metrics(work / f"run-{storage}")])
+    require("quant storage uint8, bf16, f16, f32 and no entry: one loss, one training",
+            all(x == losses[0] for x in losses) and all(x == steps[0] for x in steps))
+    rows = [(x["tokens"], x["labels"]) for x in map(json.loads, qlora(
+        "preview", recipe, "-n", 8, "--json").splitlines())]
+    expected, _ = mean_losses(model, rows)
+    check("chat nf4 by transformers: |loss - transformers'|",
+          abs(losses[0]["meanNegativeLogLikelihood"] - expected), 1e-5)
+
+
+def t5_encoder(work):
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        d_model=128, d_kv=32, num_heads=4, d_ff=256, num_layers=2, vocab_size=128,
+        feed_forward_proj="gated-gelu")
+    transformers.T5EncoderModel(config).save_pretrained(work / "t5")
+    load = transformers.T5EncoderModel.from_pretrained
+    ids = torch.arange(40).reshape(2, 20)
+    for kind, double in TYPES:
+        name = f"t5 {kind}{' double' if double else ''}"
+        ours, theirs = work / f"t5-{kind}{double}", work / f"t5-{kind}{double}-theirs"
+        qlora("quantize", work / "t5", "--output", ours, *flags(kind, double))
+        model = load(work / "t5", quantization_config=settings(kind, double)).train()
+        model.save_pretrained(theirs)
+        compare_bytes(name, ours, theirs)
+        again = load(ours).train()
+        report = qlora_json("inspect", ours, "--json")
+        require(f"{name}: memoryFootprintBytes",
+                report["memoryFootprintBytes"] == again.get_memory_footprint())
+        compare_outputs(name, lambda m: m.eval()(ids).last_hidden_state, again, model)
+    qlora("quantize", work / "t5", "--output", work / "t5-skip", "--skip", "SelfAttention.q",
+          "--skip", r"encoder\.block\.1\..*", "--skip", "encoder.block.0.layer.0.SelfAttention.k")
+    again = load(work / "t5-skip")
+    left = [n for n, m in again.named_modules() if type(m) is torch.nn.Linear]
+    expected = [n for n in left if "q" in n.split(".")[-1] or ".block.1." in n
+                or n.endswith(("block.0.layer.0.SelfAttention.k", "wo"))]
+    require(f"t5 with skipped modules: {len(left)} linears left, loaded with nothing said",
+            left == expected and len(left) == 10)
+
+
+def compare_outputs(name, forward, ours, theirs):
+    with torch.no_grad():
+        check(f"{name}: outputs, relative", relative(forward(ours), forward(theirs)), 1e-6)
+
+
+def flux(work):
+    if importlib.util.find_spec("diffusers") is None:
+        print("flux: skipped, diffusers is not installed")
+        return
+    import diffusers
+    from diffusers.quantizers.bitsandbytes.bnb_quantizer import BnB4BitDiffusersQuantizer
+
+    # It insists on a GPU, which the format does not need.
+    BnB4BitDiffusersQuantizer.validate_environment = lambda self, *args, **kwargs: None
+    torch.manual_seed(0)
+    diffusers.FluxTransformer2DModel(
+        patch_size=1, in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=32,
+        num_attention_heads=4, joint_attention_dim=128, pooled_projection_dim=64,
+        axes_dims_rope=(8, 12, 12)).save_pretrained(work / "flux")
+    inputs = {
+        "hidden_states": torch.randn(1, 16, 64), "encoder_hidden_states": torch.randn(1, 8, 128),
+        "pooled_projections": torch.randn(1, 64), "timestep": torch.tensor([0.5]),
+        "img_ids": torch.zeros(16, 3), "txt_ids": torch.zeros(8, 3), "return_dict": False,
+    }
+
+    def load(folder, **more):
+        return diffusers.FluxTransformer2DModel.from_pretrained(
+            folder, torch_dtype=torch.float32, device_map="cpu", **more)
+
+    for kind, double in TYPES:
+        name = f"flux {kind}{' double' if double else ''}"
+        ours, theirs = work / f"flux-{kind}{double}", work / f"flux-{kind}{double}-theirs"
+        qlora("quantize", work / "flux", "--output", ours, *flags(kind, double))
+        model = load(work / "flux", quantization_config=settings(kind, double, diffusers))
+        model.save_pretrained(theirs)
+        compare_bytes(name, ours, theirs)
+        again = load(ours)
+        require(f"{name}: memoryFootprintBytes", again.get_memory_footprint()
+                == qlora_json("inspect", ours, "--json")["memoryFootprintBytes"])
+        compare_outputs(name, lambda m: m.eval()(**inputs)[0], again, model)
+    qlora("dequantize", ours, "--output", work / "flux-plain", "--dtype", "fp32")
+    compare_outputs("flux dequantized", lambda m: m.train()(**inputs)[0],
+                    load(work / "flux-plain"), load(ours))
+
+
+with tempfile.TemporaryDirectory() as folder:
+    for part in (t5_encoder, flux, read_theirs, smollm2):
+        (pathlib.Path(folder) / part.__name__).mkdir()
+        part(pathlib.Path(folder) / part.__name__)
+finish()

@@ -1,0 +1,76 @@
+// Tensors on their way into a folder: what they will be, and where their bytes come from.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRATensor
+
+/// One tensor of a folder to be written.
+struct FolderTensor {
+  typealias Consume = (UnsafeRawBufferPointer) throws -> Void
+
+  let declaration: SafetensorsWriter.Declaration
+  /// Gives the tensor's bytes in order, in pieces.
+  let stream: (_ consume: Consume) throws -> Void
+
+  var byteCount: Int { declaration.shape.count * declaration.dtype.byteSize }
+}
+
+/// Makes folder tensors of a model's weights.
+struct TensorSupply {
+  /// Floats per piece: 4 MiB, small beside any model and large beside a read's overhead.
+  private static let pieceElements = 1 << 20
+
+  let weights: any WeightSource
+  let backend: any Backend
+  /// The type of floats; nil keeps each one's own.
+  let dtype: DType?
+
+  /// The tensor as plain numbers; a 4-bit weight is decoded. Integers stay what they are.
+  func plain(_ name: String) throws -> FolderTensor {
+    let shape = try weights.shape(of: name)
+    let own = try weights.dtype(of: name)
+    let target = own.isFloatingPoint ? dtype ?? own : own
+    let declaration = SafetensorsWriter.Declaration(name, target, shape)
+    if let source = weights as? SafetensorsWeightSource, source.fourBitSpec(name) == nil,
+      target == own
+    {
+      return FolderTensor(declaration: declaration) { consume in
+        let file = try source.files.file(of: name)
+        let range = try file.entry(name).byteRange
+        try file.file.forEachPiece(from: range.lowerBound, count: range.count) { piece, _ in
+          try consume(piece)
+        }
+      }
+    }
+    return FolderTensor(declaration: declaration) { try convert(name, shape, to: target, $0) }
+  }
+
+  private func convert(
+    _ name: String, _ shape: Shape, to target: DType, _ consume: FolderTensor.Consume
+  ) throws {
+    let matrix = try weights.quantizedMatrix(name)
+    for start in stride(from: 0, to: shape.count, by: Self.pieceElements) {
+      let range = start..<min(shape.count, start + Self.pieceElements)
+      let piece = backend.allocate([range.count], .float32)
+      try piece.withMutableElements(Float.self) { floats in
+        if let matrix {
+          BNB4Bit.decode(matrix, range, into: floats)
+        } else {
+          try weights.readFloats(name, range: range, into: floats)
+        }
+      }
+      try give(piece, as: target, on: backend, consume)
+    }
+  }
+}
+
+/// Gives a float32 piece's elements in another type.
+func give(
+  _ piece: Tensor, as target: DType, on backend: any Backend, _ consume: FolderTensor.Consume
+) throws {
+  if target == .float32 { return try piece.withBytes(consume) }
+  let converted = backend.allocate(piece.shape, target)
+  backend.convert(piece, into: converted)
+  backend.synchronize()
+  try converted.withBytes(consume)
+}

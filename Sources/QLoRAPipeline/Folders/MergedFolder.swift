@@ -1,0 +1,32 @@
+// A merged model as a Hugging Face folder, written one piece at a time.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRATensor
+
+struct MergedFolder {
+  let weights: MergedWeights
+  let source: ModelSource
+  let dtype: DType
+  let shardBytes: Int
+
+  /// Writes the folder in one piece: it appears complete or not at all.
+  func write(to output: String) throws {
+    // The small files first: what they refuse should not come after gigabytes were written.
+    let writer = FolderWriter(
+      shardBytes: shardBytes,
+      companions: try FolderCompanions(
+        origin: source.origin, config: source.config, dtype: dtype
+      ).files())
+    try writer.write(try weights.names.map { [try tensor($0)] }, to: output)
+  }
+
+  private func tensor(_ name: String) throws -> FolderTensor {
+    FolderTensor(declaration: .init(name, dtype, try weights.shape(of: name))) { consume in
+      try weights.forEachPiece(of: name) {
+        try give($0, as: dtype, on: weights.backend, consume)
+      }
+    }
+  }
+}

@@ -1,0 +1,105 @@
+// `qlora quantize` and `qlora dequantize`: folders in the 4-bit format of bitsandbytes and back.
+import ArgumentParser
+import QLoRAPipeline
+import QLoRATensor
+
+struct QuantizeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "quantize",
+    abstract: "Writes a model with its linears in 4 bits, as bitsandbytes loads it.",
+    discussion: """
+      Example:
+        qlora quantize my-model --output my-model-nf4 --compute-dtype bfloat16
+        qlora quantize flux/transformer --output flux-nf4/transformer --skip 'proj_out'
+      """)
+
+  @Argument(help: "The model: a folder with config.json and safetensors, or a GGUF file.")
+  var model: String
+
+  @Option(help: ArgumentHelp("The folder to write; it must not exist.", valueName: "dir"))
+  var output: String
+
+  @Option(help: "nf4 or fp4.")
+  var type = FourBitType.nf4.rawValue
+
+  @Option(help: "Weights that share a scale: 32, 64, 128 … 4096.")
+  var blocksize = QuantizationSpec().blockSize
+
+  @Flag(help: "Keeps the scales in fp32 instead of quantizing them to 8 bits.")
+  var noDoubleQuant = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Modules that stay as they are, by name, suffix or regular expression; may be repeated.",
+      valueName: "pattern"))
+  var skip: [String] = []
+
+  @Option(help: "What the library is to compute in: float32, bfloat16 or float16.")
+  var computeDtype = "float32"
+
+  @Option(help: "Number type of what is not quantized: keep, bf16, fp16 or fp32.")
+  var dtype = "keep"
+
+  func validate() throws {
+    if type == "int8" {
+      throw ValidationError("--type int8 is not available; use nf4 or fp4.")
+    }
+    if FourBitType(rawValue: type) == nil {
+      throw ValidationError("--type must be nf4 or fp4, found \"\(type)\".")
+    }
+    if !QuantizationSpec.validBlockSizes.contains(blocksize) {
+      throw ValidationError("--blocksize must be 32, 64, 128 … 4096, found \(blocksize).")
+    }
+    if NumberType.dtype(computeDtype) == nil {
+      throw ValidationError(
+        "--compute-dtype must be float32, bfloat16 or float16, found \"\(computeDtype)\".")
+    }
+    if dtype != "keep", NumberType.dtype(dtype) == nil {
+      throw ValidationError("--dtype must be keep, bf16, fp16 or fp32, found \"\(dtype)\".")
+    }
+  }
+
+  func run() throws {
+    var options = QuantizationOptions()
+    options.spec = QuantizationSpec(
+      type: FourBitType(rawValue: type) ?? .nf4, blockSize: blocksize,
+      doubleQuantized: !noDoubleQuant)
+    options.skip = skip
+    options.computeDType = NumberType.dtype(computeDtype) ?? .float32
+    options.dtype = NumberType.dtype(dtype)
+    for warning in try Pipeline.quantize(model: model, options, to: output) {
+      Console.error("warning: \(warning)")
+    }
+    Console.output(output)
+  }
+}
+
+struct DequantizeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dequantize",
+    abstract: "Writes a 4-bit folder as plain safetensors again.",
+    discussion: """
+      Example:
+        qlora dequantize my-model-nf4 --output my-model-plain --dtype fp32
+      """)
+
+  @Argument(help: "The quantized model's folder.")
+  var folder: String
+
+  @Option(help: ArgumentHelp("The folder to write; it must not exist.", valueName: "dir"))
+  var output: String
+
+  @Option(help: "Number type of the weights: bf16, fp16 or fp32.")
+  var dtype = "bf16"
+
+  func validate() throws {
+    if NumberType.dtype(dtype) == nil {
+      throw ValidationError("--dtype must be bf16, fp16 or fp32, found \"\(dtype)\".")
+    }
+  }
+
+  func run() throws {
+    try Pipeline.dequantize(folder, dtype: NumberType.dtype(dtype) ?? .bfloat16, to: output)
+    Console.output(output)
+  }
+}
