@@ -104,6 +104,10 @@ static void check_rows(const qlora_kernels *reference, const qlora_kernels *neon
     for (int i = 0; i < 1003; i++) out[4000 + i] = fabsf(out[4000 + i]);
     k->adamw(1003, out, in1, out + 2000, out + 4000, &constants);
   });
+  const qlora_lion_constants lion = {0.99f, 0.9f, 0.1f, 0.99f, 0.01f, 1e-3f};
+  CHECK("lion", 0, rows, k->lion(1003, out, in1, out + 2000, &lion));
+  const qlora_sgd_constants sgd = {0.01f, 0.9f, -1e-3f};
+  CHECK("sgd", 0, rows, k->sgd(1003, out, in1, out + 2000, &sgd));
 }
 
 static void check_attention(const qlora_kernels *reference, const qlora_kernels *neon) {

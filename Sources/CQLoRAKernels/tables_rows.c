@@ -21,6 +21,8 @@
   double qlora_sum_of_squares_##isa(long, const void *, qlora_element);                        \
   void qlora_adamw_##isa(long, float *, const float *, float *, float *,                       \
                          const qlora_adamw_constants *);                                          \
+  void qlora_lion_##isa(long, float *, const float *, float *, const qlora_lion_constants *);     \
+  void qlora_sgd_##isa(long, float *, const float *, float *, const qlora_sgd_constants *);       \
   void qlora_attention_##isa(const qlora_attention *);                                            \
   void qlora_attention_backward_##isa(const qlora_attention_gradients *);                         \
   void qlora_attention_row_##isa(const qlora_attention *);
@@ -39,6 +41,8 @@
       .scale = qlora_scale_##isa,                                                                 \
       .sum_of_squares = qlora_sum_of_squares_##isa,                                               \
       .adamw = qlora_adamw_##isa,                                                                 \
+      .lion = qlora_lion_##isa,                                                                   \
+      .sgd = qlora_sgd_##isa,                                                                     \
       .attention = qlora_attention_##wide,                                                        \
       .attention_backward = qlora_attention_backward_##wide,                                      \
       .attention_row = qlora_attention_row_##isa,                                                 \

@@ -1,4 +1,4 @@
-// The AdamW update and the sum of squares that clipping needs.
+// The optimizers' updates, and the sum of squares that clipping needs.
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Darwin)
@@ -9,14 +9,32 @@ import QLoRATensor
 
 extension AdamWStep {
   /// The update's constants, computed in double precision and rounded once each, as PyTorch does.
-  var constants: qlora_adamw_constants {
+  func constants(interpolating: Bool) -> qlora_adamw_constants {
     let correction1 = 1 - pow(beta1, Double(step))
     let correction2 = 1 - pow(beta2, Double(step))
     return qlora_adamw_constants(
       decay: Float(1 - learningRate * weightDecay), first_weight: Float(1 - beta1),
       beta2: Float(beta2), second_weight: Float(1 - beta2),
       correction2_root: Float(correction2.squareRoot()), epsilon: Float(epsilon),
-      negative_step_size: Float(-(learningRate / correction1)))
+      negative_step_size: Float(-(learningRate / correction1)),
+      first_decay: interpolating ? 0 : Float(beta1))
+  }
+}
+
+extension LionStep {
+  var constants: qlora_lion_constants {
+    qlora_lion_constants(
+      decay: Float(1 - learningRate * weightDecay), beta1: Float(beta1),
+      update_weight: Float(1 - beta1), beta2: Float(beta2), mean_weight: Float(1 - beta2),
+      rate: Float(learningRate))
+  }
+}
+
+extension SGDStep {
+  var constants: qlora_sgd_constants {
+    qlora_sgd_constants(
+      weight_decay: Float(weightDecay), momentum: Float(momentum),
+      negative_rate: Float(-learningRate))
   }
 }
 
@@ -24,21 +42,52 @@ extension AdamWStep {
 // is written by the one item that owns it.
 extension CPUBackend {
   package func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
-    _ step: AdamWStep
+    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
+    secondMoment: OptimizerMoment, _ step: AdamWStep
   ) {
     precondition(step.step >= 1, "steps count from 1")
     precondition(gradient.count == parameter.count)
-    precondition(
-      firstMoment.count == parameter.count && secondMoment.count == parameter.count)
+    let kernel = rows
+    let constants = step.constants(interpolating: firstMoment.scales == nil)
+    runBlocks(
+      parameter.count, (firstMoment, DynamicMap.signed), (secondMoment, DynamicMap.unsigned)
+    ) { range, first, second in
+      let start = range.lowerBound
+      withUnsafePointer(to: constants) {
+        kernel.adamw(
+          range.count, parameter.floatAddress(at: start), gradient.floatAddress(at: start),
+          first, second, $0)
+      }
+    }
+  }
+
+  package func lion(
+    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
+  ) {
+    precondition(gradient.count == parameter.count)
+    let kernel = rows
+    let constants = step.constants
+    runBlocks(parameter.count, (moment, DynamicMap.signed), nil) { range, mean, _ in
+      let start = range.lowerBound
+      withUnsafePointer(to: constants) {
+        kernel.lion(
+          range.count, parameter.floatAddress(at: start), gradient.floatAddress(at: start), mean,
+          $0)
+      }
+    }
+  }
+
+  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
+    precondition(gradient.count == parameter.count)
+    precondition(moment == nil || moment?.count == parameter.count)
     let kernel = rows
     let constants = step.constants
     runChunks(parameter.count) { range in
       let start = range.lowerBound
       withUnsafePointer(to: constants) {
-        kernel.adamw(
+        kernel.sgd(
           range.count, parameter.floatAddress(at: start), gradient.floatAddress(at: start),
-          firstMoment.floatAddress(at: start), secondMoment.floatAddress(at: start), $0)
+          moment?.floatAddress(at: start), $0)
       }
     }
   }

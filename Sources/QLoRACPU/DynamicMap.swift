@@ -1,21 +1,63 @@
-// The signed dynamic map of 8-bit quantization as bitsandbytes writes it, bit for bit: its own
-// recipe (`linspace` in float32) rounds differently from one machine to the next.
+// The dynamic maps of 8-bit quantization as bitsandbytes writes them, bit for bit: its own recipe
+// (`linspace` in float32) rounds differently from one machine to the next.
 
-/// 256 ascending values that are dense near zero.
+// SAFETY: the lookup has an element for every bounded place and the values one for every code;
+// `codes` and `destination` have room for `count` elements, which the callers have allocated.
+/// 256 ascending values that are dense near zero, and the way to the nearest of them.
 /// Source: Dettmers 2015, "8-Bit Approximations for Parallelism in Deep Learning",
 /// arXiv:1511.04561, section 2.
-enum DynamicMap {
-  static let signed: [Float] = signedBits.map { Float(bitPattern: $0) }
+struct DynamicMap: Sendable {
+  /// From −0.993 to 1, with zero.
+  static let signed = DynamicMap(signedBits)
+  /// From 0 to 1.
+  static let unsigned = DynamicMap(unsignedBits)
 
+  let values: [Float]
   /// `lookup[i]` is the code nearest to `i / 65535 · 2 − 1`; a value in the middle takes the lower.
-  static let lookup: [UInt8] = {
+  private let lookup: [UInt8]
+
+  private init(_ bits: [UInt32]) {
+    let values = bits.map { Float(bitPattern: $0) }
     var code = 0
-    return (0...65535).map { index in
-      let value = Float(Double(index) / 65535 * 2 - 1)
-      while code < 255, abs(signed[code + 1] - value) < abs(signed[code] - value) { code += 1 }
+    lookup = (0...65_535).map { index in
+      let value = Float(index) / 65_535 * 2 - 1
+      while code < 255, abs(values[code + 1] - value) < abs(values[code] - value) { code += 1 }
       return UInt8(code)
     }
-  }()
+    self.values = values
+  }
+
+  /// Writes the codes of one block as bitsandbytes' CPU kernel does: by a table of 65,536 values
+  /// between −1 and 1, so that a value near a border may get the code beside the nearest.
+  /// - Returns: the block's scale, its largest magnitude. Where that is 0, so are the codes.
+  @inline(__always)
+  func encode(
+    count: Int, into codes: UnsafeMutablePointer<UInt8>, _ value: (Int) -> Float
+  ) -> Float {
+    var scale: Float = 0
+    for index in 0..<count { scale = max(scale, abs(value(index))) }
+    let factor = 1 / scale
+    lookup.withUnsafeBufferPointer { lookup in
+      for index in 0..<count {
+        let place = (value(index) * factor + 1) * 0.5 * 65_535 + 0.5
+        // The factor of a subnormal scale is infinite, and a product with it may be NaN.
+        let bounded = place > 0 ? min(place, 65_535) : 0
+        codes[index] = scale == 0 ? 0 : lookup[Int(bounded)]
+      }
+    }
+    return scale
+  }
+
+  /// `destination[i] = values[codes[i]] · scale`.
+  @inline(__always)
+  func decode(
+    count: Int, _ codes: UnsafePointer<UInt8>, scale: Float,
+    into destination: UnsafeMutablePointer<Float>
+  ) {
+    values.withUnsafeBufferPointer { values in
+      for index in 0..<count { destination[index] = values[Int(codes[index])] * scale }
+    }
+  }
 
   private static let signedBits: [UInt32] = [
     0xBF7E3333, 0xBF7A999A, 0xBF770000, 0xBF736666, 0xBF6FCCCD, 0xBF6C3333, 0xBF68999A, 0xBF650000,
@@ -50,5 +92,40 @@ enum DynamicMap {
     0x3F2F0000, 0x3F32999A, 0x3F363334, 0x3F39CCCD, 0x3F3D6666, 0x3F410000, 0x3F44999A, 0x3F483333,
     0x3F4BCCCD, 0x3F4F6666, 0x3F530000, 0x3F56999A, 0x3F5A3333, 0x3F5DCCCD, 0x3F616666, 0x3F650000,
     0x3F68999A, 0x3F6C3333, 0x3F6FCCCD, 0x3F736666, 0x3F770000, 0x3F7A999A, 0x3F7E3333, 0x3F800000,
+  ]
+
+  private static let unsignedBits: [UInt32] = [
+    0x00000000, 0x34AE7BAA, 0x35500998, 0x360E9B38, 0x3692CCF6, 0x36DE4C51, 0x3714E5D5, 0x3783126E,
+    0x37E171A0, 0x381FE868, 0x384F1800, 0x387E479A, 0x3896BB99, 0x38AE5364, 0x38C5EB31, 0x3906594B,
+    0x394154CA, 0x397C5049, 0x399BA5E4, 0x39B923A2, 0x39D6A163, 0x39F41F22, 0x3A08CE71, 0x3A178D50,
+    0x3A264C30, 0x3A350B10, 0x3A43C9EF, 0x3A5288D0, 0x3A6147AF, 0x3A70068E, 0x3A7EC56E, 0x3A958106,
+    0x3ABA5E35, 0x3ADF3B64, 0x3B020C4A, 0x3B147AE1, 0x3B26E978, 0x3B395810, 0x3B4BC6A7, 0x3B5E3540,
+    0x3B70A3D7, 0x3B818937, 0x3B8AC082, 0x3B93F7CF, 0x3B9D2F1A, 0x3BA66666, 0x3BAF9DB2, 0x3BB8D4FD,
+    0x3BC20C4A, 0x3BCB4395, 0x3BD47AE1, 0x3BDDB22E, 0x3BE6E978, 0x3BF020C5, 0x3BF9580F, 0x3C0147AE,
+    0x3C05E354, 0x3C0A7EF9, 0x3C0F1AA0, 0x3C13B645, 0x3C1851EB, 0x3C1CED92, 0x3C218937, 0x3C2F5C2A,
+    0x3C466667, 0x3C5D70A3, 0x3C747AE2, 0x3C85C28F, 0x3C9147AF, 0x3C9CCCCD, 0x3CA851EB, 0x3CB3D70B,
+    0x3CBF5C29, 0x3CCAE147, 0x3CD66667, 0x3CE1EB87, 0x3CED70A3, 0x3CF8F5C3, 0x3D023D70, 0x3D080000,
+    0x3D0DC28F, 0x3D13851F, 0x3D1947AF, 0x3D1F0A3D, 0x3D24CCCD, 0x3D2A8F5C, 0x3D3051EB, 0x3D36147B,
+    0x3D3BD70A, 0x3D41999A, 0x3D475C28, 0x3D4D1EB8, 0x3D52E147, 0x3D58A3D7, 0x3D5E6667, 0x3D6428F7,
+    0x3D69EB87, 0x3D6FAE15, 0x3D7570A3, 0x3D7B3333, 0x3D807AE2, 0x3D835C2A, 0x3D863D71, 0x3D891EB8,
+    0x3D8C0000, 0x3D8EE148, 0x3D91C290, 0x3D94A3D7, 0x3D97851F, 0x3D9A6667, 0x3D9D47AF, 0x3DA028F6,
+    0x3DA30A3E, 0x3DA5EB85, 0x3DA8CCCD, 0x3DABAE15, 0x3DAE8F5C, 0x3DB170A4, 0x3DB451EB, 0x3DB73333,
+    0x3DBA147B, 0x3DBCF5C3, 0x3DBFD70B, 0x3DC2B852, 0x3DC5999A, 0x3DC87AE2, 0x3DCB5C29, 0x3DD40000,
+    0x3DE26666, 0x3DF0CCCD, 0x3DFF3333, 0x3E06CCCC, 0x3E0E0000, 0x3E153334, 0x3E1C6666, 0x3E23999A,
+    0x3E2ACCCC, 0x3E320000, 0x3E393334, 0x3E406666, 0x3E47999A, 0x3E4ECCCC, 0x3E560000, 0x3E5D3334,
+    0x3E646666, 0x3E6B999A, 0x3E72CCCC, 0x3E7A0000, 0x3E809999, 0x3E843333, 0x3E87CCCD, 0x3E8B6666,
+    0x3E8F0000, 0x3E92999A, 0x3E963333, 0x3E99CCCC, 0x3E9D6666, 0x3EA10000, 0x3EA4999A, 0x3EA83333,
+    0x3EABCCCC, 0x3EAF6666, 0x3EB30000, 0x3EB6999A, 0x3EBA3333, 0x3EBDCCCC, 0x3EC16666, 0x3EC50000,
+    0x3EC8999A, 0x3ECC3333, 0x3ECFCCCC, 0x3ED36666, 0x3ED70000, 0x3EDA999A, 0x3EDE3333, 0x3EE1CCCC,
+    0x3EE56666, 0x3EE90000, 0x3EEC999A, 0x3EF03333, 0x3EF3CCCC, 0x3EF76666, 0x3EFB0000, 0x3EFE9999,
+    0x3F01199A, 0x3F02E666, 0x3F04B333, 0x3F068000, 0x3F084CCC, 0x3F0A199A, 0x3F0BE666, 0x3F0DB334,
+    0x3F0F8000, 0x3F114CCD, 0x3F13199A, 0x3F14E666, 0x3F16B334, 0x3F188000, 0x3F1A4CCD, 0x3F1C199A,
+    0x3F1DE666, 0x3F1FB334, 0x3F218000, 0x3F234CCD, 0x3F25199A, 0x3F26E666, 0x3F28B334, 0x3F2A8000,
+    0x3F2C4CCD, 0x3F2E199A, 0x3F2FE666, 0x3F31B334, 0x3F338000, 0x3F354CCD, 0x3F37199A, 0x3F38E666,
+    0x3F3AB334, 0x3F3C8000, 0x3F3E4CCD, 0x3F40199A, 0x3F41E666, 0x3F43B334, 0x3F458000, 0x3F474CCC,
+    0x3F49199A, 0x3F4AE666, 0x3F4CB334, 0x3F4E8000, 0x3F504CCC, 0x3F52199A, 0x3F53E666, 0x3F55B334,
+    0x3F578000, 0x3F594CCC, 0x3F5B199A, 0x3F5CE666, 0x3F5EB334, 0x3F608000, 0x3F624CCC, 0x3F64199A,
+    0x3F65E666, 0x3F67B334, 0x3F698000, 0x3F6B4CCC, 0x3F6D199A, 0x3F6EE666, 0x3F70B334, 0x3F728000,
+    0x3F744CCC, 0x3F76199A, 0x3F77E666, 0x3F79B334, 0x3F7B8000, 0x3F7D4CCC, 0x3F7F199A, 0x3F800000,
   ]
 }

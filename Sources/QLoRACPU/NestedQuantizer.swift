@@ -13,18 +13,13 @@ enum NestedQuantizer {
     let code = codes.baseAddress.assumingMemoryBound(to: UInt8.self)
     let nested = Storage(byteCount: (count + blockSize - 1) / blockSize * 4)
     let scales = nested.baseAddress.assumingMemoryBound(to: Float.self)
-    let lookup = DynamicMap.lookup
     for first in stride(from: 0, to: count, by: blockSize) {
-      let block = first..<min(first + blockSize, count)
-      let largest = block.reduce(0) { max($0, abs(absmax[$1] - offset)) }
-      scales[first / blockSize] = largest
-      let factor = 1 / largest
-      for index in block {
-        let value = (absmax[index] - offset) * factor
-        code[index] = largest == 0 ? 0 : lookup[Int((value + 1) * 0.5 * 65535 + 0.5)]
+      let length = min(blockSize, count - first)
+      scales[first / blockSize] = DynamicMap.signed.encode(count: length, into: code + first) {
+        absmax[first + $0] - offset
       }
     }
-    return FourBitScales(absmax: nested, codes: codes, map: storage(DynamicMap.signed),
+    return FourBitScales(absmax: nested, codes: codes, map: storage(DynamicMap.signed.values),
                          offset: offset)
   }
 

@@ -50,17 +50,32 @@ extension Recipe {
       seed: UInt64(bitPattern: Int64(training.seed)))
   }
 
+  var optimizerOptions: OptimizerOptions {
+    let chosen = training.optimizer
+    switch chosen.type {
+    case .adamw, .adamw8bit:
+      return .adamW(
+        AdamWOptions(
+          beta1: chosen.beta1, beta2: chosen.beta2, epsilon: chosen.epsilon,
+          weightDecay: chosen.weightDecay, isBlockwise: chosen.type == .adamw8bit))
+    case .lion, .lion8bit:
+      return .lion(
+        LionOptions(
+          beta1: chosen.beta1, beta2: chosen.beta2, weightDecay: chosen.weightDecay,
+          isBlockwise: chosen.type == .lion8bit))
+    case .sgd:
+      return .sgd(SGDOptions(momentum: chosen.momentum, weightDecay: chosen.weightDecay))
+    }
+  }
+
   func trainingOptions(stepCount: Int) -> TrainingOptions {
-    let optimizer = training.optimizer
     let shape =
       LearningRateSchedule.Shape(rawValue: training.schedule.type.rawValue) ?? .constant
     return TrainingOptions(
-      adamW: AdamWOptions(
-        beta1: optimizer.beta1, beta2: optimizer.beta2, epsilon: optimizer.epsilon,
-        weightDecay: optimizer.weightDecay),
+      optimizer: optimizerOptions,
       schedule: LearningRateSchedule(
-        shape: shape, peak: optimizer.learningRate, warmupSteps: training.schedule.warmupSteps,
-        stepCount: stepCount),
+        shape: shape, peak: training.optimizer.learningRate,
+        warmupSteps: training.schedule.warmupSteps, stepCount: stepCount),
       maximumGradientNorm: training.maxGradientNorm, evalEvery: training.evalEvery,
       saveEvery: training.saveEvery, keep: training.keep)
   }

@@ -8,6 +8,7 @@ import QLoRAModels
 import QLoRARecipe
 import QLoRASystem
 import QLoRATensor
+import QLoRATraining
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -68,12 +69,14 @@ package struct DiskForecast: Sendable, Equatable {
   package var totalBytes: Int { adapterBytes + checkpoints * checkpointBytes }
   package var fits: Bool { totalBytes <= availableBytes ?? .max }
 
-  init(_ model: LlamaModel, keep: Int, output: String) {
+  init(_ model: LlamaModel, optimizer: OptimizerOptions, keep: Int, output: String) {
     // Name, type, shape and offsets of one tensor in the header of a safetensors file.
     let entryBytes = 160
     let values = model.parameters.reduce(0) { $0 + $1.value.byteCount + entryBytes }
     adapterBytes = values
-    checkpointBytes = 3 * values
+    checkpointBytes = model.parameters.reduce(values) { sum, parameter in
+      optimizer.stateByteCounts(of: parameter.value.count).reduce(sum) { $0 + $1 + entryBytes }
+    }
     checkpoints = keep + 1
     var folder = output
     while !FileManager.default.fileExists(atPath: folder) {
@@ -104,7 +107,8 @@ extension Pipeline {
     let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
     let plain = rehearsal.step(batch, policies.map { _ in .everything })
     let step = rehearsal.step(batch, policies)
-    var memory = MemoryForecast(rehearsal, step: step, processBytes: processBytes)
+    var memory = MemoryForecast(
+      rehearsal, optimizer: recipe.optimizerOptions, step: step, processBytes: processBytes)
     memory.evaluationBytes = try run.largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
 
     let batches = BatchPlan(rows: data.train, settings: recipe.batchSettings)
@@ -121,6 +125,8 @@ extension Pipeline {
       }.filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, tokens)),
       recomputedFraction: step.operations / plain.operations - 1,
-      disk: DiskForecast(rehearsal.model, keep: recipe.training.keep, output: recipe.output))
+      disk: DiskForecast(
+        rehearsal.model, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+        output: recipe.output))
   }
 }

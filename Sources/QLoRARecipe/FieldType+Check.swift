@@ -9,7 +9,7 @@ struct ValueProblem: Equatable {
   var place = ""
   /// Ends the sentence "adapter.rank …".
   let message: String
-  let remedy: String?
+  var remedy: String?
 }
 
 extension FieldType {

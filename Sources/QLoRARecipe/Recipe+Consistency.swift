@@ -23,6 +23,14 @@ extension RecipeDecoder {
         .recipeContradiction, "data.validation and data.validationSplit are both given",
         at: origins["data.validationSplit"], remedy: "delete one of the two")
     }
+    let optimizer = recipe.training.optimizer
+    for key in Recipe.Optimizer.particularKeys where !optimizer.takes(key) {
+      let path = "training.optimizer.\(key)"
+      guard let origin = origins[path] else { continue }
+      report(
+        .recipeContradiction, "\(path) means nothing to \"\(optimizer.type.rawValue)\"",
+        at: origin, remedy: "delete it, or choose another training.optimizer.type")
+    }
   }
 }
 

@@ -144,14 +144,26 @@ extension Recipe.Training: RecipeSection {
 
 extension Recipe.Optimizer: RecipeSection {
   package static let fields: [Field<Self>] = [
-    Field("type", \.type, .choice(["adamw"]), "AdamW with decoupled weight decay."),
+    Field(
+      "type", \.type, .choice(Kind.allCases.map(\.rawValue)),
+      "AdamW, Lion, or gradient descent; 8bit holds the states in 8 bits."),
     Field(
       "learningRate", \.learningRate, .number(.atLeast(0)), "Highest rate of the schedule."),
     Field(
-      "beta1", \.beta1, .number(.atLeast(0, below: 1)), "Decay of the mean of the gradients."),
+      "beta1", \.beta1, .number(.atLeast(0, below: 1)),
+      "Decay of the mean of the gradients; not with sgd.", omitted: { !$0.takes("beta1") }),
     Field(
-      "beta2", \.beta2, .number(.atLeast(0, below: 1)), "Decay of the mean of their squares."),
-    Field("epsilon", \.epsilon, .number(.above(0)), "Added to the root of the squares' mean."),
+      "beta2", \.beta2, .number(.atLeast(0, below: 1)),
+      "Decay of the mean of their squares; in Lion, of the mean that is kept. Not with sgd.",
+      omitted: { !$0.takes("beta2") }),
+    Field(
+      "epsilon", \.epsilon, .number(.above(0)),
+      "Added to the root of the squares' mean; with adamw and adamw8bit only.",
+      omitted: { !$0.takes("epsilon") }),
+    Field(
+      "momentum", \.momentum, .number(.atLeast(0, below: 1)),
+      "Part of the last step that is taken again, 0 where it is not given; with sgd only.",
+      omitted: { !$0.takes("momentum") }),
     Field("weightDecay", \.weightDecay, .number(.atLeast(0)), "Decay of the weights, per rate."),
   ]
 }

@@ -40,14 +40,31 @@ extension Recipe {
   }
 
   package struct Optimizer: Sendable, Equatable {
-    package var type = "adamw"
+    package enum Kind: String, Sendable, CaseIterable { case adamw, adamw8bit, lion, lion8bit, sgd }
+
+    package var type = Kind.adamw
     package var learningRate = 2e-4
     package var beta1 = 0.9
     package var beta2 = 0.999
     package var epsilon = 1e-8
+    /// Of `sgd` alone.
+    package var momentum = 0.0
     package var weightDecay = 0.0
 
     package init() {}
+
+    /// Keys that not every type has.
+    static let particularKeys = ["beta1", "beta2", "epsilon", "momentum"]
+
+    /// Whether a key means something to this type.
+    func takes(_ key: String) -> Bool {
+      switch key {
+      case "beta1", "beta2": type != .sgd
+      case "epsilon": type == .adamw || type == .adamw8bit
+      case "momentum": type == .sgd
+      default: true
+      }
+    }
   }
 
   package struct Schedule: Sendable, Equatable {

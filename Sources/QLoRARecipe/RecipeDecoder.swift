@@ -71,7 +71,10 @@ package struct RecipeDecoder {
     _ node: RecipeNode, _ path: String, _ type: FieldType
   ) -> Value? {
     let json = node.json
-    if let problem = type.problem(with: json) {
+    if var problem = type.problem(with: json) {
+      if let advice = RecipeAliases.advice(onWord: json.stringValue, at: path) {
+        problem.remedy = advice
+      }
       report(problem, path, node.origin)
       return nil
     }

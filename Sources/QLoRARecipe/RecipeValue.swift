@@ -81,6 +81,7 @@ extension RecipeValue where Self: RawRepresentable, RawValue == String {
 }
 
 extension Recipe.Quantization.Kind: RecipeValue {}
+extension Recipe.Optimizer.Kind: RecipeValue {}
 extension Recipe.Schedule.Kind: RecipeValue {}
 extension Recipe.Data.OverLength: RecipeValue {}
 extension Recipe.RowFormat: RecipeValue {}

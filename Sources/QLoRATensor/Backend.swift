@@ -133,41 +133,6 @@ package struct AttentionLayout: Sendable, Hashable {
   }
 }
 
-/// Hyperparameters of one AdamW update at step `step` (from 1).
-/// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
-package struct AdamWStep: Sendable, Hashable {
-  package var learningRate: Double
-  package var beta1: Double
-  package var beta2: Double
-  package var epsilon: Double
-  package var weightDecay: Double
-  package var step: Int
-
-  package init(
-    learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double,
-    step: Int
-  ) {
-    self.learningRate = learningRate
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.weightDecay = weightDecay
-    self.step = step
-  }
-}
-
-/// The part of a backend that an optimizer needs; all in place on float32 tensors.
-package protocol OptimizerBackend: AnyObject, Sendable {
-  /// Decoupled decay, bias-corrected moments; all float32 and in place, rounding as
-  /// `torch.optim.AdamW` does (for one tensor at a time).
-  func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
-    _ step: AdamWStep)
-  /// Σ x² in double precision, in an order that does not depend on the number of threads.
-  func sumOfSquares(_ tensor: Tensor) -> Double
-  func scale(_ tensor: Tensor, by factor: Float)
-}
-
 package protocol Backend: OptimizerBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }

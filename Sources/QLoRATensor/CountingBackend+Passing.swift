@@ -73,12 +73,22 @@ extension CountingBackend {
   package func convert(_ input: Tensor, into output: Tensor) { inner.convert(input, into: output) }
 
   package func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
-    _ step: AdamWStep
+    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
+    secondMoment: OptimizerMoment, _ step: AdamWStep
   ) {
     inner.adamW(
       parameter: parameter, gradient: gradient, firstMoment: firstMoment,
       secondMoment: secondMoment, step)
+  }
+
+  package func lion(
+    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
+  ) {
+    inner.lion(parameter: parameter, gradient: gradient, moment: moment, step)
+  }
+
+  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
+    inner.sgd(parameter: parameter, gradient: gradient, moment: moment, step)
   }
 
   package func sumOfSquares(_ tensor: Tensor) -> Double { inner.sumOfSquares(tensor) }

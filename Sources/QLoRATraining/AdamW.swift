@@ -1,17 +1,17 @@
-// The optimizer's state and its place in checkpoints. The arithmetic is the backend's.
-import QLoRADiagnostics
+// AdamW's state and its place in checkpoints.
 import QLoRATensor
 
-/// AdamW with float32 moments, one pair per parameter.
-/// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
-package final class AdamW {
-  package let options: AdamWOptions
+/// AdamW with one pair of moments per parameter, in float32 or in 8 bits.
+/// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101;
+/// Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization", arXiv:2110.02861.
+package final class AdamW: Optimizer {
+  private let options: AdamWOptions
   private let parameters: [Parameter]
   private let backend: any OptimizerBackend
-  private let firstMoments: [Tensor]
-  private let secondMoments: [Tensor]
-  /// Updates so far; bias correction depends on it.
-  package private(set) var step = 0
+  private let firstMoments: [OptimizerMoment]
+  private let secondMoments: [OptimizerMoment]
+  /// Bias correction depends on it.
+  package var step = 0
 
   package init(
     _ parameters: [Parameter], backend: any OptimizerBackend, options: AdamWOptions
@@ -19,11 +19,12 @@ package final class AdamW {
     self.parameters = parameters
     self.backend = backend
     self.options = options
-    firstMoments = parameters.map { Tensor(zeros: $0.value.shape) }
-    secondMoments = parameters.map { Tensor(zeros: $0.value.shape) }
+    func moments() -> [OptimizerMoment] {
+      parameters.map { OptimizerMoment(zeros: $0.value.shape, blockwise: options.isBlockwise) }
+    }
+    (firstMoments, secondMoments) = (moments(), moments())
   }
 
-  /// One update from the gradients as they stand.
   package func update(learningRate: Double) {
     step += 1
     let hyperparameters = AdamWStep(
@@ -36,21 +37,11 @@ package final class AdamW {
     }
   }
 
-  /// The moments, named after their parameters and PyTorch's words for them.
   package var state: [NamedTensor] {
-    parameters.enumerated().flatMap { index, parameter in
-      [
-        NamedTensor(parameter.name + ".exp_avg", firstMoments[index]),
-        NamedTensor(parameter.name + ".exp_avg_sq", secondMoments[index]),
-      ]
+    let names = options.isBlockwise ? ("state1", "state2") : ("exp_avg", "exp_avg_sq")
+    return parameters.enumerated().flatMap { index, parameter in
+      firstMoments[index].named(parameter, names.0, "absmax1")
+        + secondMoments[index].named(parameter, names.1, "absmax2")
     }
-  }
-
-  /// Takes the moments of a checkpoint made after `step` updates.
-  package func restore(
-    _ tensors: [NamedTensor], step: Int, file: String
-  ) throws(Diagnostic) {
-    try TensorRestoration.copy(tensors, into: state, file: file)
-    self.step = step
   }
 }

@@ -41,9 +41,9 @@ extension Trainer {
     try checkParameters()
     try log?.synchronize()
     state.metricsByteCount = log?.byteCount ?? 0
-    let payload = parameterTensors.reduce(0) { $0 + $1.tensor.byteCount }
+    let payload = (parameterTensors + optimizer.state).reduce(0) { $0 + $1.tensor.byteCount }
     let path = try run.checkpoints.save(
-      step: state.step, expectedByteCount: 3 * payload + Self.smallFilesByteCount,
+      step: state.step, expectedByteCount: payload + Self.smallFilesByteCount,
       facts: manifestFacts, keep: options.keep, writeFiles)
     lastSavedStep = state.step
     saveFailures = 0
@@ -103,11 +103,12 @@ extension Trainer {
       file: path(CheckpointFile.state))
     let adapter = try codec.decode(
       try bytes(CheckpointFile.adapter), file: path(CheckpointFile.adapter))
-    let moments = try codec.decode(
+    let optimizerState = try codec.decode(
       try bytes(CheckpointFile.optimizer), file: path(CheckpointFile.optimizer))
     try TensorRestoration.copy(
       adapter, into: parameterTensors, file: path(CheckpointFile.adapter))
-    try optimizer.restore(moments, step: restored.step, file: path(CheckpointFile.optimizer))
+    try optimizer.restore(
+      optimizerState, step: restored.step, file: path(CheckpointFile.optimizer))
     state = restored
     lastSavedStep = restored.step
     warnOfOtherDevice(than: checkpoint)

@@ -44,7 +44,7 @@ package final class Trainer {
   let interruption: () -> Int32?
   let events: TrainingEventSink
   let gradients: Gradients
-  let optimizer: AdamW
+  let optimizer: any Optimizer
   var state = TrainingState()
   var lastSavedStep: Int?
   var saveFailures = 0
@@ -67,8 +67,8 @@ package final class Trainer {
     self.interruption = interruption
     self.events = events
     gradients = Gradients(inputs.model.parameters, backend: inputs.backend)
-    optimizer = AdamW(
-      inputs.model.parameters, backend: inputs.backend, options: options.adamW)
+    optimizer = options.optimizer.makeOptimizer(
+      inputs.model.parameters, backend: inputs.backend)
   }
 
   package var stepCount: Int { inputs.batches.stepCount }

@@ -1,26 +1,8 @@
 // How to train, as plain values. It knows no recipe: the pipeline translates.
 import QLoRATensor
 
-/// Hyperparameters of AdamW that do not change from step to step.
-/// Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
-package struct AdamWOptions: Sendable, Hashable {
-  package var beta1: Double
-  package var beta2: Double
-  package var epsilon: Double
-  package var weightDecay: Double
-
-  package init(
-    beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0
-  ) {
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.weightDecay = weightDecay
-  }
-}
-
 package struct TrainingOptions: Sendable, Hashable {
-  package var adamW: AdamWOptions
+  package var optimizer: OptimizerOptions
   package var schedule: LearningRateSchedule
   /// 0 = no clipping.
   package var maximumGradientNorm: Double
@@ -33,11 +15,11 @@ package struct TrainingOptions: Sendable, Hashable {
   package var maximumSaveFailures: Int
 
   package init(
-    adamW: AdamWOptions = AdamWOptions(), schedule: LearningRateSchedule,
+    optimizer: OptimizerOptions = .adamW(AdamWOptions()), schedule: LearningRateSchedule,
     maximumGradientNorm: Double = 1, evalEvery: Int = 0, saveEvery: Int = 0, keep: Int = 2,
     maximumSaveFailures: Int = 3
   ) {
-    self.adamW = adamW
+    self.optimizer = optimizer
     self.schedule = schedule
     self.maximumGradientNorm = maximumGradientNorm
     self.evalEvery = evalEvery

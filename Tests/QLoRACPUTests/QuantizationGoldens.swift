@@ -8,8 +8,8 @@ struct QuantizationGoldens {
   private let entries: [String: (dtype: String, shape: [Int], range: Range<Int>)]
   let cases: [String]
 
-  init() throws {
-    data = try Data(contentsOf: Goldens.url("bnb4bit.safetensors"))
+  init(_ file: String = "bnb4bit.safetensors") throws {
+    data = try Data(contentsOf: Goldens.url(file))
     let length = data.prefix(8).enumerated().reduce(0) { $0 + Int($1.element) << (8 * $1.offset) }
     let object = try JSONSerialization.jsonObject(with: data[8..<8 + length])
     var entries: [String: (dtype: String, shape: [Int], range: Range<Int>)] = [:]

@@ -82,13 +82,13 @@ import QLoRAModels
 /// The golden's optimizer: clipping at 1, rate 1e-2, decay 0.01.
 struct PlainAdamW {
   let parameters: [Parameter]
-  let first: [Tensor]
-  let second: [Tensor]
+  let first: [OptimizerMoment]
+  let second: [OptimizerMoment]
 
   init(_ parameters: [Parameter]) {
     self.parameters = parameters
-    first = parameters.map { Tensor(zeros: $0.value.shape) }
-    second = parameters.map { Tensor(zeros: $0.value.shape) }
+    first = parameters.map { OptimizerMoment(Tensor(zeros: $0.value.shape)) }
+    second = parameters.map { OptimizerMoment(Tensor(zeros: $0.value.shape)) }
   }
 
   /// One update; the gradients hold sums over `count` tokens and are zero afterwards. Returns the

@@ -25,6 +25,17 @@ import Testing
     #expect(plan.fits && plan.problem == nil)
   }
 
+  /// Their file is a header, whose length stands in its first eight bytes, and the states.
+  @Test(arguments: ["adamw", "adamw8bit", "lion", "lion8bit", "sgd"])
+  func optimizerStatesAreAsLargeAsPlanned(type: String) throws {
+    let tiny = try TinyRun()
+    let settings = ["training.optimizer.type=\(type)", "adapter.rank=64", "training.steps=1"]
+    try tiny.train("run", settings)
+    let file = try tiny.result("run").optimizer
+    let header = file.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    #expect(try plan(tiny, settings).memory.optimizerBytes == file.count - 8 - header)
+  }
+
   @Test func writesNothing() throws {
     let tiny = try TinyRun()
     let before = try FileManager.default.subpathsOfDirectory(atPath: tiny.folder.url.path())

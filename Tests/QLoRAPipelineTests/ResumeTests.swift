@@ -48,6 +48,28 @@ import Testing
     #expect(try tiny.result("cut") == tiny.result("whole"))
   }
 
+  /// Matrices of 4,096 elements and more beside smaller ones, through the files of a real run.
+  @Test(arguments: [
+    ["type=adamw8bit"], ["type=lion", "beta2=0.99"], ["type=lion8bit"], ["type=sgd"],
+    ["type=sgd", "momentum=0.9"],
+  ])
+  func everyOptimizerResumes(settings: [String]) throws {
+    let tiny = try TinyRun()
+    let settings = settings.map { "training.optimizer." + $0 } + ["adapter.rank=64"]
+    try tiny.train("whole", settings)
+    let expected = try tiny.result("whole")
+    let is8Bit = settings[0].hasSuffix("8bit")
+    #expect(String(decoding: expected.optimizer, as: UTF8.self).contains("\"U8\"") == is8Bit)
+    for polls in [4, 13, 20] {
+      let output = "cut-\(polls)"
+      let threads = settings + ["threads=\(polls % 3 + 1)"]
+      let stop = StopAfter(polls: polls)
+      #expect(try tiny.train(output, threads, interruption: stop.poll).interrupted)
+      try tiny.resume(output)
+      #expect(try tiny.result(output) == expected, "after \(polls) polls")
+    }
+  }
+
   @Test func epochsEndWithASmallerStep() throws {
     let tiny = try TinyRun()
     let recipe = TinyRun.recipe.replacing("\"steps\": 7", with: "\"epochs\": 2")

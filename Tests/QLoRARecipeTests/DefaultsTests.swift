@@ -104,6 +104,27 @@ import Testing
     }
   }
 
+  /// The canonical form has only the keys that the type takes, so that it reads back.
+  @Test(arguments: [
+    ("adamw8bit", "learningRate beta1 beta2 epsilon weightDecay"),
+    ("lion", "learningRate beta1 beta2 weightDecay"),
+    ("lion8bit", "learningRate beta1 beta2 weightDecay"),
+    ("sgd", "learningRate momentum weightDecay"),
+  ])
+  func optimizersReadBack(type: String, keys: String) throws {
+    let text = Self.unusual.replacing(
+      #""optimizer": {"type": "adamw", "learningRate": 0, "beta1": 0, "beta2": 0.5,"#
+        + "\n      " + #""epsilon": 1e-30, "weightDecay": 0.1}"#,
+      with: #""optimizer": {"type": "\#(type)"}"#)
+    let first = try RecipeTexts.load(text, capabilities: .everything)
+    #expect(first.recipe.training.optimizer.type.rawValue == type)
+    #expect(first.recipe.training.optimizer.momentum == 0)
+    let second = try RecipeTexts.load(first.text, capabilities: .everything)
+    #expect(second.recipe == first.recipe && second.text == first.text)
+    let optimizer = try JSONValue(parsing: Array(first.text.utf8))["training"]?["optimizer"]
+    #expect(optimizer?.objectMembers?.map(\.key).joined(separator: " ") == "type " + keys)
+  }
+
   @Test func everyValueArrives() throws {
     let recipe = try RecipeTexts.load(Self.unusual, capabilities: .everything).recipe
     #expect(recipe.model.quantization.type == .int8)

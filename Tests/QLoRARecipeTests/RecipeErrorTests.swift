@@ -31,6 +31,27 @@ import Testing
       #"error[E0102]: unknown key "learning_rate" in training.optimizer; "#
         + #"did you mean "learningRate"?"#),
     Fault(
+      "training", #""optimizer":{"type":"adamw_bnb_8bit"}"#,
+      #"error[E0106]: training.optimizer.type must be "adamw", "adamw8bit", "lion", "lion8bit" "#
+        + #"or "sgd", found "adamw_bnb_8bit"; "adamw_bnb_8bit" is "adamw8bit" here"#),
+    Fault(
+      "training", #""optimizer":{"type":"paged_adamw_8bit"}"#,
+      #"error[E0106]: training.optimizer.type must be "adamw", "adamw8bit", "lion", "lion8bit" "#
+        + #"or "sgd", found "paged_adamw_8bit"; paging is not available here; without it, "#
+        + #""paged_adamw_8bit" is "adamw8bit""#),
+    Fault(
+      "training", #""optimizer":{"type":"sgd","beta2":0.9}"#,
+      #"error[E0108]: training.optimizer.beta2 means nothing to "sgd"; delete it, or choose "#
+        + "another training.optimizer.type"),
+    Fault(
+      "training", #""optimizer":{"type":"lion8bit","epsilon":1e-8}"#,
+      #"error[E0108]: training.optimizer.epsilon means nothing to "lion8bit"; delete it, or "#
+        + "choose another training.optimizer.type"),
+    Fault(
+      "training", #""optimizer":{"momentum":0.9}"#,
+      #"error[E0108]: training.optimizer.momentum means nothing to "adamw"; delete it, or "#
+        + "choose another training.optimizer.type"),
+    Fault(
       "", #""rank":8"#,
       #"error[E0102]: unknown key "rank"; "rank" belongs in adapter"#),
     Fault(

@@ -12,6 +12,14 @@ import Testing
     ToyRun(shape: .constant, evalEvery: 0, saveEvery: 1, keep: 1),
     ToyRun(stepCount: 5, accumulation: 4, evalEvery: 1, saveEvery: 3, weightDecay: 0),
     ToyRun(stepCount: 7, evalEvery: 2, saveEvery: 2, keep: 3, maximumGradientNorm: 0.01),
+  ] + optimizers.map { ToyRun(optimizer: $0, width: 4096 + 300) }
+
+  /// Each with and without states in 8 bits, or a state at all.
+  static let optimizers: [OptimizerOptions] = [
+    .adamW(AdamWOptions(weightDecay: 0.1)),
+    .adamW(AdamWOptions(weightDecay: 0.1, isBlockwise: true)),
+    .lion(LionOptions(weightDecay: 0.1)), .lion(LionOptions(isBlockwise: true)),
+    .sgd(SGDOptions(weightDecay: 0.1)), .sgd(SGDOptions(momentum: 0.9)),
   ]
 
   private func uninterrupted(_ run: ToyRun) throws -> ToyResult {
@@ -22,7 +30,7 @@ import Testing
 
   /// Every poll of the flag is a place to stop: before each step and micro-batch, and within
   /// evaluations.
-  @Test(arguments: 0..<5)
+  @Test(arguments: 0..<11)
   func stoppingAnywhereOnce(variant: Int) throws {
     let run = Self.variants[variant]
     let expected = try uninterrupted(run)
@@ -46,7 +54,7 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<5)
+  @Test(arguments: 0..<11)
   func stoppingAgainAndAgain(variant: Int) throws {
     let run = Self.variants[variant]
     let expected = try uninterrupted(run)
@@ -66,6 +74,30 @@ import Testing
       #expect(count > 0)
       #expect(try ToyResult(path) == expected, "every \(polls) polls")
     }
+  }
+
+  /// The names and types of each optimizer's state, and that threads do not matter to it.
+  @Test(arguments: zip(optimizers, [
+    "exp_avg float32, exp_avg_sq float32",
+    "state1 uint8, absmax1 float32, state2 uint8, absmax2 float32",
+    "state1 float32", "state1 uint8, absmax1 float32", "", "momentum_buffer float32",
+  ]))
+  func statesAndThreads(optimizer: OptimizerOptions, expected: String) throws {
+    let folder = try TemporaryFolder()
+    var run = ToyRun(optimizer: optimizer, width: 40_000)
+    _ = try run.train(folder.path("one"))
+    run.threads = 3
+    _ = try run.train(folder.path("three"))
+    let result = try ToyResult(folder.path("one"))
+    #expect(try ToyResult(folder.path("three")) == result)
+    let state = try ToyCodec().decode(result.optimizer, file: "")
+      .filter { $0.name.hasPrefix("toy.lora_B.weight.") }
+    let found = state.map {
+      "\($0.name.dropFirst("toy.lora_B.weight.".count)) \($0.tensor.dtype)"
+    }
+    #expect(found.joined(separator: ", ") == expected)
+    #expect(
+      state.map(\.tensor.byteCount) == optimizer.stateByteCounts(of: 40_000))
   }
 
   @Test func aSignalBeforeTheFirstStepLeavesAResumableRun() throws {

@@ -1,18 +1,32 @@
 // A model, a backend, batches and a file codec small enough that a whole run takes a millisecond,
 // and strange enough that any bit out of place shows.
 import Foundation
+import QLoRACPU
 import QLoRADiagnostics
 import QLoRAJSON
 import QLoRASystem
 import QLoRATensor
 import QLoRATraining
 
-/// Plain loops over float32.
+/// Plain loops over float32 for AdamW; the rest is the CPU's.
 final class ToyBackend: OptimizerBackend {
+  private let cpu: CPUBackend?
+
+  /// - Parameter threads: nil where AdamW is all that is wanted.
+  init(threads: Int? = nil) throws {
+    cpu = try threads.map { try CPUBackend(threads: $0) }
+  }
+
   func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: Tensor, secondMoment: Tensor,
-    _ step: AdamWStep
+    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
+    secondMoment: OptimizerMoment, _ step: AdamWStep
   ) {
+    if let cpu {
+      return cpu.adamW(
+        parameter: parameter, gradient: gradient, firstMoment: firstMoment,
+        secondMoment: secondMoment, step)
+    }
+    let (firstMoment, secondMoment) = (firstMoment.values, secondMoment.values)
     let first = 1 - pow(step.beta1, Double(step.step))
     let second = 1 - pow(step.beta2, Double(step.step))
     for index in 0..<parameter.count {
@@ -25,6 +39,14 @@ final class ToyBackend: OptimizerBackend {
       let change = m / first / ((v / second).squareRoot() + step.epsilon)
       parameter[flat: index] = Float(decayed - step.learningRate * change)
     }
+  }
+
+  func lion(parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep) {
+    cpu?.lion(parameter: parameter, gradient: gradient, moment: moment, step)
+  }
+
+  func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
+    cpu?.sgd(parameter: parameter, gradient: gradient, moment: moment, step)
   }
 
   func sumOfSquares(_ tensor: Tensor) -> Double {
@@ -47,12 +69,13 @@ final class ToyModel: TrainableModel {
   var lossOffset = 0.0
   var gradientOffset: Float = 0
 
-  init(onCall: @escaping (ToyModel, Int) -> Void = { _, _ in }) {
+  /// - Parameter width: elements of B, a multiple of 4.
+  init(width: Int = 16, onCall: @escaping (ToyModel, Int) -> Void = { _, _ in }) {
     self.onCall = onCall
     a = Parameter(
       name: "toy.lora_A.weight",
       value: Tensor((0..<32).map { Float($0 * 13 % 17) / 17 - 0.4 }, shape: [8, 4]))
-    b = Parameter(name: "toy.lora_B.weight", value: Tensor(zeros: [16]))
+    b = Parameter(name: "toy.lora_B.weight", value: Tensor(zeros: [width]))
   }
 
   var parameters: [Parameter] { [a, b] }
@@ -72,9 +95,11 @@ final class ToyModel: TrainableModel {
     _ batch: TokenBatch, dropoutStream: UInt64?, withGradients: Bool
   ) -> Double {
     var sum = 0.0
+    // Four rows of B, or rows in several blocks of a wide one.
+    let stride = b.value.count == 16 ? 4 : 252
     for (row, target) in zip(batch.rows, batch.targets) {
       let aRow = Int(batch.tokens[Int(row)]) % 8 * 4
-      let bRow = Int(batch.positions[Int(row)]) % 4 * 4
+      let bRow = Int(batch.positions[Int(row)]) * stride % b.value.count
       var prediction: Float = 0
       for j in 0..<4 where keeps(dropoutStream, Int(row), j) {
         prediction += a.value[flat: aRow + j] * (b.value[flat: bRow + j] + 0.3)
@@ -125,6 +150,7 @@ struct ToyCodec: TensorFileCodec {
       tensors.map {
         .dictionary([
           ("name", .string($0.name)), ("shape", .list($0.tensor.shape.extents.map { .int($0) })),
+          ("dtype", .string($0.tensor.dtype.rawValue)),
         ])
       })
     try Array((JSONWriter.text(header) + "\n").utf8).withUnsafeBytes(write)
@@ -136,12 +162,13 @@ struct ToyCodec: TensorFileCodec {
     var offset = end + 1
     return try (JSONValue(parsing: bytes[..<end]).arrayValue ?? []).map { item in
       let extents = item["shape"]?.arrayValue?.compactMap(\.intValue) ?? []
-      let count = Shape(extents).count * 4
+      let dtype = item["dtype"]?.stringValue.flatMap(DType.init) ?? .float32
+      let count = Shape(extents).count * dtype.byteSize
       defer { offset += count }
       let content = Array(bytes[offset..<offset + count])
       return NamedTensor(
         item["name"]?.stringValue ?? "",
-        Tensor(bytes: content, shape: Shape(extents), dtype: .float32))
+        Tensor(bytes: content, shape: Shape(extents), dtype: dtype))
     }
   }
 }
@@ -155,15 +182,19 @@ struct ToyRun {
   var saveEvery = 2
   var keep = 2
   var weightDecay = 0.1
+  /// nil = AdamW in plain loops.
+  var optimizer: OptimizerOptions?
+  var threads = 1
+  var width = 16
   var maximumGradientNorm = 1.0
   var identity = "one"
   var device = "toy"
   /// nil = the real one, without waiting for the disk.
   var fileSystem: (any FileSystem)?
 
-  func inputs(_ model: ToyModel) -> TrainingInputs {
+  func inputs(_ model: ToyModel) throws -> TrainingInputs {
     TrainingInputs(
-      model: model, backend: ToyBackend(),
+      model: model, backend: try ToyBackend(threads: optimizer == nil ? nil : threads),
       batches: ToyBatches(stepCount: stepCount, accumulation: accumulation),
       validation: evalEvery == 0 ? [] : (0..<3).map { ToyBatches.batch(seed: 1_000 + $0) },
       artifacts: CheckpointArtifacts(
@@ -174,7 +205,7 @@ struct ToyRun {
 
   var options: TrainingOptions {
     TrainingOptions(
-      adamW: AdamWOptions(weightDecay: weightDecay),
+      optimizer: optimizer ?? .adamW(AdamWOptions(weightDecay: weightDecay)),
       schedule: LearningRateSchedule(
         shape: shape, peak: 0.05, warmupSteps: 2, stepCount: stepCount),
       maximumGradientNorm: maximumGradientNorm, evalEvery: evalEvery, saveEvery: saveEvery,
@@ -183,7 +214,7 @@ struct ToyRun {
 
   /// Trains in `path`, starting or resuming as the directory asks for.
   func train(
-    _ path: String, model: ToyModel = ToyModel(),
+    _ path: String, model: ToyModel? = nil,
     events: @escaping TrainingEventSink = { _ in }, interruption: @escaping () -> Int32? = { nil }
   ) throws -> TrainingOutcome {
     let fileSystem = fileSystem ?? FaultingFileSystem()
@@ -191,7 +222,8 @@ struct ToyRun {
     let run = try hasCheckpoint
       ? RunDirectory(resuming: path, fileSystem) : RunDirectory(starting: path, fileSystem)
     return try Trainer(
-      inputs(model), options: options, run: run, events: events, interruption: interruption
+      inputs(model ?? ToyModel(width: width)), options: options, run: run, events: events,
+      interruption: interruption
     ).train()
   }
 }

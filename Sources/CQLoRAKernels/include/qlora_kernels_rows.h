@@ -28,7 +28,26 @@ typedef struct {
   float correction2_root;     ///< √(1 − β2^t)
   float epsilon;              ///< ε
   float negative_step_size;   ///< −lr / (1 − β1^t)
+  /// β1 where m becomes fma(1 − β1, g, m·β1), as in bitsandbytes; 0 where it is interpolated.
+  float first_decay;
 } qlora_adamw_constants;
+
+/// Constants of one Lion update, each rounded once from double precision.
+typedef struct {
+  float decay;          ///< 1 − lr·wd
+  float beta1;          ///< β1
+  float update_weight;  ///< 1 − β1
+  float beta2;          ///< β2
+  float mean_weight;    ///< 1 − β2
+  float rate;           ///< lr
+} qlora_lion_constants;
+
+/// Constants of one update of gradient descent, each rounded once from double precision.
+typedef struct {
+  float weight_decay;
+  float momentum;
+  float negative_rate;  ///< −lr
+} qlora_sgd_constants;
 
 /// Query tiles are this many queries wide, and key blocks this many keys, in every instruction set.
 enum { qlora_attention_tile = 48 };
@@ -123,6 +142,13 @@ typedef struct {
   /// Loshchilov & Hutter 2019, arXiv:1711.05101.
   void (*adamw)(long count, float *parameter, const float *gradient, float *first_moment,
                 float *second_moment, const qlora_adamw_constants *constants);
+  /// p ← p·decay − lr · sign(β1·m + (1 − β1)·g), then m ← fma(1 − β2, g, m·β2).
+  /// Chen et al. 2023, arXiv:2302.06675.
+  void (*lion)(long count, float *parameter, const float *gradient, float *mean,
+               const qlora_lion_constants *constants);
+  /// g ← fma(wd, p, g), m ← m·momentum + g, p ← fma(−lr, m, p); without `mean`, g stands for m.
+  void (*sgd)(long count, float *parameter, const float *gradient, float *mean,
+              const qlora_sgd_constants *constants);
 
   /// Causal softmax attention, tile by tile. Dao et al. 2022, arXiv:2205.14135.
   void (*attention)(const qlora_attention *task);

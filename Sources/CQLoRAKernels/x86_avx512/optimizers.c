@@ -1,4 +1,4 @@
-// AdamW in AVX2: the code of vector/ over this folder's primitives.
+// AdamW, Lion and gradient descent in AVX-512: the code of vector/ over this folder's primitives.
 #if defined(__x86_64__)
 #include <math.h>
 
@@ -6,6 +6,6 @@
 
 #include "simd.h"
 
-#include "../vector/adamw.h"
+#include "../vector/optimizers.h"
 #pragma clang attribute pop  // begun by simd.h
 #endif

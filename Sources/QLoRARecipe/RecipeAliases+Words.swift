@@ -1,0 +1,27 @@
+// What other trainers call our words for a value. As with keys, they are only recognised in
+// messages.
+
+extension RecipeAliases {
+  /// The end of the error message where `word` is another tool's for something at `path`.
+  static func advice(onWord word: String?, at path: String) -> String? {
+    guard let word, path == "training.optimizer.type" else { return nil }
+    var plain = Nearness.plain(word)
+    let isPaged = plain.hasPrefix("paged")
+    if isPaged { plain = String(plain.dropFirst("paged".count)) }
+    guard let ours = optimizers[plain] else { return nil }
+    return isPaged
+      ? "paging is not available here; without it, \"\(word)\" is \"\(ours)\""
+      : "\"\(word)\" is \"\(ours)\" here"
+  }
+
+  /// Optimizers as transformers, PEFT, axolotl, torchtune and bitsandbytes name them, spelled
+  /// without case, `_`, `-` and `.`.
+  static let optimizers: [String: String] = [
+    "adamw": "adamw", "adamwhf": "adamw", "adamwtorch": "adamw", "adamwtorchfused": "adamw",
+    "adamwanyprecision": "adamw", "adamw32bit": "adamw", "torchoptimadamw": "adamw",
+    "adamw8bit": "adamw8bit", "adamwbnb8bit": "adamw8bit", "adamwtorch8bit": "adamw8bit",
+    "bitsandbytesoptimadamw8bit": "adamw8bit",
+    "lion": "lion", "lion32bit": "lion", "lion8bit": "lion8bit",
+    "bitsandbytesoptimlion8bit": "lion8bit", "torchoptimsgd": "sgd", "momentum": "sgd",
+  ]
+}

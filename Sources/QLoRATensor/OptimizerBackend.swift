@@ -1,0 +1,114 @@
+// What a device must be able to do for an optimizer, and the words it is asked in.
+
+/// Hyperparameters of one AdamW update at step `step` (from 1).
+/// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
+package struct AdamWStep: Sendable, Hashable {
+  package var learningRate: Double
+  package var beta1: Double
+  package var beta2: Double
+  package var epsilon: Double
+  package var weightDecay: Double
+  package var step: Int
+
+  package init(
+    learningRate: Double, beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double,
+    step: Int
+  ) {
+    self.learningRate = learningRate
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+    self.step = step
+  }
+}
+
+/// Hyperparameters of one Lion update.
+/// Source: Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", arXiv:2302.06675,
+/// algorithm 2.
+package struct LionStep: Sendable, Hashable {
+  package var learningRate: Double
+  /// Weighs the mean against the gradient in the update.
+  package var beta1: Double
+  /// Weighs them in the mean itself.
+  package var beta2: Double
+  package var weightDecay: Double
+
+  package init(learningRate: Double, beta1: Double, beta2: Double, weightDecay: Double) {
+    self.learningRate = learningRate
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.weightDecay = weightDecay
+  }
+}
+
+/// Hyperparameters of one update of stochastic gradient descent.
+package struct SGDStep: Sendable, Hashable {
+  package var learningRate: Double
+  /// Part of the last step that is taken again; 0 without a state.
+  package var momentum: Double
+  /// Added to the gradient, times the parameter.
+  package var weightDecay: Double
+
+  package init(learningRate: Double, momentum: Double, weightDecay: Double) {
+    self.learningRate = learningRate
+    self.momentum = momentum
+    self.weightDecay = weightDecay
+  }
+}
+
+/// One state of one parameter: float32 values, or 8-bit codes with a scale for each block.
+/// Source: Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization", arXiv:2110.02861.
+package struct OptimizerMoment: Sendable {
+  /// Elements that share one scale.
+  package static let blockSize = 256
+  /// Parameters of fewer elements keep float32 states: bitsandbytes' `min_8bit_size`.
+  package static let smallestBlockwiseCount = 4096
+
+  /// The parameter's shape; float32, or uint8 codes of a dynamic map.
+  package let values: Tensor
+  /// `[ceil(count / blockSize)]` float32: each block's largest magnitude. nil beside float32.
+  package let scales: Tensor?
+
+  package init(_ values: Tensor, scales: Tensor? = nil) {
+    self.values = values
+    self.scales = scales
+  }
+
+  /// Zeros for a parameter of `shape`, in 8 bits where that is wanted and the shape large enough.
+  package init(zeros shape: Shape, blockwise: Bool) {
+    guard blockwise, shape.count >= Self.smallestBlockwiseCount else {
+      self.init(Tensor(zeros: shape))
+      return
+    }
+    let blocks = (shape.count + Self.blockSize - 1) / Self.blockSize
+    self.init(Tensor(zeros: shape, .uint8), scales: Tensor(zeros: [blocks]))
+  }
+
+  /// Bytes of the tensors that `init(zeros:blockwise:)` would make for so many elements.
+  package static func byteCounts(of count: Int, blockwise: Bool) -> [Int] {
+    guard blockwise, count >= smallestBlockwiseCount else {
+      return [count * DType.float32.byteSize]
+    }
+    return [count, (count + blockSize - 1) / blockSize * DType.float32.byteSize]
+  }
+}
+
+/// The part of a backend that an optimizer needs; parameters and gradients are float32, and all is
+/// done in place. States in 8 bits are decoded, updated and encoded again as bitsandbytes does on
+/// a CPU.
+package protocol OptimizerBackend: AnyObject, Sendable {
+  /// Decoupled decay, bias-corrected moments; with float32 moments it rounds as
+  /// `torch.optim.AdamW` does (for one tensor at a time). The first moment's codes are those of
+  /// the signed dynamic map, the second's of the unsigned one.
+  func adamW(
+    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
+    secondMoment: OptimizerMoment, _ step: AdamWStep)
+  /// Decoupled decay, and the sign of a mean of mean and gradient.
+  func lion(parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep)
+  /// Coupled decay, heavy-ball momentum; `moment` is float32, and nil where momentum is 0.
+  func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep)
+  /// Σ x² in double precision, in an order that does not depend on the number of threads.
+  func sumOfSquares(_ tensor: Tensor) -> Double
+  func scale(_ tensor: Tensor, by factor: Float)
+}
