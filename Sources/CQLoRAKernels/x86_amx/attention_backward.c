@@ -102,14 +102,6 @@ QLORA_INLINE void probabilities(const backward_scratch *s, long row, long query,
       seen, *p, _mm512_sub_ps(_mm512_loadu_ps(gradient), _mm512_set1_ps(s->delta[query])));
 }
 
-/* Two tokens of 16 columns, one after the other, to pairs. */
-QLORA_INLINE __m512i paired(__m512 first, __m512 second) {
-  const __m512i order = _mm512_set_epi16(
-      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
-      23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  return _mm512_permutexvar_epi16(order, narrow(first, second));
-}
-
 /* Scores and dP of a strip at `step` become P and dS, as factors. Row r sees the first `seen + r`
  * keys of the block, whose columns are cut for `width`; rows from `rows` on count as zero. */
 static void weigh(const backward_scratch *s, long step, long rows, long width, long seen,
@@ -132,8 +124,8 @@ static void weigh(const backward_scratch *s, long step, long rows, long width, l
       }
       const long at = (n / 32 * QUERY_STEPS + step) * QLORA_STEP_ELEMENTS
                     + n % 32 / 16 * QLORA_HALF_ELEMENTS + row / 2 * 32;
-      _mm512_storeu_si512(s->weights + at, paired(p[0], p[1]));
-      _mm512_storeu_si512(s->weight_gradients + at, paired(ds[0], ds[1]));
+      _mm512_storeu_si512(s->weights + at, interleaved(narrow(p[0], p[1])));
+      _mm512_storeu_si512(s->weight_gradients + at, interleaved(narrow(ds[0], ds[1])));
     }
   }
 }

@@ -23,3 +23,11 @@ QLORA_INLINE __mmask32 first32(long count) {
 QLORA_INLINE __m512i narrow(__m512 low, __m512 high) {
   return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
+
+/* Two tokens of 16 columns, one after the other, to pairs. */
+QLORA_INLINE __m512i interleaved(__m512i tokens) {
+  const __m512i order = _mm512_set_epi16(
+      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
+      23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, tokens);
+}

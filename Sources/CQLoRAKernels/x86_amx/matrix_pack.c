@@ -75,14 +75,6 @@ void qlora_half_of_columns_amx(long groups, const float *panel, long group_strid
   }
 }
 
-/* Two tokens of 16 columns, one after the other, to pairs. */
-QLORA_INLINE __m512i interleaved(__m512i tokens) {
-  const __m512i order = _mm512_set_epi16(
-      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
-      23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  return _mm512_permutexvar_epi16(order, tokens);
-}
-
 void qlora_half_of_tokens_f32_amx(long tokens, long columns, const float *x, long stride,
                                   uint16_t *out) {
   for (long token = 0; token < qlora_steps(tokens) * QLORA_STEP; token += 2) {
