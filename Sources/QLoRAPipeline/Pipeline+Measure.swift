@@ -66,7 +66,7 @@ extension Pipeline {
   private static func source(
     _ request: ModelRequest, _ shape: ModelShape?
   ) throws -> ModelSource {
-    try shape.map { .random($0.rawValue, $0.config, quantization: request.load.quantization) }
+    try shape.map { .random($0.rawValue, $0.config, quantization: request.load.quantization?.fourBitSpec) }
       ?? ModelSource.open(request.path)
   }
 

@@ -50,6 +50,11 @@ extension Recipe.Quantization: RecipeSection {
       unit: "weights"),
     Field("doubleQuant", \.doubleQuant, .boolean, "Whether the scales are quantized too."),
     Field(
+      "threshold", \.threshold, .number(.atLeast(0)),
+      "Magnitude from which activations count as outliers, whose columns stay in higher precision in "
+        + "evaluation; 0 means none. With int8 only.",
+      omitted: { $0.type != .int8 }),
+    Field(
       "skip", \.skip, .list(.text),
       "Names of linears, or patterns of them, that stay unquantized."),
   ]

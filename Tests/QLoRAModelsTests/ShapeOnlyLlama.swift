@@ -14,7 +14,7 @@ struct ShapeOnlyLlama {
   let batch: TokenBatch
 
   init(
-    quantization: QuantizationSpec? = QuantizationSpec(), computeDType: DType = .float32,
+    quantization: WeightQuantization? = .fourBit(QuantizationSpec()), computeDType: DType = .float32,
     rank: Int = 4, threads: Int = 2
   ) throws {
     backend = try CPUBackend(threads: threads, isShapeOnly: true)

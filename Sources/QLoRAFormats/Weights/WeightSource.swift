@@ -18,10 +18,13 @@ package protocol WeightSource: Sendable {
     _ name: String, range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) throws
   /// The matrix as stored where it is stored in 4-bit bitsandbytes; nil for every other tensor.
   func quantizedMatrix(_ name: String) throws -> QuantizedMatrix?
+  /// The same for 8 bits.
+  func int8Matrix(_ name: String) throws -> Int8Matrix?
 }
 
 extension WeightSource {
   package func quantizedMatrix(_ name: String) throws -> QuantizedMatrix? { nil }
+  package func int8Matrix(_ name: String) throws -> Int8Matrix? { nil }
 
   /// The whole tensor in `float32`; for small tensors such as norms.
   package func tensor(_ name: String) throws -> Tensor {
