@@ -116,7 +116,8 @@ import Testing
     (#""bnb_4bit_use_double_quant": false"#, .quantizationContradiction),
     (#""llm_int8_skip_modules": ["q"]"#, .quantizationContradiction),
     (#""load_in_4bit": false"#, .quantizationContradiction),
-    (#""load_in_8bit": true"#, .quantizationUnsupported),
+    (#""load_in_8bit": true"#, .quantizationContradiction),
+    (#""llm_int8_has_fp16_weight": true"#, .quantizationUnsupported),
   ])
   func configsThatContradict(_ member: String, _ code: DiagnosticCode) throws {
     _ = try folder.quantize("four")
