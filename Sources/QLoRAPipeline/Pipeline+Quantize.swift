@@ -50,6 +50,6 @@ extension Pipeline {
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: dtype
       ).files())
-    try writer.write(try model.weights.names.map { [try supply.plain($0)] }, to: output)
+    try writer.write(try model.weights.names.map { try supply.plain($0) }, to: output)
   }
 }

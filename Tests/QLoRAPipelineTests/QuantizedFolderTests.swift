@@ -121,6 +121,17 @@ import Testing
     #expect(index["weight_map"]?.objectMembers?.count == files.names.count)
   }
 
+  /// What a killed start left goes with the next; what others are writing stays.
+  @Test func nothingIsLeftBeside() throws {
+    let dead = "4194400-0123456789abcdef"
+    for name in [".tmp-out-\(dead)", ".tmp-other-\(dead)"] {
+      try FileManager.default.createDirectory(
+        atPath: folder.path(name), withIntermediateDirectories: true)
+    }
+    _ = try folder.quantize("out")
+    #expect(try folder.names() == [".tmp-other-\(dead)", "model", "out"])
+  }
+
   @Test func inspectCountsAsTheLibraryDoes() throws {
     _ = try folder.quantize("out")
     let facts = try Pipeline.inspect(path: folder.path("out"), verify: true).facts

@@ -1,18 +1,30 @@
-// Tensors on their way into a folder: what they will be, and where their bytes come from.
+// Tensors on their way into a folder: what they will be, and what gives their bytes.
 
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRATensor
 
-/// One tensor of a folder to be written.
-struct FolderTensor {
+/// Tensors that are made together, and of which none may be in another file than the others.
+struct FolderTensors {
   typealias Consume = (UnsafeRawBufferPointer) throws -> Void
+  typealias Give = (_ name: String, _ bytes: UnsafeRawBufferPointer) throws -> Void
 
-  let declaration: SafetensorsWriter.Declaration
-  /// Gives the tensor's bytes in order, in pieces.
-  let stream: (_ consume: Consume) throws -> Void
+  let declarations: [SafetensorsWriter.Declaration]
+  /// Gives the bytes of every tensor, those of one in order, in pieces.
+  let make: (_ give: Give) throws -> Void
 
-  var byteCount: Int { declaration.shape.count * declaration.dtype.byteSize }
+  var byteCount: Int { declarations.reduce(0) { $0 + $1.byteCount } }
+}
+
+extension FolderTensors {
+  /// One tensor, which `stream` gives in order, in pieces.
+  init(
+    _ declaration: SafetensorsWriter.Declaration,
+    stream: @escaping (_ consume: Consume) throws -> Void
+  ) {
+    declarations = [declaration]
+    make = { give in try stream { try give(declaration.name, $0) } }
+  }
 }
 
 /// Makes folder tensors of a model's weights.
@@ -26,7 +38,7 @@ struct TensorSupply {
   let dtype: DType?
 
   /// The tensor as plain numbers; a 4-bit weight is decoded. Integers stay what they are.
-  func plain(_ name: String) throws -> FolderTensor {
+  func plain(_ name: String) throws -> FolderTensors {
     let shape = try weights.shape(of: name)
     let own = try weights.dtype(of: name)
     let target = own.isFloatingPoint ? dtype ?? own : own
@@ -34,7 +46,7 @@ struct TensorSupply {
     if let source = weights as? SafetensorsWeightSource, source.fourBitSpec(name) == nil,
       target == own
     {
-      return FolderTensor(declaration: declaration) { consume in
+      return FolderTensors(declaration) { consume in
         let file = try source.files.file(of: name)
         let range = try file.entry(name).byteRange
         try file.file.forEachPiece(from: range.lowerBound, count: range.count) { piece, _ in
@@ -42,11 +54,11 @@ struct TensorSupply {
         }
       }
     }
-    return FolderTensor(declaration: declaration) { try convert(name, shape, to: target, $0) }
+    return FolderTensors(declaration) { try convert(name, shape, to: target, $0) }
   }
 
   private func convert(
-    _ name: String, _ shape: Shape, to target: DType, _ consume: FolderTensor.Consume
+    _ name: String, _ shape: Shape, to target: DType, _ consume: FolderTensors.Consume
   ) throws {
     let matrix = try weights.quantizedMatrix(name)
     for start in stride(from: 0, to: shape.count, by: Self.pieceElements) {
@@ -66,7 +78,7 @@ struct TensorSupply {
 
 /// Gives a float32 piece's elements in another type.
 func give(
-  _ piece: Tensor, as target: DType, on backend: any Backend, _ consume: FolderTensor.Consume
+  _ piece: Tensor, as target: DType, on backend: any Backend, _ consume: FolderTensors.Consume
 ) throws {
   if target == .float32 { return try piece.withBytes(consume) }
   let converted = backend.allocate(piece.shape, target)
