@@ -43,8 +43,7 @@ extension Pipeline {
   ) throws {
     try requireAbsent(output)
     let model = try ForeignModel.open(path)
-    let supply = TensorSupply(
-      weights: model.weights, backend: try Backends.make(), dtype: dtype)
+    let supply = TensorSupply(model: model, backend: try Backends.make(), dtype: dtype)
     let writer = FolderWriter(
       stem: model.stem, shardBytes: shardBytes,
       companions: try FolderCompanions(

@@ -85,8 +85,33 @@ import Testing
       entry
         == BNB4Bit.quantizationConfig(
           options.spec, computeDType: .bfloat16,
-          skippedModules: ["embed_tokens", "lm_head", "q"]))
+          skippedModules: [
+            "embed_tokens", "lm_head", "lm_head.decoder", "predictions.decoder", "proj_out", "q",
+            "vocab_projector",
+          ]))
     #expect(try tensors("out")["q.weight"] == tensors("model")["q.weight"])
+  }
+
+  /// GPT-2 keeps linears as `[in, out]`: quantized is the transpose, dequantized is as it was.
+  @Test func transposedLinears() throws {
+    let plain = try ShardedSafetensors(folder: folder.path("model")).readTensor("k.weight")
+    let (rows, columns) = (plain.shape[0], plain.shape[1])
+    let values = try plain.floats()
+    let turned = (0..<rows * columns).map { values[$0 % rows * columns + $0 / rows] }
+    let name = "h.0.c_fc.weight"
+    try folder.write([(name, Tensor(values, shape: [rows, columns]))], type: "gpt2", to: "gpt2")
+    try folder.write([(name, Tensor(turned, shape: [columns, rows]))], to: "turned")
+    for model in ["gpt2", "turned"] {
+      _ = try Pipeline.quantize(model: folder.path(model), .init(), to: folder.path(model + "4"))
+    }
+    #expect(try tensors("gpt24") == tensors("turned4"))
+    try Pipeline.dequantize(folder.path("gpt24"), dtype: .float32, to: folder.path("plain"))
+    let found = try ShardedSafetensors(folder: folder.path("plain")).readTensor(name)
+    let decoded = try SafetensorsWeightSource(ShardedSafetensors(folder: folder.path("turned4")))
+      .tensor(name).floats()
+    #expect(found.shape == [rows, columns])
+    let again = found.floats()
+    #expect((0..<rows * columns).map { again[$0 % rows * columns + $0 / rows] } == decoded)
   }
 
   @Test func dequantizedIsTheDefinition() throws {

@@ -32,20 +32,23 @@ struct TensorSupply {
   /// Floats per piece: 4 MiB, small beside any model and large beside a read's overhead.
   private static let pieceElements = 1 << 20
 
-  let weights: any WeightSource
+  let model: ForeignModel
   let backend: any Backend
   /// The type of floats; nil keeps each one's own.
   let dtype: DType?
 
-  /// The tensor as plain numbers; a 4-bit weight is decoded. Integers stay what they are.
+  private var weights: any WeightSource { model.weights }
+
+  /// The tensor as plain numbers; a 4-bit weight is decoded, and as the library keeps it.
+  /// Integers stay what they are.
   func plain(_ name: String) throws -> FolderTensors {
-    let shape = try weights.shape(of: name)
+    var shape = try weights.shape(of: name)
+    let isPacked = (weights as? SafetensorsWeightSource)?.fourBitSpec(name) != nil
+    if isPacked, model.isTransposed(name) { shape = Shape(shape.extents.reversed()) }
     let own = try weights.dtype(of: name)
     let target = own.isFloatingPoint ? dtype ?? own : own
     let declaration = SafetensorsWriter.Declaration(name, target, shape)
-    if let source = weights as? SafetensorsWeightSource, source.fourBitSpec(name) == nil,
-      target == own
-    {
+    if let source = weights as? SafetensorsWeightSource, !isPacked, target == own {
       return FolderTensors(declaration) { consume in
         let file = try source.files.file(of: name)
         let range = try file.entry(name).byteRange
@@ -61,11 +64,19 @@ struct TensorSupply {
     _ name: String, _ shape: Shape, to target: DType, _ consume: FolderTensors.Consume
   ) throws {
     let matrix = try weights.quantizedMatrix(name)
+    var transposed: TransposedMatrix?
+    if let matrix, model.isTransposed(name) {
+      transposed = try TransposedMatrix(matrix.shape, backend) {
+        BNB4Bit.decode(matrix, 0..<matrix.shape.count, into: $0)
+      }
+    }
     for start in stride(from: 0, to: shape.count, by: Self.pieceElements) {
       let range = start..<min(shape.count, start + Self.pieceElements)
       let piece = backend.allocate([range.count], .float32)
       try piece.withMutableElements(Float.self) { floats in
-        if let matrix {
+        if let transposed {
+          transposed.read(range, into: floats)
+        } else if let matrix {
           BNB4Bit.decode(matrix, range, into: floats)
         } else {
           try weights.readFloats(name, range: range, into: floats)

@@ -28,7 +28,7 @@ struct QuantizedFolder {
         quantization: BNB4Bit.quantizationConfig(
           options.spec, computeDType: options.computeDType, skippedModules: skipped)
       ).files())
-    let supply = TensorSupply(weights: model.weights, backend: backend, dtype: options.dtype)
+    let supply = TensorSupply(model: model, backend: backend, dtype: options.dtype)
     let plain = try kept.map { try supply.plain($0.name) }
     var done = 0
     let quantized = try linears.map { name, shape in
@@ -45,10 +45,10 @@ struct QuantizedFolder {
   // MARK: Which
 
   private func choose() throws -> (linears: [Named], kept: [Named], skipped: [String]?) {
-    if let type = model.modelType, LinearModules.transposedTypes.contains(type) {
+    if let type = model.modelType, LinearModules.foreignTypes.contains(type) {
       throw Diagnostic(
         .architectureUnsupported,
-        "models of type \"\(type)\" keep the weights of linears transposed; they are not quantized",
+        "transformers quantizes none of the linears of models of type \"\(type)\"",
         at: .file(model.path))
     }
     let weights = model.weights

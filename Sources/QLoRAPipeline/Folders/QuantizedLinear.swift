@@ -7,14 +7,16 @@ import QLoRATensor
 
 struct QuantizedLinear {
   let model: ForeignModel
-  /// `<m>.weight`, of shape `[out, in]`.
+  /// `<m>.weight`.
   let name: String
+  /// `[out, in]`, also where the file has `[in, out]`.
   let shape: Shape
   /// The type that the weight has when it is quantized.
   let dtype: DType
   let options: QuantizationOptions
   let backend: any Backend
 
+  /// - Parameter shape: in the file.
   /// - Throws: where the model's files do not have the weight.
   init(
     model: ForeignModel, name: String, shape: Shape, options: QuantizationOptions,
@@ -22,7 +24,7 @@ struct QuantizedLinear {
   ) throws {
     self.model = model
     self.name = name
-    self.shape = shape
+    self.shape = model.isTransposed(name) ? Shape(shape.extents.reversed()) : shape
     self.options = options
     self.backend = backend
     let own = try model.weights.dtype(of: name)
@@ -45,9 +47,18 @@ struct QuantizedLinear {
   /// - Throws: `weightNotFinite`, what reading throws; in the end with the tensor's place.
   private func matrix() throws -> QuantizedMatrix {
     do {
+      let own = try model.weights.dtype(of: name)
       let builder = try backend.makeWeightBuilder(
         outFeatures: shape[0], inFeatures: shape[1], .fourBit(options.spec))
-      try builder.fill(read)
+      let whole = try transposed()
+      try builder.fill { range, floats in
+        if let whole {
+          whole.read(range, into: floats)
+        } else {
+          try model.weights.readFloats(name, range: range, into: floats)
+        }
+        round(floats, from: own)
+      }
       let weight = try builder.finish()
       guard let matrix = backend.quantizedMatrix(weight, sourceDType: dtype) else {
         throw Diagnostic(.nothingToQuantize, "the backend made no 4-bit weight of it")
@@ -59,10 +70,17 @@ struct QuantizedLinear {
     }
   }
 
-  /// The weight's elements, rounded to the type that it is quantized in.
-  private func read(_ range: Range<Int>, into floats: UnsafeMutableBufferPointer<Float>) throws {
-    try model.weights.readFloats(name, range: range, into: floats)
-    guard dtype != .float32, dtype != (try model.weights.dtype(of: name)) else { return }
+  /// The weight, all of it in memory, where the file has it transposed.
+  private func transposed() throws -> TransposedMatrix? {
+    guard model.isTransposed(name) else { return nil }
+    return try TransposedMatrix(Shape(shape.extents.reversed()), backend) {
+      try model.weights.readFloats(name, range: 0..<shape.count, into: $0)
+    }
+  }
+
+  /// Rounds elements of type `own` to the type that the weight is quantized in.
+  private func round(_ floats: UnsafeMutableBufferPointer<Float>, from own: DType) {
+    guard dtype != .float32, dtype != own else { return }
     for index in floats.indices { floats[index] = dtype.rounded(floats[index]) }
   }
 }
