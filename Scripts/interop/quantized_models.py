@@ -10,11 +10,12 @@ import tempfile
 
 import torch
 import transformers
-from common import check, finish, qlora, qlora_json, require, run
+from common import finish, qlora, qlora_json, require, run
 from quantized import compare_bytes, compare_outputs, flags, settings, tensors
-from reference import relative
 
 TYPES = [("nf4", True), ("nf4", False), ("fp4", True), ("fp4", False)]
+# Models whose frequencies are counted.
+ROTARY = ("mistral", "mixtral", "qwen2")
 IDS = torch.arange(40).reshape(2, 20)
 
 
@@ -73,6 +74,14 @@ MODELS = [
 ]
 
 
+def unknown_bytes(model):
+    """Bytes of what a model makes for itself and no file tells of."""
+    if getattr(model.config, "model_type", None) in ROTARY:
+        return 0
+    saved = model.state_dict()
+    return sum(x.nbytes for key, x in model.named_buffers() if key not in saved)
+
+
 def compare(name, work, load, forward, library=transformers, kinds=TYPES[:1]):
     """The model `work` / `name` by both ways, and ours read back to plain weights."""
     for kind, double in kinds:
@@ -84,17 +93,18 @@ def compare(name, work, load, forward, library=transformers, kinds=TYPES[:1]):
         compare_bytes(label, ours, theirs)
         again = load(ours).eval()
         report = qlora_json("inspect", ours, "--json")
-        require(f"{label}: memoryFootprintBytes",
-                report["memoryFootprintBytes"] == again.get_memory_footprint())
+        require(f"{label}: memoryFootprintBytes", report["memoryFootprintBytes"]
+                == again.get_memory_footprint() - unknown_bytes(again))
         compare_outputs(label, forward, again, model)
     qlora("dequantize", ours, "--output", work / f"{name}-plain", "--dtype", "fp32")
     shapes = [{key: x.shape for key, x in tensors(work / part).items()}
               for part in (name, f"{name}-plain")]
     require(f"{name} dequantized: the shapes it had", shapes[0] == shapes[1])
-    with torch.no_grad():
-        # Products of decoded weights add up in another order than those of packed ones.
-        found, expected = forward(load(work / f"{name}-plain").eval()), forward(again)
-        check(f"{name} dequantized: outputs, relative", relative(found, expected), 1e-5)
+    again = load(ours).eval()
+    for module in again.modules():
+        # In evaluation bitsandbytes repacks weights for products in bf16.
+        module.training = type(module).__name__ == "Linear4bit"
+    compare_outputs(f"{name} dequantized", forward, load(work / f"{name}-plain").eval(), again)
 
 
 def of_transformers(work):

@@ -96,7 +96,7 @@ import Testing
   @Test func transposedLinears() throws {
     let plain = try ShardedSafetensors(folder: folder.path("model")).readTensor("k.weight")
     let (rows, columns) = (plain.shape[0], plain.shape[1])
-    let values = try plain.floats()
+    let values = plain.floats()
     let turned = (0..<rows * columns).map { values[$0 % rows * columns + $0 / rows] }
     let name = "h.0.c_fc.weight"
     try folder.write([(name, Tensor(values, shape: [rows, columns]))], type: "gpt2", to: "gpt2")
