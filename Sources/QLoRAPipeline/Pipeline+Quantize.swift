@@ -43,13 +43,12 @@ extension Pipeline {
   ) throws {
     try requireAbsent(output)
     let model = try ForeignModel.open(path)
-    let supply = TensorSupply(
-      weights: model.weights, backend: try Backends.make(), dtype: dtype)
+    let supply = TensorSupply(model: model, backend: try Backends.make(), dtype: dtype)
     let writer = FolderWriter(
       stem: model.stem, shardBytes: shardBytes,
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: dtype
       ).files())
-    try writer.write(try model.weights.names.map { [try supply.plain($0)] }, to: output)
+    try writer.write(try model.weights.names.map { try supply.plain($0) }, to: output)
   }
 }

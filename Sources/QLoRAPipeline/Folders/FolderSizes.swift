@@ -39,9 +39,12 @@ struct FolderSizes {
     try warnOfTypes(model)
   }
 
-  /// Rotary frequencies, which a Llama model holds twice, as float32 for each pair of a head.
+  /// Models that hold rotary frequencies twice, as float32 for each pair of a head.
+  private static let rotaryTypes: Set<String> = ["llama", "mistral", "mixtral", "qwen2", "qwen3"]
+
+  /// What a model holds that no file has. Of other models that is not known.
   private static func rotaryBytes(_ model: ForeignModel) -> Int {
-    guard model.modelType == "llama" else { return 0 }
+    guard let type = model.modelType, rotaryTypes.contains(type) else { return 0 }
     let heads = max(1, model.json["num_attention_heads"]?.intValue ?? 1)
     let hidden = model.json["hidden_size"]?.intValue ?? 0
     return 2 * (model.json["head_dim"]?.intValue ?? hidden / heads) / 2 * 4
