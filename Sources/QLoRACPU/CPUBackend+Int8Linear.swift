@@ -1,5 +1,5 @@
-// `linear` in inference with 8-bit weights: exact integer sums, with the columns of outliers and the
-// low-rank branch added in fp32.
+// `linear` in inference with 8-bit weights: exact integer sums, to which the columns of outliers
+// and the low-rank branch are added in fp32.
 import CQLoRAKernels
 import QLoRATensor
 

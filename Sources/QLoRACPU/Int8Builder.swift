@@ -81,7 +81,7 @@ final class Int8Builder: WeightBuilder {
         remedy: "skip this module, or quantize to nf4")
     }
     let codes = UnsafeMutableRawPointer(values + width).assumingMemoryBound(to: UInt8.self)
-    backend.int8.encode(width, values, largest > 0 ? 127 / largest : 0, nil, codes)
+    backend.int8.encode(width, values, Int8Weight.factor(largest), nil, codes)
     weight.insert(row: row, scale: largest) {
       Int8(truncatingIfNeeded: Int(codes[$0]) - Int(QLORA_INT8_BIAS))
     }

@@ -49,7 +49,7 @@ extension Int8Tokens {
       let row = values + token * columns
       let place = bytes + token * stride
       let scale = largest[token]
-      kernels.encode(columns, row, scale > 0 ? 127 / scale : 0, flagBytes, place)
+      kernels.encode(columns, row, Int8Weight.factor(scale), flagBytes, place)
       for column in columns..<stride { place[column] = UInt8(QLORA_INT8_BIAS) }
       for (index, column) in outliers.enumerated() {
         kept[token * outliers.count + index] = row[column]

@@ -10,6 +10,12 @@ final class Int8Weight: PanelWeight, @unchecked Sendable {
   /// What a code of 1 is of its row's scale: 1/127.
   static let unit = 1 / Float(QLORA_INT8_LARGEST)
 
+  /// What makes codes of values whose largest magnitude is `largest`: 127 times the reciprocal, in
+  /// this order, because PyTorch divides a number by a tensor so.
+  static func factor(_ largest: Float) -> Float {
+    largest > 0 ? 1 / largest * Float(QLORA_INT8_LARGEST) : 0
+  }
+
   let outFeatures: Int
   let inFeatures: Int
   let specification: Int8Spec

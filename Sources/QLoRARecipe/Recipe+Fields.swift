@@ -51,8 +51,8 @@ extension Recipe.Quantization: RecipeSection {
     Field("doubleQuant", \.doubleQuant, .boolean, "Whether the scales are quantized too."),
     Field(
       "threshold", \.threshold, .number(.atLeast(0)),
-      "Magnitude from which activations count as outliers, whose columns stay in higher precision in "
-        + "evaluation; 0 means none. With int8 only.",
+      "With int8, the magnitude from which activations are outliers, whose columns evaluation "
+        + "keeps in higher precision; 0 means none. A folder in 8 bits has its own.",
       omitted: { $0.type != .int8 }),
     Field(
       "skip", \.skip, .list(.text),

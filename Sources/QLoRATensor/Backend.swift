@@ -164,8 +164,8 @@ package protocol Backend: OptimizerBackend {
   func decode(_ weight: any PreparedWeight, rows: Range<Int>, into output: Tensor)
 
   // MARK: Products
-  /// All terms read `input [tokens, in]`. In inference, what an 8-bit weight gives for a row depends
-  /// on the other rows too: they share the columns that count as outliers.
+  /// All terms read `input [tokens, in]`. In inference, what an 8-bit weight gives for a row
+  /// depends on the other rows too: they share the columns that count as outliers.
   func linear(_ input: Tensor, _ terms: [LinearTerm])
   /// `inputGradient [tokens, in]` float32 = (+ itself where `accumulating`) Σ terms dY·W + adapter
   /// branch; adapter gradients are added to. `input` is what forward read.

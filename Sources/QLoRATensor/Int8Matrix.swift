@@ -1,4 +1,5 @@
-// The 8-bit format of bitsandbytes (LLM.int8) as plain tensors, and the choice between it and 4 bits.
+// The 8-bit format of bitsandbytes (LLM.int8) as plain tensors, and the choice between it and 4
+// bits.
 
 /// How 8-bit weights meet activations.
 package struct Int8Spec: Sendable, Hashable {

@@ -11,7 +11,7 @@ struct BaseModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "nf4, fp4, int8 or none; as the adapter was trained if not given, and none without an adapter.",
+      "nf4, fp4, int8 or none; as the adapter was trained if not given, none without an adapter.",
       valueName: "type"))
   var quantization: String?
 

@@ -42,7 +42,8 @@ struct Int8KernelTests {
     let x = values(count)
     let kernels = Self.kernels(set)
     for threshold: Float in [0, 6] {
-      let expected = Guarded(count, filledWith: UInt8(0)), found = Guarded(count, filledWith: UInt8(0))
+      let expected = Guarded(count, filledWith: UInt8(0))
+      let found = Guarded(count, filledWith: UInt8(0))
       let most = [(reference, expected), (kernels, found)].map {
         $0.absmax(count, x, threshold, $1.pointer).bitPattern
       }

@@ -115,7 +115,7 @@ struct Int8LinearTests {
           if outliers.contains(column) {
             rest += Double(values[place]) * weight * scales[row] / 127
           } else if largest > 0 {
-            sum += Double((halves[place] * (127 / largest)).rounded(.toNearestOrEven)) * weight
+            sum += Double((halves[place] * (1 / largest * 127)).rounded(.toNearestOrEven)) * weight
           }
         }
         result.values[token * rows + row] =

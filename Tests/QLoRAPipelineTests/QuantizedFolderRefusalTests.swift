@@ -43,8 +43,12 @@ import Testing
       _ = try Pipeline.quantize(model: folder.path("four"), .init(), to: folder.path("out"))
     }
     try folder.write([("q.weight", Tensor(zeros: [4, 4], .int8))], to: "eight")
-    try refusal(.alreadyQuantized, names: "q.weight") {
+    try refusal(.int8Tensor, names: "q.weight") {
       _ = try Pipeline.quantize(model: folder.path("eight"), .init(), to: folder.path("out"))
+    }
+    try folder.write([("q.weight", Tensor(zeros: [4, 4], .int32))], to: "integers")
+    try refusal(.alreadyQuantized, names: "q.weight") {
+      _ = try Pipeline.quantize(model: folder.path("integers"), .init(), to: folder.path("out"))
     }
   }
 

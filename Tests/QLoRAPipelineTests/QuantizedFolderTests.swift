@@ -31,9 +31,10 @@ import Testing
     for (number, name) in cases.enumerated() {
       let words = name.split(separator: ".")
       var options = QuantizationOptions()
-      options.spec = QuantizationSpec(
-        type: words[0] == "fp4" ? .fp4 : .nf4, blockSize: Int(words[2].dropFirst()) ?? 0,
-        doubleQuantized: words.contains("dq"))
+      options.quantization = .fourBit(
+        QuantizationSpec(
+          type: words[0] == "fp4" ? .fp4 : .nf4, blockSize: Int(words[2].dropFirst()) ?? 0,
+          doubleQuantized: words.contains("dq")))
       let input = try goldens.readTensor(name + ".input")
       guard input.shape.rank == 2 else { continue }
       try folder.write([("m.weight", input)], to: "in\(number)")
@@ -78,13 +79,13 @@ import Testing
     var options = QuantizationOptions()
     options.skip = ["q"]
     options.computeDType = .bfloat16
-    options.spec = QuantizationSpec(type: .fp4, doubleQuantized: false)
+    options.quantization = .fourBit(QuantizationSpec(type: .fp4, doubleQuantized: false))
     _ = try folder.quantize("out", options)
     let entry = try folder.json("out", "config.json")["quantization_config"]
     #expect(
       entry
-        == BNB4Bit.quantizationConfig(
-          options.spec, computeDType: .bfloat16,
+        == QuantizationEntry.json(
+          options.quantization, computeDType: .bfloat16,
           skippedModules: [
             "embed_tokens", "lm_head", "lm_head.decoder", "predictions.decoder", "proj_out", "q",
             "vocab_projector",

@@ -85,27 +85,6 @@ package enum BNB4Bit {
     return Array(JSONWriter.text(.dictionary(state), style: .spaced).utf8)
   }
 
-  /// `quantization_config` of config.json, as transformers writes it.
-  package static func quantizationConfig(
-    _ spec: QuantizationSpec, computeDType: DType, skippedModules: [String]? = nil
-  ) -> JSONValue {
-    .dictionary([
-      ("_load_in_4bit", .bool(true)),
-      ("_load_in_8bit", .bool(false)),
-      ("bnb_4bit_compute_dtype", .string(computeDType.rawValue)),
-      ("bnb_4bit_quant_storage", .string(DType.uint8.rawValue)),
-      ("bnb_4bit_quant_type", .string(spec.type.rawValue)),
-      ("bnb_4bit_use_double_quant", .bool(spec.doubleQuantized)),
-      ("llm_int8_enable_fp32_cpu_offload", .bool(false)),
-      ("llm_int8_has_fp16_weight", .bool(false)),
-      ("llm_int8_skip_modules", skippedModules.map { .list($0.map { .string($0) }) } ?? .null),
-      ("llm_int8_threshold", .double(6)),
-      ("load_in_4bit", .bool(true)),
-      ("load_in_8bit", .bool(false)),
-      ("quant_method", .string("bitsandbytes")),
-    ])
-  }
-
   /// Decodes elements `range` of the flattened matrix: `table[code] · absmax[i / blockSize]`,
   /// rounded to the type that the weight had.
   package static func decode(

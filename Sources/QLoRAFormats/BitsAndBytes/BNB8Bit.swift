@@ -1,7 +1,6 @@
 // The 8-bit format of bitsandbytes (LLM.int8) as tensors of a file. Encoding and fast products
 // belong to backends.
 import QLoRADiagnostics
-import QLoRAJSON
 import QLoRATensor
 
 /// Source: Dettmers et al. 2022, "LLM.int8()", arXiv:2208.07339.
@@ -11,8 +10,8 @@ package enum BNB8Bit {
   /// Codes of row-major order, the only one that is still written.
   private static let rowMajor: UInt8 = 0
 
-  /// The tensors that stand for the weight `name` (`….weight`) in a file, as bitsandbytes names and
-  /// shapes them.
+  /// The tensors that stand for the weight `name` (`….weight`) in a file, as bitsandbytes names
+  /// and shapes them.
   package static func tensors(
     _ name: String, _ matrix: Int8Matrix
   ) -> [(name: String, tensor: Tensor)] {
@@ -22,25 +21,14 @@ package enum BNB8Bit {
     ]
   }
 
-  /// `quantization_config` of config.json, as transformers writes it.
-  package static func quantizationConfig(
-    _ spec: Int8Spec, skippedModules: [String]? = nil
-  ) -> JSONValue {
-    .dictionary([
-      ("_load_in_4bit", .bool(false)),
-      ("_load_in_8bit", .bool(true)),
-      ("bnb_4bit_compute_dtype", .string(DType.float32.rawValue)),
-      ("bnb_4bit_quant_storage", .string(DType.uint8.rawValue)),
-      ("bnb_4bit_quant_type", .string(FourBitType.fp4.rawValue)),
-      ("bnb_4bit_use_double_quant", .bool(false)),
-      ("llm_int8_enable_fp32_cpu_offload", .bool(false)),
-      ("llm_int8_has_fp16_weight", .bool(false)),
-      ("llm_int8_skip_modules", skippedModules.map { .list($0.map { .string($0) }) } ?? .null),
-      ("llm_int8_threshold", .double(Double(spec.threshold))),
-      ("load_in_4bit", .bool(false)),
-      ("load_in_8bit", .bool(true)),
-      ("quant_method", .string("bitsandbytes")),
-    ])
+  /// What `tensors` gives, before there is a matrix.
+  package static func declarations(
+    _ name: String, _ shape: Shape
+  ) -> [SafetensorsWriter.Declaration] {
+    [
+      .init(name, .int8, shape), .init(sibling(name, scales), .float32, [shape[0]]),
+      .init(sibling(name, format), .uint8, []),
+    ]
   }
 
   /// The weight that a tensor describes, where it is one of those that stand beside 8-bit weights.
@@ -116,9 +104,8 @@ package enum BNB8Bit {
     ) { piece, done in
       for (index, byte) in piece.enumerated() {
         let place = done + index
-        destination[place] =
-          Float(Int8(bitPattern: byte)) * scales[(range.lowerBound + place) / width - rows.lowerBound]
-          * unit
+        let scale = scales[(range.lowerBound + place) / width - rows.lowerBound]
+        destination[place] = Float(Int8(bitPattern: byte)) * scale * unit
       }
     }
   }

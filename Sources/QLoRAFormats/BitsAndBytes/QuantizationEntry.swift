@@ -7,6 +7,34 @@ import QLoRATensor
 package enum QuantizationEntry {
   package static let key = "quantization_config"
 
+  /// The entry as transformers writes it.
+  package static func json(
+    _ quantization: WeightQuantization, computeDType: DType, skippedModules: [String]? = nil
+  ) -> JSONValue {
+    // What means nothing to 8 bits has the library's defaults there.
+    var (spec, outliers) = (QuantizationSpec(type: .fp4, doubleQuantized: false), Int8Spec())
+    var isFourBit = false
+    switch quantization {
+    case .fourBit(let chosen): (spec, isFourBit) = (chosen, true)
+    case .int8(let chosen): outliers = chosen
+    }
+    return .dictionary([
+      ("_load_in_4bit", .bool(isFourBit)),
+      ("_load_in_8bit", .bool(!isFourBit)),
+      ("bnb_4bit_compute_dtype", .string(computeDType.rawValue)),
+      ("bnb_4bit_quant_storage", .string(DType.uint8.rawValue)),
+      ("bnb_4bit_quant_type", .string(spec.type.rawValue)),
+      ("bnb_4bit_use_double_quant", .bool(spec.doubleQuantized)),
+      ("llm_int8_enable_fp32_cpu_offload", .bool(false)),
+      ("llm_int8_has_fp16_weight", .bool(false)),
+      ("llm_int8_skip_modules", skippedModules.map { .list($0.map { .string($0) }) } ?? .null),
+      ("llm_int8_threshold", .double(Double(outliers.threshold))),
+      ("load_in_4bit", .bool(isFourBit)),
+      ("load_in_8bit", .bool(!isFourBit)),
+      ("quant_method", .string("bitsandbytes")),
+    ])
+  }
+
   /// - Throws: `quantizationUnsupported` for another method, `quantizationContradiction` naming the
   ///   first tensor that is not as the entry says.
   package static func check(
@@ -20,9 +48,7 @@ package enum QuantizationEntry {
         at: .tensor(file: try weights.files.file(of: name).path, name: name),
         remedy: "get config.json and the weights from the same model")
     }
-    let quantized = weights.names.filter {
-      weights.fourBitSpec($0) != nil || weights.isEightBit($0)
-    }
+    let quantized = weights.names.filter(weights.isQuantized)
     let saysEight = settings["load_in_8bit"]?.boolValue == true
     if quantized.isEmpty,
       let plain = try weights.names.first(where: { try weights.shape(of: $0).rank == 2 })

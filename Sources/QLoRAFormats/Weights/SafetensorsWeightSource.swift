@@ -1,5 +1,5 @@
-// Weights from safetensors files, plain or in the 4-bit or 8-bit format of bitsandbytes. The tensors
-// that describe a quantized weight are hidden behind the weight's own name.
+// Weights from safetensors files, plain or in a format of bitsandbytes. The tensors that describe a
+// quantized weight are hidden behind the weight's own name.
 import QLoRADiagnostics
 import QLoRATensor
 
@@ -63,6 +63,10 @@ package struct SafetensorsWeightSource: WeightSource {
 
   /// How a weight is quantized to 4 bits; nil where it is not.
   package func fourBitSpec(_ name: String) -> QuantizationSpec? { fourBit[name]?.spec }
+
+  package func isQuantized(_ name: String) -> Bool {
+    fourBit[name] != nil || eightBit.contains(name)
+  }
 
   package func isEightBit(_ name: String) -> Bool { eightBit.contains(name) }
 

@@ -10,6 +10,8 @@ package protocol WeightSource: Sendable {
   func contains(_ name: String) -> Bool
   /// The logical shape; `[out, in]` for a linear, quantized or not.
   func shape(of name: String) throws -> Shape
+  /// Whether the file has the weight in a format of bitsandbytes.
+  func isQuantized(_ name: String) -> Bool
   /// The type that the values had before they were quantized or, in GGUF blocks, `float32`.
   func dtype(of name: String) throws -> DType
   /// Elements `range` of the flattened tensor. For a 4-bit weight each call reads all of it: take
@@ -23,7 +25,10 @@ package protocol WeightSource: Sendable {
 }
 
 extension WeightSource {
+  package func isQuantized(_ name: String) -> Bool { false }
+
   package func quantizedMatrix(_ name: String) throws -> QuantizedMatrix? { nil }
+
   package func int8Matrix(_ name: String) throws -> Int8Matrix? { nil }
 
   /// The whole tensor in `float32`; for small tensors such as norms.

@@ -39,11 +39,11 @@ struct TensorSupply {
 
   private var weights: any WeightSource { model.weights }
 
-  /// The tensor as plain numbers; a 4-bit weight is decoded, and as the library keeps it.
+  /// The tensor as plain numbers; a quantized weight is decoded, and as the library keeps it.
   /// Integers stay what they are.
   func plain(_ name: String) throws -> FolderTensors {
     var shape = try weights.shape(of: name)
-    let isPacked = (weights as? SafetensorsWeightSource)?.fourBitSpec(name) != nil
+    let isPacked = weights.isQuantized(name)
     if isPacked, model.isTransposed(name) { shape = Shape(shape.extents.reversed()) }
     let own = try weights.dtype(of: name)
     let target = own.isFloatingPoint ? dtype ?? own : own
@@ -65,9 +65,14 @@ struct TensorSupply {
   ) throws {
     let matrix = try weights.quantizedMatrix(name)
     var transposed: TransposedMatrix?
-    if let matrix, model.isTransposed(name) {
-      transposed = try TransposedMatrix(matrix.shape, backend) {
-        BNB4Bit.decode(matrix, 0..<matrix.shape.count, into: $0)
+    if weights.isQuantized(name), model.isTransposed(name) {
+      let whole = 0..<shape.count
+      transposed = try TransposedMatrix(try weights.shape(of: name), backend) {
+        if let matrix {
+          BNB4Bit.decode(matrix, whole, into: $0)
+        } else {
+          try weights.readFloats(name, range: whole, into: $0)
+        }
       }
     }
     for start in stride(from: 0, to: shape.count, by: Self.pieceElements) {

@@ -1,5 +1,5 @@
-// A model quantized to 4 bits, as the folder that bitsandbytes loads: which weights are quantized
-// and which stay. One weight is in memory at a time.
+// A quantized model, as the folder that bitsandbytes loads: which weights are quantized and which
+// stay. One weight is in memory at a time.
 
 import QLoRADiagnostics
 import QLoRAFormats
@@ -25,8 +25,8 @@ struct QuantizedFolder {
       stem: model.stem, shardBytes: options.shardBytes,
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: options.dtype,
-        quantization: BNB4Bit.quantizationConfig(
-          options.spec, computeDType: options.computeDType, skippedModules: skipped)
+        quantization: QuantizationEntry.json(
+          options.quantization, computeDType: options.computeDType, skippedModules: skipped)
       ).files())
     let supply = TensorSupply(model: model, backend: backend, dtype: options.dtype)
     let plain = try kept.map { try supply.plain($0.name) }
@@ -58,9 +58,9 @@ struct QuantizedFolder {
     var (linears, kept): ([Named], [Named]) = ([], [])
     for name in weights.names {
       let tensor = (name, try weights.shape(of: name))
-      guard try weights.quantizedMatrix(name) == nil else {
+      guard !weights.isQuantized(name) else {
         throw Diagnostic(
-          .alreadyQuantized, "the weight is in 4 bits already", at: model.place(name),
+          .alreadyQuantized, "the weight is quantized already", at: model.place(name),
           remedy: "qlora dequantize the folder first, or take the unquantized model")
       }
       guard choice.isQuantized(name, tensor.1) else {

@@ -34,40 +34,46 @@ struct QuantizedLinear {
 
   /// - Parameter done: called when the weight was quantized.
   func tensors(done: @escaping () -> Void) -> FolderTensors {
-    FolderTensors(
-      declarations: BNB4Bit.declarations(name, shape, options.spec, sourceDType: dtype)
-    ) { give in
-      for (name, tensor) in BNB4Bit.tensors(name, try matrix()) {
-        try tensor.withBytes { try give(name, $0) }
+    let declarations =
+      switch options.quantization {
+      case .fourBit(let spec): BNB4Bit.declarations(name, shape, spec, sourceDType: dtype)
+      case .int8: BNB8Bit.declarations(name, shape)
       }
+    return FolderTensors(declarations: declarations) { give in
+      for (name, tensor) in try made() { try tensor.withBytes { try give(name, $0) } }
       done()
     }
   }
 
   /// - Throws: `weightNotFinite`, what reading throws; in the end with the tensor's place.
-  private func matrix() throws -> QuantizedMatrix {
+  private func made() throws -> [(name: String, tensor: Tensor)] {
     do {
-      let own = try model.weights.dtype(of: name)
-      let builder = try backend.makeWeightBuilder(
-        outFeatures: shape[0], inFeatures: shape[1], .fourBit(options.spec))
-      let whole = try transposed()
-      try builder.fill { range, floats in
-        if let whole {
-          whole.read(range, into: floats)
-        } else {
-          try model.weights.readFloats(name, range: range, into: floats)
-        }
-        round(floats, from: own)
+      let weight = try quantized()
+      if let matrix = backend.quantizedMatrix(weight, sourceDType: dtype) {
+        return BNB4Bit.tensors(name, matrix)
       }
-      let weight = try builder.finish()
-      guard let matrix = backend.quantizedMatrix(weight, sourceDType: dtype) else {
-        throw Diagnostic(.nothingToQuantize, "the backend made no 4-bit weight of it")
-      }
-      return matrix
+      if let matrix = backend.int8Matrix(weight) { return BNB8Bit.tensors(name, matrix) }
+      throw Diagnostic(.nothingToQuantize, "the backend made no quantized weight of it")
     } catch let diagnostic as Diagnostic where diagnostic.location == nil {
       throw Diagnostic(
         diagnostic.code, diagnostic.message, at: model.place(name), remedy: diagnostic.remedy)
     }
+  }
+
+  private func quantized() throws -> any PreparedWeight {
+    let own = try model.weights.dtype(of: name)
+    let builder = try backend.makeWeightBuilder(
+      outFeatures: shape[0], inFeatures: shape[1], options.quantization.storage)
+    let whole = try transposed()
+    try builder.fill { range, floats in
+      if let whole {
+        whole.read(range, into: floats)
+      } else {
+        try model.weights.readFloats(name, range: range, into: floats)
+      }
+      round(floats, from: own)
+    }
+    return try builder.finish()
   }
 
   /// The weight, all of it in memory, where the file has it transposed.
