@@ -1,9 +1,8 @@
 """Folders in 4 bits, both ways: ours against the libraries' own quantization, theirs read by us.
 
-A language model, a T5 encoder and a FLUX transformer; the latter is skipped without diffusers.
+A language model and a T5 encoder; quantized_models.py has models of more kinds.
 """
 
-import importlib.util
 import json
 import pathlib
 import shutil
@@ -28,52 +27,16 @@ from common import (
     write_recipe,
     write_rows,
 )
-from reference import mean_losses, relative
-from safetensors.torch import load_file
+from quantized import compare_bytes, compare_outputs, flags, settings, tensors
+from reference import mean_losses
 
-# How long the sum behind a nested offset is cut depends on the threads.
-torch.set_num_threads(1)
-transformers.utils.logging.disable_progress_bar()
 GOLDEN = json.loads((GOLDENS / "smollm2.json").read_text(encoding="utf-8"))
 TYPES = [("nf4", True), ("nf4", False), ("fp4", True), ("fp4", False)]
-
-
-def settings(kind="nf4", double=True, library=transformers, **more):
-    return library.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type=kind, bnb_4bit_use_double_quant=double,
-        bnb_4bit_compute_dtype=torch.float32, **more)
-
-
-def flags(kind, double):
-    return ["--type", kind, *([] if double else ["--no-double-quant"])]
-
-
-def tensors(folder):
-    files = pathlib.Path(folder).glob("*.safetensors")
-    return {k: v for file in files for k, v in load_file(file).items()}
 
 
 def entry(folder):
     config = json.loads((pathlib.Path(folder) / "config.json").read_text())
     return config["quantization_config"]
-
-
-def as_bytes(tensor):
-    return tensor.contiguous().flatten().view(torch.uint8)
-
-
-def compare_bytes(name, ours, theirs):
-    found, expected = tensors(ours), tensors(theirs)
-    wrong = [
-        k for k in expected
-        if k not in found or found[k].dtype != expected[k].dtype
-        or found[k].shape != expected[k].shape
-        or not torch.equal(as_bytes(found[k]), as_bytes(expected[k]))
-    ]
-    require(f"{name}: {len(expected)} tensors byte for byte", found.keys() == expected.keys()
-            and not wrong)
-    for key in wrong[:3]:
-        print(f"  {key}")
 
 
 def decoded(folder, name):
@@ -188,53 +151,8 @@ def t5_encoder(work):
             left == expected and len(left) == 10)
 
 
-def compare_outputs(name, forward, ours, theirs):
-    with torch.no_grad():
-        check(f"{name}: outputs, relative", relative(forward(ours), forward(theirs)), 1e-6)
-
-
-def flux(work):
-    if importlib.util.find_spec("diffusers") is None:
-        print("flux: skipped, diffusers is not installed")
-        return
-    import diffusers
-    from diffusers.quantizers.bitsandbytes.bnb_quantizer import BnB4BitDiffusersQuantizer
-
-    # It insists on a GPU, which the format does not need.
-    BnB4BitDiffusersQuantizer.validate_environment = lambda self, *args, **kwargs: None
-    torch.manual_seed(0)
-    diffusers.FluxTransformer2DModel(
-        patch_size=1, in_channels=64, num_layers=1, num_single_layers=1, attention_head_dim=32,
-        num_attention_heads=4, joint_attention_dim=128, pooled_projection_dim=64,
-        axes_dims_rope=(8, 12, 12)).save_pretrained(work / "flux")
-    inputs = {
-        "hidden_states": torch.randn(1, 16, 64), "encoder_hidden_states": torch.randn(1, 8, 128),
-        "pooled_projections": torch.randn(1, 64), "timestep": torch.tensor([0.5]),
-        "img_ids": torch.zeros(16, 3), "txt_ids": torch.zeros(8, 3), "return_dict": False,
-    }
-
-    def load(folder, **more):
-        return diffusers.FluxTransformer2DModel.from_pretrained(
-            folder, torch_dtype=torch.float32, device_map="cpu", **more)
-
-    for kind, double in TYPES:
-        name = f"flux {kind}{' double' if double else ''}"
-        ours, theirs = work / f"flux-{kind}{double}", work / f"flux-{kind}{double}-theirs"
-        qlora("quantize", work / "flux", "--output", ours, *flags(kind, double))
-        model = load(work / "flux", quantization_config=settings(kind, double, diffusers))
-        model.save_pretrained(theirs)
-        compare_bytes(name, ours, theirs)
-        again = load(ours)
-        require(f"{name}: memoryFootprintBytes", again.get_memory_footprint()
-                == qlora_json("inspect", ours, "--json")["memoryFootprintBytes"])
-        compare_outputs(name, lambda m: m.eval()(**inputs)[0], again, model)
-    qlora("dequantize", ours, "--output", work / "flux-plain", "--dtype", "fp32")
-    compare_outputs("flux dequantized", lambda m: m.train()(**inputs)[0],
-                    load(work / "flux-plain"), load(ours))
-
-
 with tempfile.TemporaryDirectory() as folder:
-    for part in (t5_encoder, flux, read_theirs, smollm2):
+    for part in (t5_encoder, read_theirs, smollm2):
         (pathlib.Path(folder) / part.__name__).mkdir()
         part(pathlib.Path(folder) / part.__name__)
 finish()

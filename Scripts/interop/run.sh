@@ -27,7 +27,7 @@ Scripts/fetch-smollm2.sh
 
 # The quick ones first, so that what is wrong everywhere shows soon.
 all=(contract safetensors_parity gguf_smollm2 rows_parity equivalence peft_roundtrip
-  training_parity text_parity quantized_folder)
+  training_parity text_parity quantized_folder quantized_models int8_folder)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
 for check in "${checks[@]}"; do

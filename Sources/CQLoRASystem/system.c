@@ -72,6 +72,11 @@ int64_t qlora_write(int32_t file, const void *bytes, size_t count) {
   return done < 0 ? -errno : done;
 }
 
+int64_t qlora_write_at(int32_t file, const void *bytes, size_t count, int64_t offset) {
+  ssize_t done = pwrite(file, bytes, count, offset);
+  return done < 0 ? -errno : done;
+}
+
 int32_t qlora_truncate(int32_t file, int64_t size) { return result(ftruncate(file, size)); }
 
 int64_t qlora_size(int32_t file) {

@@ -13,6 +13,7 @@ extension CPUBackend: WeightArchiving {
       case let dense as DenseWeight:
         (.dense(dense.dtype), [part(dense.panels, dense.paddedCount, dense.dtype)])
       case let packed as FourBitWeight: (.fourBit(packed.specification), parts(of: packed))
+      case let rows as Int8Weight: (.int8(rows.specification), parts(of: rows))
       default: preconditionFailure("a weight of another backend")
       }
     return ArchivedWeight(
@@ -36,6 +37,14 @@ extension CPUBackend: WeightArchiving {
     ]
   }
 
+  private func parts(of weight: Int8Weight) -> [Tensor] {
+    let rows = weight.bands * Int8Weight.bandRows
+    return [
+      part(weight.codes, weight.codeByteCount, .int8), part(weight.scales, rows, .float32),
+      part(weight.corrections, rows, .int32),
+    ]
+  }
+
   package func restore(_ archived: ArchivedWeight) throws -> any PreparedWeight {
     let (outFeatures, inFeatures) = (archived.outFeatures, archived.inFeatures)
     switch archived.storage {
@@ -44,6 +53,15 @@ extension CPUBackend: WeightArchiving {
         outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype,
         panels: try memory(archived, 0))
       try check(archived, [(weight.paddedCount, dtype)])
+      return weight
+    case .int8(let spec):
+      try check(spec)
+      let weight = Int8Weight(
+        outFeatures: outFeatures, inFeatures: inFeatures, spec: spec,
+        codes: try memory(archived, 0), scales: try memory(archived, 1),
+        corrections: try memory(archived, 2), int8)
+      let rows = weight.bands * Int8Weight.bandRows
+      try check(archived, [(weight.codeByteCount, .int8), (rows, .float32), (rows, .int32)])
       return weight
     case .fourBit(let spec):
       try check(spec)

@@ -66,8 +66,8 @@ extension CPUBackend {
     withExtendedLifetime((storage, x)) {}
   }
 
-  /// `projected = dropout(x)·Aᵀ` of all adapters, for few tokens.
-  private func projectFewTokens(_ x: Tensor, _ adapters: [AdapterTerm]) {
+  /// `projected = dropout(x)·Aᵀ` of all adapters, a few tokens at a time.
+  func projectFewTokens(_ x: Tensor, _ adapters: [AdapterTerm]) {
     if adapters.isEmpty { return }
     let sources = adapters.map { adapter in adapter.dropout.map { dropped(x, $0) } ?? x }
     let (columns, tokens) = (x.shape[1], x.shape[0])
@@ -75,7 +75,7 @@ extension CPUBackend {
     for (index, adapter) in adapters.enumerated() {
       for group in 0..<(adapter.a.shape[0] + 7) / 8 { items.append((index, group)) }
     }
-    let kernels = product
+    let (kernels, few) = (product, Int(QLORA_SMALL_TOKENS))
     let (storage, memory) = scratch(floats: columns * 8 + 64)
     threadPool.run(items.count) { index, worker in
       let (place, group) = items[index]
@@ -85,11 +85,14 @@ extension CPUBackend {
       let sums = memory(worker)
       kernels.panel_f32(
         rows, columns, a.pointer(Float.self) + group * 8 * columns, columns, sums + 64)
-      kernels.few_f32(
-        tokens, columns, sums + 64, sources[place].pointer(Float.self), columns, sums)
-      let projected = adapters[place].projected.pointer(Float.self) + group * 8
-      for token in 0..<tokens {
-        (projected + token * rank).update(from: sums + token * 8, count: rows)
+      let source = sources[place].pointer(Float.self)
+      for first in stride(from: 0, to: tokens, by: few) {
+        let count = min(few, tokens - first)
+        kernels.few_f32(count, columns, sums + 64, source + first * columns, columns, sums)
+        let projected = adapters[place].projected.pointer(Float.self) + first * rank + group * 8
+        for token in 0..<count {
+          (projected + token * rank).update(from: sums + token * 8, count: rows)
+        }
       }
     }
     withExtendedLifetime(storage) {}

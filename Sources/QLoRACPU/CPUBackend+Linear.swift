@@ -9,6 +9,11 @@ extension CPUBackend {
   package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
+    let mixed = terms.filter(\.isMixed)
+    if !mixed.isEmpty {
+      linearByInt8(input, mixed)
+      return linear(input, terms.filter { !$0.isMixed })
+    }
     let weights = terms.map { panelWeight($0.weight) }
     if usesOpenBLAS {
       linearByOpenBLAS(input, terms, weights)

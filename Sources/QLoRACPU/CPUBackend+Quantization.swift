@@ -21,6 +21,13 @@ extension CPUBackend {
       }
       return FourBitBuilder(
         outFeatures: outFeatures, inFeatures: inFeatures, spec: spec, backend: self)
+    case .int8(let spec):
+      try check(spec)
+      if let hollowPool {
+        return HollowBuilder(hollowInt8(outFeatures, inFeatures, spec, hollowPool))
+      }
+      return Int8Builder(
+        outFeatures: outFeatures, inFeatures: inFeatures, spec: spec, backend: self)
     case .dense(let dtype):
       guard dtype == .float32 || dtype == .bfloat16 else {
         throw Diagnostic(

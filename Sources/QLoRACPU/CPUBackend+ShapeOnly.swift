@@ -20,6 +20,13 @@ extension CPUBackend {
       lines: pool.borrow(lineBytes), scales: scales)
   }
 
+  func hollowInt8(
+    _ outFeatures: Int, _ inFeatures: Int, _ spec: Int8Spec, _ pool: StoragePool
+  ) -> Int8Weight {
+    Int8Weight(
+      outFeatures: outFeatures, inFeatures: inFeatures, spec: spec, int8, pool.borrow)
+  }
+
   func hollowDense(
     _ outFeatures: Int, _ inFeatures: Int, _ dtype: DType, _ pool: StoragePool
   ) -> DenseWeight {

@@ -29,6 +29,8 @@ package final class CPUBackend: @unchecked Sendable {
   let hollowPool: StoragePool?
   /// nil unless `engine` is `int16`.
   let int16: qlora_int16_kernels?
+  /// For weights in 8 bits.
+  let int8: qlora_int8_kernels
 
   /// - Parameters:
   ///   - threads: 0 means all cores.
@@ -54,6 +56,7 @@ package final class CPUBackend: @unchecked Sendable {
     threadPool = ThreadPool(threads: threads, isIdle: isShapeOnly)
     hollowPool = isShapeOnly ? StoragePool() : nil
     engine = product
+    int8 = qlora_int8_kernels_for(table.pointee.product).pointee
     int16 = product == .int16 ? try Self.int16Kernels(table) : nil
   }
 

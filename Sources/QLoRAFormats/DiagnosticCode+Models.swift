@@ -20,7 +20,7 @@ extension DiagnosticCode {
   package static let quantizationUnsupported = DiagnosticCode(
     "E0254", .badData,
     "The model was quantized by a method that this program does not read. It reads 16 and 32 bit "
-      + "floats, the 4-bit format of bitsandbytes, and GGUF. Use the model's unquantized form.")
+      + "floats, the 4-bit and 8-bit formats of bitsandbytes, and GGUF. Use the unquantized model.")
   package static let ropeUnsupported = DiagnosticCode(
     "E0255", .badData,
     "The model scales its rotary positions in a way that this program does not compute. Known are "
@@ -45,6 +45,11 @@ extension DiagnosticCode {
     "Only plain weights can be quantized. Use the model's unquantized form, or `qlora dequantize` "
       + "the folder first.")
 
+  package static let int8Tensor = DiagnosticCode(
+    "E0264", .badData,
+    "The scales of an 8-bit weight are missing or of another number than its rows, or its codes "
+      + "are not in row-major order.")
+
   package static let adapterMissing = DiagnosticCode(
     "E0270", .inputMissing,
     "An adapter folder holds adapter_config.json and adapter_model.safetensors; one of them is "
@@ -64,6 +69,7 @@ extension DiagnosticCode {
   package static let allModelFileCodes: [DiagnosticCode] = [
     modelMissing, configMissing, configInvalid, architectureUnsupported, quantizationUnsupported,
     ropeUnsupported, fourBitState, fourBitTensor, quantizationContradiction, alreadyQuantized,
+    int8Tensor,
     adapterMissing, adapterConfig, adapterKeys,
     adapterEmpty,
   ]

@@ -48,11 +48,7 @@ enum AdapterExport {
   /// The model card.
   private static func card(_ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String) -> String {
     let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"
-    let held =
-      load?.quantization.map {
-        "\($0.type.rawValue), blocks of \($0.blockSize)"
-          + ($0.doubleQuantized ? ", double quantization" : "")
-      } ?? "not quantized"
+    let held = load?.quantization?.description ?? "not quantized"
     return """
       ---
       library_name: peft

@@ -75,33 +75,15 @@ enum TrainedWith {
     guard let dtype = json["computeDType"]?.stringValue.flatMap({ DType(rawValue: $0) }) else {
       throw Diagnostic(.adapterBaseUnknown, "computeDType is missing", at: .file(path))
     }
-    var spec: QuantizationSpec?
-    if let quantization = json["quantization"], !quantization.isNull {
-      spec = QuantizationSpec(json: quantization)
-      guard spec != nil else {
+    var quantization: WeightQuantization?
+    if let held = json["quantization"], !held.isNull {
+      quantization = WeightQuantization(json: held)
+      guard quantization != nil else {
         throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path))
       }
     }
     let skip = json["skip"]?.arrayValue?.compactMap(\.stringValue) ?? []
-    return LoadOptions(quantization: spec, skip: skip, computeDType: dtype)
-  }
-}
-
-extension QuantizationSpec {
-  /// With the names of a recipe.
-  var json: JSONValue {
-    .dictionary([
-      ("type", .string(type.rawValue)), ("blocksize", .int(blockSize)),
-      ("doubleQuant", .bool(doubleQuantized)),
-    ])
-  }
-
-  /// nil where a member is missing.
-  init?(json: JSONValue) {
-    guard let type = json["type"]?.stringValue.flatMap({ FourBitType(rawValue: $0) }),
-      let blockSize = json["blocksize"]?.intValue, let doubled = json["doubleQuant"]?.boolValue
-    else { return nil }
-    self.init(type: type, blockSize: blockSize, doubleQuantized: doubled)
+    return LoadOptions(quantization: quantization, skip: skip, computeDType: dtype)
   }
 }
 

@@ -66,7 +66,8 @@ extension Pipeline {
   private static func source(
     _ request: ModelRequest, _ shape: ModelShape?
   ) throws -> ModelSource {
-    try shape.map { .random($0.rawValue, $0.config, quantization: request.load.quantization) }
+    let spec = request.load.quantization?.fourBitSpec
+    return try shape.map { .random($0.rawValue, $0.config, quantization: spec) }
       ?? ModelSource.open(request.path)
   }
 

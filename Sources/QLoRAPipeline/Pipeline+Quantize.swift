@@ -1,4 +1,4 @@
-// Models into the 4-bit format of bitsandbytes and back.
+// Models into the formats of bitsandbytes and back.
 
 import QLoRADiagnostics
 import QLoRAFormats
@@ -7,7 +7,7 @@ import QLoRATensor
 
 /// How a model is to be quantized.
 package struct QuantizationOptions {
-  package var spec = QuantizationSpec()
+  package var quantization = WeightQuantization.fourBit(QuantizationSpec())
   /// Modules that stay as they are; see `ModulePatterns`.
   package var skip: [String] = []
   /// What config.json says the library is to compute in.
@@ -21,7 +21,7 @@ package struct QuantizationOptions {
 }
 
 extension Pipeline {
-  /// Writes `model` with its linears in 4 bits, as a folder that transformers or diffusers loads.
+  /// Writes `model` with its linears quantized, as a folder that transformers or diffusers loads.
   ///
   /// - Returns: what the user should know of the folder.
   /// - Throws: exit code 73 where `output` exists, 65 for a model that is not plain and whole.
@@ -43,13 +43,12 @@ extension Pipeline {
   ) throws {
     try requireAbsent(output)
     let model = try ForeignModel.open(path)
-    let supply = TensorSupply(
-      weights: model.weights, backend: try Backends.make(), dtype: dtype)
+    let supply = TensorSupply(model: model, backend: try Backends.make(), dtype: dtype)
     let writer = FolderWriter(
       stem: model.stem, shardBytes: shardBytes,
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: dtype
       ).files())
-    try writer.write(try model.weights.names.map { [try supply.plain($0)] }, to: output)
+    try writer.write(try model.weights.names.map { try supply.plain($0) }, to: output)
   }
 }

@@ -16,7 +16,7 @@ package enum Pipeline {}
 package struct BaseOptions {
   package var model: String
   package var adapter: String?
-  /// `nf4`, `none`, or nil: as the adapter was trained, and `none` for a bare model.
+  /// `nf4`, `fp4`, `int8`, `none`, or nil: as the adapter was trained, and `none` for a bare model.
   package var quantization: String?
   /// nil: as the adapter was trained, else float32.
   package var computeDType: String?
@@ -122,9 +122,8 @@ extension Pipeline {
     var options = trained ?? LoadOptions(quantization: nil, computeDType: .float32)
     if let word = base.quantization {
       // A type on the command line means its defaults, unless the adapter was trained so.
-      let type = FourBitType(rawValue: word)
-      let matches = type != nil && options.quantization?.type == type
-      if !matches { options.quantization = type.map { QuantizationSpec(type: $0) } }
+      let wanted = WeightQuantization(word: word)
+      if wanted == nil || options.quantization?.word != word { options.quantization = wanted }
     }
     if let word = base.computeDType, let dtype = DType(rawValue: word) {
       options.computeDType = dtype

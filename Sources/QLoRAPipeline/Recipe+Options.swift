@@ -14,15 +14,20 @@ extension Recipe {
   }
 
   var loadOptions: LoadOptions {
-    var spec: QuantizationSpec?
-    if let type = FourBitType(rawValue: model.quantization.type.rawValue) {
-      spec = QuantizationSpec(
-        type: type, blockSize: model.quantization.blocksize,
-        doubleQuantized: model.quantization.doubleQuant)
-    }
+    let chosen = model.quantization
+    let quantization: WeightQuantization? =
+      switch chosen.type {
+      case .none: nil
+      case .int8: .int8(Int8Spec(threshold: Float(chosen.threshold)))
+      case .nf4, .fp4:
+        .fourBit(
+          QuantizationSpec(
+            type: chosen.type == .fp4 ? .fp4 : .nf4, blockSize: chosen.blocksize,
+            doubleQuantized: chosen.doubleQuant))
+      }
     // With int16 products everything else is float32.
     return LoadOptions(
-      quantization: spec, skip: model.quantization.skip,
+      quantization: quantization, skip: model.quantization.skip,
       computeDType: model.computeDType == "bfloat16" ? .bfloat16 : .float32)
   }
 

@@ -23,6 +23,12 @@ extension RecipeDecoder {
         .recipeContradiction, "data.validation and data.validationSplit are both given",
         at: origins["data.validationSplit"], remedy: "delete one of the two")
     }
+    let threshold = "model.quantization.threshold"
+    if recipe.model.quantization.type != .int8, let origin = origins[threshold] {
+      report(
+        .recipeContradiction, "\(threshold) is for \"int8\" only", at: origin,
+        remedy: "delete it, or choose another model.quantization.type")
+    }
     let optimizer = recipe.training.optimizer
     for key in Recipe.Optimizer.particularKeys where !optimizer.takes(key) {
       let path = "training.optimizer.\(key)"

@@ -50,6 +50,11 @@ extension Recipe.Quantization: RecipeSection {
       unit: "weights"),
     Field("doubleQuant", \.doubleQuant, .boolean, "Whether the scales are quantized too."),
     Field(
+      "threshold", \.threshold, .number(.atLeast(0)),
+      "With int8, the magnitude from which activations are outliers, whose columns evaluation "
+        + "keeps in higher precision; 0 means none. A folder in 8 bits has its own.",
+      omitted: { $0.type != .int8 }),
+    Field(
       "skip", \.skip, .list(.text),
       "Names of linears, or patterns of them, that stay unquantized."),
   ]

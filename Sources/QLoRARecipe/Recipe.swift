@@ -37,6 +37,8 @@ extension Recipe {
     package var type = Kind.nf4
     package var blocksize = 64
     package var doubleQuant = true
+    /// Magnitude from which activations are outliers to 8-bit weights.
+    package var threshold = 6.0
     /// Names of linears (or patterns of them) that stay unquantized.
     package var skip: [String] = []
 

@@ -35,6 +35,7 @@ package enum RecipeAliases {
     "usedoublequant": "model.quantization.doubleQuant",
     "bnb4bitblocksize": "model.quantization.blocksize",
     "groupsize": "model.quantization.blocksize",
+    "llmint8threshold": "model.quantization.threshold",
     "llmint8skipmodules": "model.quantization.skip",
     "modulestonotconvert": "model.quantization.skip",
     "bnb4bitcomputedtype": "model.computeDType", "dtype": "model.computeDType",

@@ -105,18 +105,18 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
   }
 
   package func write(
-    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer
+    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer, at offset: Int?
   ) throws(FileFailure) -> Int {
     try alive(.write, file.path)
-    guard counts(.write) else { return try base.write(file, bytes) }
+    guard counts(.write) else { return try base.write(file, bytes, at: offset) }
     let half = UnsafeRawBufferPointer(rebasing: bytes[..<((bytes.count + 1) / 2)])
-    if fault == .shortWrite { return try base.write(file, half) }
+    if fault == .shortWrite { return try base.write(file, half, at: offset) }
     if fault == .tornWrite {
-      _ = try base.write(file, half)
+      _ = try base.write(file, half, at: offset)
       crash()
     }
     return try strike(.write, file.path) { () throws(FileFailure) in
-      try base.write(file, bytes)
+      try base.write(file, bytes, at: offset)
     }
   }
 

@@ -1,13 +1,17 @@
-// A file being written for the first time: everything that goes in is digested on its way.
+// A file being written for the first time. What goes in from first byte to last is digested on its
+// way; a file whose parts came in another order is read once more for its digest.
 
-/// Takes the bytes of a new file, in order.
+/// Takes the bytes of a new file.
 package final class FileSink {
   package let path: String
   private let file: OpenFile
   private let fileSystem: any FileSystem
   private let digest = StreamingDigest()
+  /// Whether `digest` has seen everything.
+  private var isInOrder = true
   private let reserved: Int
   private var isOpen = true
+  /// Up to the last byte written.
   package private(set) var byteCount = 0
 
   init(creating path: String, reserving byteCount: Int, _ fileSystem: any FileSystem)
@@ -30,9 +34,15 @@ package final class FileSink {
   deinit { if isOpen { fileSystem.close(file) } }
 
   package func write(_ bytes: UnsafeRawBufferPointer) throws(FileFailure) {
-    try fileSystem.writeAll(file, bytes)
-    digest.update(bytes)
-    byteCount += bytes.count
+    try write(bytes, at: byteCount)
+  }
+
+  /// Writes into the file's middle, or beyond its end; the caller leaves no hole.
+  package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileFailure) {
+    try fileSystem.writeAll(file, bytes, at: offset)
+    isInOrder = isInOrder && offset == byteCount
+    if isInOrder { digest.update(bytes) }
+    byteCount = max(byteCount, offset + bytes.count)
   }
 
   package func write(_ bytes: [UInt8]) throws(FileFailure) {
@@ -57,6 +67,13 @@ package final class FileSink {
     isOpen = false
     fileSystem.close(file)
     return ManifestEntry(
-      name: FilePath.lastComponent(of: path), byteCount: byteCount, digest: digest.digest)
+      name: FilePath.lastComponent(of: path), byteCount: byteCount, digest: try contentDigest())
+  }
+
+  private func contentDigest() throws(FileFailure) -> Digest {
+    if isInOrder { return digest.digest }
+    let whole = StreamingDigest()
+    try fileSystem.read(path) { whole.update($0) }
+    return whole.digest
   }
 }

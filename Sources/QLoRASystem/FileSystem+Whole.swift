@@ -18,14 +18,16 @@ package func retryingInterruptions<Result>(
 }
 
 extension FileSystem {
-  /// Writes all the bytes.
+  /// Writes all the bytes; see `write`.
   package func writeAll(
-    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer
+    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer, at offset: Int? = nil
   ) throws(FileFailure) {
     var written = 0
     while written < bytes.count {
       let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
-      let count = try retryingInterruptions { () throws(FileFailure) in try write(file, rest) }
+      let count = try retryingInterruptions { () throws(FileFailure) in
+        try write(file, rest, at: offset.map { $0 + written })
+      }
       // A disk that takes nothing and reports nothing would keep us here for ever.
       guard count > 0 else { throw FileFailure(.write, file.path, qlora_error_io) }
       written += count

@@ -59,8 +59,11 @@ package protocol FileSystem: AnyObject, Sendable {
   func openForAppending(_ path: String) throws(FileFailure) -> OpenFile
   /// Claims disk space, so that a full disk shows before the first byte.
   func reserve(_ file: OpenFile, byteCount: Int) throws(FileFailure)
+  /// - Parameter offset: of the first byte in the file; nil: after what was written last.
   /// - Returns: how many of the bytes were written.
-  func write(_ file: OpenFile, _ bytes: UnsafeRawBufferPointer) throws(FileFailure) -> Int
+  func write(
+    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer, at offset: Int?
+  ) throws(FileFailure) -> Int
   func truncate(_ file: OpenFile, to byteCount: Int) throws(FileFailure)
   /// Waits until the file's data are on the disk. A failure is final: the system may have dropped
   /// the data, so the file is to be written anew, never synchronized again.

@@ -45,9 +45,13 @@ package final class PosixFileSystem: FileSystem {
   }
 
   package func write(
-    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer
+    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer, at offset: Int?
   ) throws(FileFailure) -> Int {
-    try check(qlora_write(file.descriptor, bytes.baseAddress, bytes.count), .write, file.path)
+    let (start, count) = (bytes.baseAddress, bytes.count)
+    let outcome =
+      offset.map { qlora_write_at(file.descriptor, start, count, Int64($0)) }
+      ?? qlora_write(file.descriptor, start, count)
+    return try check(outcome, .write, file.path)
   }
 
   package func truncate(_ file: OpenFile, to byteCount: Int) throws(FileFailure) {

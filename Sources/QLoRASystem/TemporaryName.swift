@@ -24,11 +24,16 @@ package enum TemporaryName {
   }
 
   /// Whether `name` is ours to remove: made by a process that is gone.
-  package static func isStale(_ name: String) -> Bool {
-    guard name.hasPrefix(temporaryPrefix) || name.hasPrefix(trashPrefix) else { return false }
+  ///
+  /// - Parameter target: only names of what was to become this.
+  package static func isStale(_ name: String, of target: String? = nil) -> Bool {
+    guard let prefix = [temporaryPrefix, trashPrefix].first(where: name.hasPrefix) else {
+      return false
+    }
     let parts = name.split(separator: "-")
     guard parts.count >= 4, let process = Int32(parts[parts.count - 2]),
-      let nonce = parts.last, nonce.count == 16
+      let nonce = parts.last, nonce.count == 16,
+      target.map({ name == "\(prefix)\($0)-\(process)-\(nonce)" }) ?? true
     else { return false }
     if process == qlora_process_id() { return !nonce.hasPrefix(hex(processNonce)) }
     return !qlora_process_exists(process)
@@ -37,12 +42,14 @@ package enum TemporaryName {
 
 extension FileSystem {
   /// Removes what dead processes left in `directory`; who cannot be removed stays.
+  ///
+  /// - Parameter target: only what was to become this; for directories that are not ours alone.
   /// - Returns: the names removed.
   @discardableResult
-  package func sweep(_ directory: String) -> [String] {
+  package func sweep(_ directory: String, of target: String? = nil) -> [String] {
     let names = (try? list(directory)) ?? []
     return names.filter { name in
-      guard TemporaryName.isStale(name) else { return false }
+      guard TemporaryName.isStale(name, of: target) else { return false }
       return (try? removeTree(FilePath.join(directory, name))) != nil
     }
   }

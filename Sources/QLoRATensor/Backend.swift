@@ -8,13 +8,14 @@ package protocol PreparedWeight: AnyObject, Sendable {
   var inFeatures: Int { get }
   /// Bytes that this weight holds in device memory.
   var byteCount: Int { get }
-  /// The 4-bit specification; nil for a dense weight.
+  /// The 4-bit specification; nil for any other weight.
   var spec: QuantizationSpec? { get }
 }
 
 /// How a weight is to be kept.
 package enum WeightStorage: Sendable, Hashable {
   case fourBit(QuantizationSpec)
+  case int8(Int8Spec)
   /// `float32` or `bfloat16`.
   case dense(DType)
 }
@@ -84,14 +85,18 @@ package struct LinearTerm: Sendable {
   package var adapter: AdapterTerm?
   /// `[tokens, out]`, float32 or bfloat16.
   package var output: Tensor
+  /// Whether no backward pass follows: 8-bit weights are then multiplied in 8 bits.
+  package var isInference: Bool
 
   package init(
-    weight: any PreparedWeight, bias: Tensor? = nil, adapter: AdapterTerm? = nil, output: Tensor
+    weight: any PreparedWeight, bias: Tensor? = nil, adapter: AdapterTerm? = nil, output: Tensor,
+    isInference: Bool = false
   ) {
     self.weight = weight
     self.bias = bias
     self.adapter = adapter
     self.output = output
+    self.isInference = isInference
   }
 }
 
@@ -149,13 +154,18 @@ package protocol Backend: OptimizerBackend {
   ) throws -> any WeightBuilder
   /// A weight that is already in 4 bits.
   func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight
-  /// The inverse of `prepare`: the weight in the layout of files. nil for a dense weight.
+  /// A weight that is already in 8 bits.
+  func prepare(_ matrix: Int8Matrix, _ spec: Int8Spec) throws -> any PreparedWeight
+  /// The inverse of `prepare`: the weight in the layout of files. nil unless it is in 4 bits.
   func quantizedMatrix(_ weight: any PreparedWeight, sourceDType: DType) -> QuantizedMatrix?
+  /// The same in 8 bits.
+  func int8Matrix(_ weight: any PreparedWeight) -> Int8Matrix?
   /// Rows `rows` decoded into `[rows.count, in]` float32.
   func decode(_ weight: any PreparedWeight, rows: Range<Int>, into output: Tensor)
 
   // MARK: Products
-  /// All terms read `input [tokens, in]`.
+  /// All terms read `input [tokens, in]`. In inference, what an 8-bit weight gives for a row
+  /// depends on the other rows too: they share the columns that count as outliers.
   func linear(_ input: Tensor, _ terms: [LinearTerm])
   /// `inputGradient [tokens, in]` float32 = (+ itself where `accumulating`) Σ terms dY·W + adapter
   /// branch; adapter gradients are added to. `input` is what forward read.

@@ -17,6 +17,12 @@ extension CountingBackend {
     try inner.prepare(matrix)
   }
 
+  package func prepare(_ matrix: Int8Matrix, _ spec: Int8Spec) throws -> any PreparedWeight {
+    try inner.prepare(matrix, spec)
+  }
+
+  package func int8Matrix(_ weight: any PreparedWeight) -> Int8Matrix? { inner.int8Matrix(weight) }
+
   package func quantizedMatrix(
     _ weight: any PreparedWeight, sourceDType: DType
   ) -> QuantizedMatrix? {

@@ -12,7 +12,7 @@ extension Tape {
     _ input: Variable, _ body: @escaping (Tape, Variable) -> [Variable]
   ) -> [Variable] {
     guard isRecording else { return body(self, input) }
-    let silent = Tape(backend: backend, isRecording: false)
+    let silent = Tape(backend: backend, isRecording: false, isInference: false)
     let second = SecondRun(input, on: backend, body)
     let results = body(silent, Variable(input.value)).enumerated().map { index, first in
       output(first.value, of: [input], hasParameters: true) { second.value(index) }

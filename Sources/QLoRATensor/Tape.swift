@@ -45,11 +45,19 @@ package final class Tape {
   package let backend: any Backend
   /// Off for evaluation and generation: operations then keep nothing.
   package let isRecording: Bool
+  /// Whether nothing of this pass is ever differentiated. The first run of a checkpoint records
+  /// nothing either, but is training.
+  let isInference: Bool
   private var records: [() -> Void] = []
 
-  package init(backend: any Backend, isRecording: Bool = true) {
+  package convenience init(backend: any Backend, isRecording: Bool = true) {
+    self.init(backend: backend, isRecording: isRecording, isInference: !isRecording)
+  }
+
+  init(backend: any Backend, isRecording: Bool, isInference: Bool) {
     self.backend = backend
     self.isRecording = isRecording
+    self.isInference = isInference
   }
 
   /// A result of an operation whose inputs are `inputs`, with a gradient wanted where any of

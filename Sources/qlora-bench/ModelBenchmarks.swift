@@ -28,8 +28,8 @@ struct MeasuredModelOptions: ParsableArguments {
     guard (model == nil) != (shape == nil) else {
       throw ValidationError("either --model or --shape is needed")
     }
-    guard quantization == "none" || FourBitType(rawValue: quantization) != nil else {
-      throw ValidationError("--quantization is nf4, fp4 or none")
+    guard quantization == "none" || WeightQuantization(word: quantization) != nil else {
+      throw ValidationError("--quantization is nf4, fp4, int8 or none")
     }
     guard ["float32", "bfloat16", "int16"].contains(computeDtype) else {
       throw ValidationError("--compute-dtype is float32, bfloat16 or int16")
@@ -40,7 +40,7 @@ struct MeasuredModelOptions: ParsableArguments {
     ModelRequest(
       path: model ?? "",
       load: LoadOptions(
-        quantization: FourBitType(rawValue: quantization).map { QuantizationSpec(type: $0) },
+        quantization: WeightQuantization(word: quantization),
         computeDType: computeDtype == "bfloat16" ? .bfloat16 : .float32),
       threads: threads, usesInt16: computeDtype == "int16")
   }

@@ -11,7 +11,7 @@ struct BaseModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "nf4 or none; as the adapter was trained if not given, and none without an adapter.",
+      "nf4, fp4, int8 or none; as the adapter was trained if not given, none without an adapter.",
       valueName: "type"))
   var quantization: String?
 
@@ -25,8 +25,9 @@ struct BaseModelOptions: ParsableArguments {
   var threads = 0
 
   func validate() throws {
-    if let quantization, !["nf4", "none"].contains(quantization) {
-      throw ValidationError("--quantization must be nf4 or none, found \"\(quantization)\".")
+    if let quantization, !["nf4", "fp4", "int8", "none"].contains(quantization) {
+      throw ValidationError(
+        "--quantization must be nf4, fp4, int8 or none, found \"\(quantization)\".")
     }
     if let computeDtype, !["bfloat16", "float32"].contains(computeDtype) {
       throw ValidationError(

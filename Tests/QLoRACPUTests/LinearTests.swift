@@ -10,6 +10,7 @@ struct LinearTests {
   static let storages: [WeightStorage] = [
     .fourBit(QuantizationSpec()), .fourBit(QuantizationSpec(blockSize: 32, doubleQuantized: false)),
     .fourBit(QuantizationSpec(type: .fp4)), .dense(.float32), .dense(.bfloat16),
+    .int8(Int8Spec()),
   ]
 
   private func distance(

@@ -36,7 +36,9 @@ struct QuantizationGoldens {
 
   func tensor(_ name: String) -> Tensor? {
     guard let entry = entries[name], let bytes = bytes(name) else { return nil }
-    let dtypes: [String: DType] = ["F32": .float32, "BF16": .bfloat16, "U8": .uint8]
+    let dtypes: [String: DType] = [
+      "F32": .float32, "BF16": .bfloat16, "U8": .uint8, "I8": .int8,
+    ]
     return dtypes[entry.dtype].map { Tensor(bytes: bytes, shape: Shape(entry.shape), dtype: $0) }
   }
 }

@@ -23,7 +23,9 @@ struct WeightFillTests {
       QuantizationSpec(), QuantizationSpec(type: .fp4, blockSize: 128),
       QuantizationSpec(blockSize: 32, doubleQuantized: false), QuantizationSpec(blockSize: 4096),
     ]
-    let held = quantized.map(WeightStorage.fourBit) + [.dense(.float32), .dense(.bfloat16)]
+    let held = quantized.map(WeightStorage.fourBit) + [
+      .dense(.float32), .dense(.bfloat16), .int8(Int8Spec()),
+    ]
     return held.map { Case(outFeatures: size.0, inFeatures: size.1, storage: $0) }
   }
 
@@ -91,7 +93,7 @@ struct WeightFillTests {
       short.parts[index] = Tensor(
         uninitialized: [whole.parts[index].count + 1], whole.parts[index].dtype)
       #expect(throws: Diagnostic.self) { try backend.restore(short) }
-      short.parts[index] = Tensor(zeros: [whole.parts[index].count], .int32)
+      short.parts[index] = Tensor(zeros: [whole.parts[index].count], .int64)
       #expect(throws: Diagnostic.self) { try backend.restore(short) }
       var fewer = whole
       fewer.parts.remove(at: index)
@@ -99,7 +101,9 @@ struct WeightFillTests {
     }
   }
 
-  @Test(arguments: [WeightStorage.fourBit(QuantizationSpec()), .dense(.bfloat16)], [1, 3])
+  @Test(arguments: [
+    WeightStorage.fourBit(QuantizationSpec()), .dense(.bfloat16), .int8(Int8Spec()),
+  ], [1, 3])
   func theEarliestBadElementIsNamed(storage: WeightStorage, threads: Int) throws {
     let backend = try CPUBackend(threads: threads)
     let item = Case(outFeatures: 256, inFeatures: 576, storage: storage)
@@ -115,7 +119,9 @@ struct WeightFillTests {
 
   @Test func aFailedReadIsPassedOn() throws {
     let backend = try CPUBackend(threads: 3)
-    for storage in [WeightStorage.fourBit(QuantizationSpec()), .dense(.float32)] {
+    for storage in [
+      WeightStorage.fourBit(QuantizationSpec()), .dense(.float32), .int8(Int8Spec()),
+    ] {
       let builder = try backend.makeWeightBuilder(outFeatures: 512, inFeatures: 576, storage)
       let error = #expect(throws: Diagnostic.self) {
         try builder.fill { range, destination in

@@ -142,7 +142,7 @@ struct BNB4BitTests {
   }
 
   @Test func spellsTheConfig() {
-    let config = BNB4Bit.quantizationConfig(QuantizationSpec(), computeDType: .bfloat16)
+    let config = QuantizationEntry.json(.fourBit(QuantizationSpec()), computeDType: .bfloat16)
     #expect(config["quant_method"]?.stringValue == "bitsandbytes")
     #expect(config["bnb_4bit_use_double_quant"]?.boolValue == true)
     #expect(config["llm_int8_threshold"]?.doubleValue == 6)

@@ -92,7 +92,7 @@ struct ModelConfigTests {
     (#","quantization_config":{"quant_method":"gptq","bits":4}"#, .quantizationUnsupported),
     (#","quantization_config":{"quant_method":"awq"}"#, .quantizationUnsupported),
     (
-      #","quantization_config":{"quant_method":"bitsandbytes","load_in_8bit":true}"#,
+      #","quantization_config":{"load_in_8bit":true,"llm_int8_has_fp16_weight":true}"#,
       .quantizationUnsupported
     ),
   ])
@@ -102,9 +102,12 @@ struct ModelConfigTests {
     #expect(diagnostic { _ = try ModelConfig(configPath: path) }?.code == code)
   }
 
-  @Test func acceptsFourBitBitsandbytes() throws {
-    let method = #","quantization_config":{"quant_method":"bitsandbytes","load_in_4bit":true}"#
-    #expect(try config(method).hidden == 64)
+  @Test(arguments: [4, 8])
+  func acceptsBitsandbytes(bits: Int) throws {
+    for method in ["", #""quant_method":"bitsandbytes","#] {
+      let entry = #","quantization_config":{\#(method)"load_in_\#(bits)bit":true}"#
+      #expect(try config(entry).hidden == 64)
+    }
   }
 
   @Test func namesOtherArchitecturesAndPlaces() throws {

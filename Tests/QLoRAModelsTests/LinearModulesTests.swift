@@ -38,11 +38,36 @@ import Testing
   }
 
   @Test func headsStayWhateverTheyHave() throws {
-    let names = [
-      "cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "lm_head.weight",
-      "score.weight", "bert.pooler.dense.weight", "wte.weight",
+    let linears = [
+      "bert.pooler.dense.weight", "cls.predictions.transform.dense.weight",
+      "lm_head.dense.weight", "visual_projection.weight",
     ]
-    #expect(try quantized("bert", names) == ["bert.pooler.dense.weight"])
+    let kept = [
+      "cls.predictions.decoder.weight", "cls.predictions.decoder.bias", "lm_head.weight",
+      "lm_head.decoder.weight", "score.weight", "wte.weight", "text_projection.weight",
+    ]
+    #expect(try quantized("bert", linears + kept) == linears)
+    // Of CLIP's vision model alone, it is the last parameter.
+    #expect(try quantized("clip_vision_model", ["visual_projection.weight"]).isEmpty)
+  }
+
+  /// The library loads experts as one tensor of three dimensions, and their router beside it.
+  @Test func expertsStay() throws {
+    let linears = ["m.0.mlp.shared_expert.up_proj.weight", "m.0.attn.gate.weight"]
+    let kept = ["m.0.mlp.experts.1.w1.weight", "m.0.mlp.gate.weight"]
+    #expect(try quantized("mixtral", linears + kept) == linears)
+    #expect(try quantized(nil, diffusers: true, kept) == kept)
+  }
+
+  @Test func transposedAreOnlyLinearsOfSomeModels() {
+    func isTransposed(_ name: String, _ type: String?) -> Bool {
+      LinearModules.isTransposed(name, modelType: type)
+    }
+    #expect(isTransposed("h.0.attn.c_attn.weight", "gpt2"))
+    #expect(!isTransposed("lm_head.weight", "gpt2"))
+    #expect(!isTransposed("h.0.attn.c_attn.bias", "gpt2"))
+    #expect(!isTransposed("h.0.attn.c_attn.weight", "gpt_bigcode"))
+    #expect(!isTransposed("h.0.attn.c_attn.weight", nil))
   }
 
   @Test func onlyMatricesCalledWeight() throws {
@@ -67,15 +92,25 @@ import Testing
   /// A list in config.json replaces the library's own, so it has to be whole.
   @Test func listsWhatTheLibraryCannotKnow() throws {
     let shape: Shape = [4, 4]
-    func list(_ type: String?, _ kept: [String], diffusers: Bool = false) throws -> [String]? {
-      try LinearModules(modelType: type, isDiffusers: diffusers, names: [], skip: [])
-        .skippedModules(kept.map { ($0, shape) })
+    func list(
+      _ type: String?, _ kept: [String], linears: [String] = [], diffusers: Bool = false
+    ) throws -> [String]? {
+      try LinearModules(
+        modelType: type, isDiffusers: diffusers, names: kept + linears, skip: []
+      ).skippedModules(kept.map { ($0, shape) })
     }
+    // Heads that may be tied, and then are in no file.
+    let heads = ["lm_head", "lm_head.decoder", "predictions.decoder", "proj_out", "vocab_projector"]
     let embedding = "model.embed_tokens.weight"
     #expect(try list("llama", [embedding]) == nil)
     let skipped = try list("llama", [embedding, "model.layers.0.mlp.up_proj.weight"])
-    #expect(skipped == ["lm_head", "model.embed_tokens", "model.layers.0.mlp.up_proj"])
-    #expect(try list("other", [embedding]) == ["lm_head", "model.embed_tokens"])
+    let modules = ["model.embed_tokens", "model.layers.0.mlp.up_proj"]
+    #expect(skipped == (heads + modules).sorted())
+    #expect(try list("other", [embedding]) == (heads + ["model.embed_tokens"]).sorted())
+    // An entry would keep what begins or ends like it.
+    let linears = ["lm_head.dense.weight", "attn.proj_out.weight"]
+    let others = ["lm_head.decoder", "predictions.decoder", "vocab_projector"]
+    #expect(try list("other", [], linears: linears) == others)
     #expect(try list(nil, [], diffusers: true) == nil)
     #expect(try list(nil, ["proj_out.weight"], diffusers: true) == ["proj_out"])
   }

@@ -18,7 +18,8 @@ import QLoRAModels
   private func lossSum(_ spec: QuantizationSpec?) throws -> Double {
     let source = ModelSource.random("tiny", Self.config, quantization: spec)
     let model = try ModelLoader(
-      source, backend: try CPUBackend(threads: 2), options: LoadOptions(quantization: spec)
+      source, backend: try CPUBackend(threads: 2),
+      options: LoadOptions(quantization: spec.map { .fourBit($0) })
     ).load()
     #expect(model.linears.allSatisfy { $0.weight.spec == spec })
     let tokens = (0..<12).map { Int32($0 * 3) }

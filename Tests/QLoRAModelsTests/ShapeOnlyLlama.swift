@@ -14,8 +14,8 @@ struct ShapeOnlyLlama {
   let batch: TokenBatch
 
   init(
-    quantization: QuantizationSpec? = QuantizationSpec(), computeDType: DType = .float32,
-    rank: Int = 4, threads: Int = 2
+    quantization: WeightQuantization? = .fourBit(QuantizationSpec()),
+    computeDType: DType = .float32, rank: Int = 4, threads: Int = 2
   ) throws {
     backend = try CPUBackend(threads: threads, isShapeOnly: true)
     counter = CountingBackend(backend)

@@ -1,7 +1,9 @@
 // A step without data asks for the memory and does the work that a real one does.
 
 import QLoRACPU
+import QLoRAFormats
 import QLoRATensor
+import TestSupport
 import Testing
 
 import QLoRAModels
@@ -39,6 +41,15 @@ import QLoRAModels
     #expect(hollow.model.weightBytes == real.model.weightBytes)
     #expect(hollow.model.parameters.map(\.name) == real.model.parameters.map(\.name))
     #expect(hollow.model.parameters.map(\.value.shape) == real.model.parameters.map(\.value.shape))
+  }
+
+  @Test func holdsAsMuchIn8Bits() throws {
+    let int8 = WeightQuantization.int8(Int8Spec())
+    let real = try ModelLoader(
+      try ModelSource.open(Goldens.path("tiny-llama")), backend: try CPUBackend(threads: 1),
+      options: LoadOptions(quantization: int8, computeDType: .float32)
+    ).load()
+    #expect(try ShapeOnlyLlama(quantization: int8).model.weightBytes == real.weightBytes)
   }
 
   @Test func whatBlocksKeepAddsUp() throws {

@@ -11,7 +11,7 @@ import QLoRAModels
 enum GoldenBase: String, CaseIterable, Sendable {
   case float32, nf4dq
 
-  var quantization: QuantizationSpec? { self == .nf4dq ? QuantizationSpec() : nil }
+  var quantization: WeightQuantization? { self == .nf4dq ? .fourBit(QuantizationSpec()) : nil }
 }
 
 struct TinyLlama {

@@ -30,13 +30,15 @@ struct ForeignFolder {
     try Data("pieces".utf8).write(to: folder.url.appending(path: "model/spiece.model"))
   }
 
-  func write(_ tensors: [(name: String, tensor: Tensor)], to name: String) throws {
+  func write(
+    _ tensors: [(name: String, tensor: Tensor)], type: String = "foreign", to name: String
+  ) throws {
     let url = folder.url.appending(path: name)
     try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     var bytes: [UInt8] = []
     try SafetensorsWriter.write(tensors) { bytes += $0 }
     try Data(bytes).write(to: url.appending(path: ShardedSafetensors.singleName))
-    try Data(#"{"model_type": "foreign"}"#.utf8).write(to: url.appending(path: "config.json"))
+    try Data(#"{"model_type": "\#(type)"}"#.utf8).write(to: url.appending(path: "config.json"))
   }
 
   func quantize(_ output: String, _ options: QuantizationOptions = .init()) throws -> [String] {

@@ -43,8 +43,12 @@ import Testing
       _ = try Pipeline.quantize(model: folder.path("four"), .init(), to: folder.path("out"))
     }
     try folder.write([("q.weight", Tensor(zeros: [4, 4], .int8))], to: "eight")
-    try refusal(.alreadyQuantized, names: "q.weight") {
+    try refusal(.int8Tensor, names: "q.weight") {
       _ = try Pipeline.quantize(model: folder.path("eight"), .init(), to: folder.path("out"))
+    }
+    try folder.write([("q.weight", Tensor(zeros: [4, 4], .int32))], to: "integers")
+    try refusal(.alreadyQuantized, names: "q.weight") {
+      _ = try Pipeline.quantize(model: folder.path("integers"), .init(), to: folder.path("out"))
     }
   }
 
@@ -65,8 +69,8 @@ import Testing
     try refusal(.badModulePattern, .usage) { _ = try folder.quantize("out", options) }
   }
 
-  @Test func transposedWeights() throws {
-    try Data(#"{"model_type": "gpt2"}"#.utf8).write(
+  @Test func modelsThatTheLibraryLeavesAlone() throws {
+    try Data(#"{"model_type": "falcon"}"#.utf8).write(
       to: URL(filePath: folder.path("model/config.json")))
     try refusal(.architectureUnsupported) { _ = try folder.quantize("out") }
   }
@@ -116,7 +120,8 @@ import Testing
     (#""bnb_4bit_use_double_quant": false"#, .quantizationContradiction),
     (#""llm_int8_skip_modules": ["q"]"#, .quantizationContradiction),
     (#""load_in_4bit": false"#, .quantizationContradiction),
-    (#""load_in_8bit": true"#, .quantizationUnsupported),
+    (#""load_in_8bit": true"#, .quantizationContradiction),
+    (#""llm_int8_has_fp16_weight": true"#, .quantizationUnsupported),
   ])
   func configsThatContradict(_ member: String, _ code: DiagnosticCode) throws {
     _ = try folder.quantize("four")

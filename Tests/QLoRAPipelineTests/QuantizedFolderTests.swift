@@ -31,9 +31,10 @@ import Testing
     for (number, name) in cases.enumerated() {
       let words = name.split(separator: ".")
       var options = QuantizationOptions()
-      options.spec = QuantizationSpec(
-        type: words[0] == "fp4" ? .fp4 : .nf4, blockSize: Int(words[2].dropFirst()) ?? 0,
-        doubleQuantized: words.contains("dq"))
+      options.quantization = .fourBit(
+        QuantizationSpec(
+          type: words[0] == "fp4" ? .fp4 : .nf4, blockSize: Int(words[2].dropFirst()) ?? 0,
+          doubleQuantized: words.contains("dq")))
       let input = try goldens.readTensor(name + ".input")
       guard input.shape.rank == 2 else { continue }
       try folder.write([("m.weight", input)], to: "in\(number)")
@@ -78,15 +79,40 @@ import Testing
     var options = QuantizationOptions()
     options.skip = ["q"]
     options.computeDType = .bfloat16
-    options.spec = QuantizationSpec(type: .fp4, doubleQuantized: false)
+    options.quantization = .fourBit(QuantizationSpec(type: .fp4, doubleQuantized: false))
     _ = try folder.quantize("out", options)
     let entry = try folder.json("out", "config.json")["quantization_config"]
     #expect(
       entry
-        == BNB4Bit.quantizationConfig(
-          options.spec, computeDType: .bfloat16,
-          skippedModules: ["embed_tokens", "lm_head", "q"]))
+        == QuantizationEntry.json(
+          options.quantization, computeDType: .bfloat16,
+          skippedModules: [
+            "embed_tokens", "lm_head", "lm_head.decoder", "predictions.decoder", "proj_out", "q",
+            "vocab_projector",
+          ]))
     #expect(try tensors("out")["q.weight"] == tensors("model")["q.weight"])
+  }
+
+  /// GPT-2 keeps linears as `[in, out]`: quantized is the transpose, dequantized is as it was.
+  @Test func transposedLinears() throws {
+    let plain = try ShardedSafetensors(folder: folder.path("model")).readTensor("k.weight")
+    let (rows, columns) = (plain.shape[0], plain.shape[1])
+    let values = plain.floats()
+    let turned = (0..<rows * columns).map { values[$0 % rows * columns + $0 / rows] }
+    let name = "h.0.c_fc.weight"
+    try folder.write([(name, Tensor(values, shape: [rows, columns]))], type: "gpt2", to: "gpt2")
+    try folder.write([(name, Tensor(turned, shape: [columns, rows]))], to: "turned")
+    for model in ["gpt2", "turned"] {
+      _ = try Pipeline.quantize(model: folder.path(model), .init(), to: folder.path(model + "4"))
+    }
+    #expect(try tensors("gpt24") == tensors("turned4"))
+    try Pipeline.dequantize(folder.path("gpt24"), dtype: .float32, to: folder.path("plain"))
+    let found = try ShardedSafetensors(folder: folder.path("plain")).readTensor(name)
+    let decoded = try SafetensorsWeightSource(ShardedSafetensors(folder: folder.path("turned4")))
+      .tensor(name).floats()
+    #expect(found.shape == [rows, columns])
+    let again = found.floats()
+    #expect((0..<rows * columns).map { again[$0 % rows * columns + $0 / rows] } == decoded)
   }
 
   @Test func dequantizedIsTheDefinition() throws {
@@ -119,6 +145,17 @@ import Testing
     }
     let index = try folder.json("out", stem + ".safetensors.index.json")
     #expect(index["weight_map"]?.objectMembers?.count == files.names.count)
+  }
+
+  /// What a killed start left goes with the next; what others are writing stays.
+  @Test func nothingIsLeftBeside() throws {
+    let dead = "4194400-0123456789abcdef"
+    for name in [".tmp-out-\(dead)", ".tmp-other-\(dead)"] {
+      try FileManager.default.createDirectory(
+        atPath: folder.path(name), withIntermediateDirectories: true)
+    }
+    _ = try folder.quantize("out")
+    #expect(try folder.names() == [".tmp-other-\(dead)", "model", "out"])
   }
 
   @Test func inspectCountsAsTheLibraryDoes() throws {

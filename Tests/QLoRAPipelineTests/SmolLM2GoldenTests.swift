@@ -21,7 +21,7 @@ private enum SmolLM2 {
   enum Base: String, CaseIterable, Sendable {
     case float32, nf4dq
 
-    var quantization: QuantizationSpec? { self == .nf4dq ? QuantizationSpec() : nil }
+    var quantization: WeightQuantization? { self == .nf4dq ? .fourBit(QuantizationSpec()) : nil }
   }
 }
 

@@ -60,7 +60,7 @@ import Testing
     let cached = try CachedTiny()
     let expected = try cached.logits(cache: cached.cache())
     let path = try entry(cached).path
-    let other = LoadOptions(quantization: QuantizationSpec(blockSize: 128))
+    let other = LoadOptions(quantization: .fourBit(QuantizationSpec(blockSize: 128)))
     try FileManager.default.removeItem(atPath: path)
     _ = try cached.logits(other, cache: cached.cache())
     try FileManager.default.moveItem(atPath: try entry(cached).path, toPath: path)

@@ -47,9 +47,9 @@ import Testing
     vary { $0.computeDType = .float32 }
     vary { $0.skip = ["down_proj"] }
     vary { $0.skip = ["up_proj"] }
-    vary { $0.quantization = QuantizationSpec(blockSize: 128) }
-    vary { $0.quantization = QuantizationSpec(doubleQuantized: false) }
-    vary { $0.quantization = QuantizationSpec(type: .fp4) }
+    vary { $0.quantization = .fourBit(QuantizationSpec(blockSize: 128)) }
+    vary { $0.quantization = .fourBit(QuantizationSpec(doubleQuantized: false)) }
+    vary { $0.quantization = .fourBit(QuantizationSpec(type: .fp4)) }
     var seen: Set<[Float]> = []
     for (index, option) in options.enumerated() {
       let expected = try cached.logits(option, cache: nil)
@@ -149,7 +149,7 @@ import Testing
   @Test func theLongestUnusedLeavesFirst() throws {
     let cached = try CachedTiny()
     func options(_ size: Int) -> LoadOptions {
-      LoadOptions(quantization: QuantizationSpec(blockSize: size))
+      LoadOptions(quantization: .fourBit(QuantizationSpec(blockSize: size)))
     }
     _ = try cached.logits(options(64), cache: cached.cache())
     _ = try cached.logits(options(128), cache: cached.cache())

@@ -128,9 +128,9 @@ import Testing
         + #"found "nf3"; "#
         + #"did you mean "nf4"?"#),
     Fault(
-      "model", #""quantization":{"type":"fp4"}"#,
-      #"error[E0109]: model.quantization.type "fp4" is not available in this version of qlora; "#
-        + #"use "nf4" or "none""#),
+      "model", #""quantization":{"type":"fp4","threshold":6}"#,
+      #"error[E0108]: model.quantization.threshold is for "int8" only; delete it, or choose "#
+        + "another model.quantization.type"),
     Fault(
       "model", #""computeDType":"float16""#,
       #"error[E0109]: model.computeDType "float16" is not available in this version of qlora; "#

@@ -6,7 +6,7 @@ import QLoRASystem
 import TestSupport
 import Testing
 
-/// Writes a directory of three files, one of them in two pieces.
+/// Writes a directory of four files, one of them in two pieces, one from its end to its start.
 private func commit(_ parent: String, _ fileSystem: any FileSystem) throws {
   let directory = try AtomicDirectory("thing", in: parent, expectedByteCount: 1_000, fileSystem)
   do {
@@ -16,6 +16,11 @@ private func commit(_ parent: String, _ fileSystem: any FileSystem) throws {
       try sink.write(Array(repeating: 9, count: 200))
     }
     try directory.write("c.txt", Array("text".utf8))
+    try directory.write("d.bin", byteCount: 20) { sink in
+      for (offset, byte) in [(4, 3), (0, 1)] as [(Int, UInt8)] {
+        try [byte, byte, byte, byte].withUnsafeBytes { try sink.write($0, at: offset) }
+      }
+    }
     _ = try directory.commit(facts: [JSONMember("step", .int(3))])
   } catch {
     directory.discard()
@@ -35,8 +40,8 @@ private func callCount() throws -> Int {
     let folder = try TemporaryFolder()
     try commit(folder.path("out"), PosixFileSystem())
     let manifest = try CheckpointManifest.verify(folder.path("out/thing"))
-    #expect(manifest.entries.map(\.name) == ["a.bin", "b.bin", "c.txt"])
-    #expect(manifest.entries.map(\.byteCount) == [300, 203, 4])
+    #expect(manifest.entries.map(\.name) == ["a.bin", "b.bin", "c.txt", "d.bin"])
+    #expect(manifest.entries.map(\.byteCount) == [300, 203, 4, 8])
     #expect(manifest.facts == [JSONMember("step", .int(3))])
     #expect(try PosixFileSystem().list(folder.path("out")) == ["thing"])
   }

@@ -57,6 +57,17 @@ import Testing
     #expect(try real.list(folder.path("")) == kept.sorted())
   }
 
+  @Test func ofOneTargetWhereOthersWriteToo() throws {
+    let folder = try TemporaryFolder()
+    let real = PosixFileSystem()
+    let dead = "4194400-0123456789abcdef"
+    let stale = [".tmp-out-\(dead)", ".trash-out-\(dead)"]
+    let kept = [".tmp-out-2-\(dead)", ".tmp-ou-\(dead)", TemporaryName.temporary("out")]
+    for name in stale + kept { try real.makeDirectories(folder.path(name)) }
+    #expect(real.sweep(folder.path(""), of: "out") == stale)
+    #expect(try real.list(folder.path("")) == kept.sorted())
+  }
+
   @Test func aReusedProcessIDIsNotMistakenForThisProcess() {
     let mine = TemporaryName.temporary("x")
     #expect(!TemporaryName.isStale(mine))

@@ -153,9 +153,15 @@ final class PowerLossFileSystem: FileSystem, @unchecked Sendable {
     try count(.reserve, file.path)
   }
 
-  func write(_ file: OpenFile, _ bytes: UnsafeRawBufferPointer) throws(FileFailure) -> Int {
+  func write(
+    _ file: OpenFile, _ bytes: UnsafeRawBufferPointer, at offset: Int?
+  ) throws(FileFailure) -> Int {
     try count(.write, file.path)
-    openFiles[file.descriptor]?.content?.append(contentsOf: bytes)
+    guard let node = openFiles[file.descriptor], var content = node.content else { return 0 }
+    let start = offset ?? content.count
+    content += Array(repeating: 0, count: max(0, start + bytes.count - content.count))
+    content.replaceSubrange(start..<start + bytes.count, with: bytes)
+    node.content = content
     return bytes.count
   }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "qlora_kernels_int16.h"
+#include "qlora_kernels_int8.h"
 #include "qlora_kernels_matrix.h"
 #include "qlora_kernels_product.h"
 #include "qlora_kernels_rows.h"

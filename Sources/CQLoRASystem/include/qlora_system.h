@@ -38,6 +38,7 @@ int32_t qlora_close(int32_t file);
 
 int64_t qlora_read(int32_t file, void *bytes, size_t count);
 int64_t qlora_write(int32_t file, const void *bytes, size_t count);
+int64_t qlora_write_at(int32_t file, const void *bytes, size_t count, int64_t offset);
 int32_t qlora_truncate(int32_t file, int64_t size);
 int64_t qlora_size(int32_t file);
 /* Reserves blocks; 0 too where the file system cannot, since the write then finds out. */

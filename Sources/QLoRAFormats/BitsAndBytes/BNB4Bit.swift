@@ -32,48 +32,57 @@ package enum BNB4Bit {
       (name, matrix.packed.reshaped([matrix.packed.count, 1])),
       (name + ".quant_map", Tensor(table(matrix.spec.type), shape: [16])),
     ]
-    var state: [(String, JSONValue)] = [
-      ("quant_type", .string(matrix.spec.type.rawValue)),
-      ("blocksize", .int(matrix.spec.blockSize)),
-      ("dtype", .string(matrix.sourceDType.rawValue)),
-      ("shape", .list(matrix.shape.extents.map { .int($0) })),
-    ]
+    var offset: Float?
     switch matrix.scales {
     case .plain(let absmax): tensors.append((name + ".absmax", absmax))
     case .nested(let nested):
       tensors.append((name + ".absmax", nested.codes))
       tensors.append((name + ".nested_absmax", nested.absmax))
       tensors.append((name + ".nested_quant_map", nested.map))
-      state.append(("nested_blocksize", .int(QuantizationSpec.nestedBlockSize)))
-      state.append(("nested_dtype", .string(DType.float32.rawValue)))
-      // A float32 widened and then spelled as a double, as Python does.
-      state.append(("nested_offset", .double(Double(nested.offset))))
+      offset = nested.offset
     }
-    let text = Array(JSONWriter.text(.dictionary(state), style: .spaced).utf8)
-    let stateName = name + FourBitState.stateMark + matrix.spec.type.rawValue
-    tensors.append((stateName, Tensor(bytes: text, shape: [text.count], dtype: .uint8)))
+    let text = stateText(matrix.shape, matrix.spec, matrix.sourceDType, offset: offset)
+    tensors.append(
+      (stateName(name, matrix.spec), Tensor(bytes: text, shape: [text.count], dtype: .uint8)))
     return tensors
   }
 
-  /// `quantization_config` of config.json, as transformers writes it.
-  package static func quantizationConfig(
-    _ spec: QuantizationSpec, computeDType: DType, skippedModules: [String]? = nil
-  ) -> JSONValue {
-    .dictionary([
-      ("_load_in_4bit", .bool(true)),
-      ("_load_in_8bit", .bool(false)),
-      ("bnb_4bit_compute_dtype", .string(computeDType.rawValue)),
-      ("bnb_4bit_quant_storage", .string(DType.uint8.rawValue)),
-      ("bnb_4bit_quant_type", .string(spec.type.rawValue)),
-      ("bnb_4bit_use_double_quant", .bool(spec.doubleQuantized)),
-      ("llm_int8_enable_fp32_cpu_offload", .bool(false)),
-      ("llm_int8_has_fp16_weight", .bool(false)),
-      ("llm_int8_skip_modules", skippedModules.map { .list($0.map { .string($0) }) } ?? .null),
-      ("llm_int8_threshold", .double(6)),
-      ("load_in_4bit", .bool(true)),
-      ("load_in_8bit", .bool(false)),
-      ("quant_method", .string("bitsandbytes")),
-    ])
+  /// What `tensors` gives, before there is a matrix. Only the state's length is not known then: it
+  /// depends on how the nested offset is spelled.
+  package static func declarations(
+    _ name: String, _ shape: Shape, _ spec: QuantizationSpec, sourceDType: DType
+  ) -> [SafetensorsWriter.Declaration] {
+    let scales = spec.scaleParts(shape.count).map {
+      SafetensorsWriter.Declaration("\(name).\($0.suffix)", $0.dtype, [$0.count])
+    }
+    // A sign, seventeen digits and two of an exponent: no float32 takes more.
+    let longest = spec.doubleQuantized ? -Float.leastNormalMagnitude : nil
+    let state = stateText(shape, spec, sourceDType, offset: longest)
+    return [
+      .init(name, .uint8, [(shape.count + 1) / 2, 1]), .init(name + ".quant_map", .float32, [16]),
+    ] + scales + [.init(stateName(name, spec), atMostBytes: state.count)]
+  }
+
+  private static func stateName(_ name: String, _ spec: QuantizationSpec) -> String {
+    name + FourBitState.stateMark + spec.type.rawValue
+  }
+
+  private static func stateText(
+    _ shape: Shape, _ spec: QuantizationSpec, _ sourceDType: DType, offset: Float?
+  ) -> [UInt8] {
+    var state: [(String, JSONValue)] = [
+      ("quant_type", .string(spec.type.rawValue)),
+      ("blocksize", .int(spec.blockSize)),
+      ("dtype", .string(sourceDType.rawValue)),
+      ("shape", .list(shape.extents.map { .int($0) })),
+    ]
+    if let offset {
+      state.append(("nested_blocksize", .int(QuantizationSpec.nestedBlockSize)))
+      state.append(("nested_dtype", .string(DType.float32.rawValue)))
+      // A float32 widened and then spelled as a double, as Python does.
+      state.append(("nested_offset", .double(Double(offset))))
+    }
+    return Array(JSONWriter.text(.dictionary(state), style: .spaced).utf8)
   }
 
   /// Decodes elements `range` of the flattened matrix: `table[code] · absmax[i / blockSize]`,

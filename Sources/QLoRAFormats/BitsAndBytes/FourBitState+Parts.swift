@@ -2,18 +2,25 @@
 import QLoRADiagnostics
 import QLoRATensor
 
-extension FourBitState {
-  private var blocks: Int { (shape.count + spec.blockSize - 1) / spec.blockSize }
-  private var packedCount: Int { (shape.count + 1) / 2 }
-
-  /// What scales are kept as: the end of the tensor's name, its type and how many there are.
-  private var scaleParts: [(suffix: String, dtype: DType, count: Int)] {
-    guard spec.doubleQuantized else { return [("absmax", .float32, blocks)] }
-    let group = QuantizationSpec.nestedBlockSize
+extension QuantizationSpec {
+  /// What the scales of `count` values are kept as: the end of the tensor's name, its type and how
+  /// many there are.
+  func scaleParts(_ count: Int) -> [(suffix: String, dtype: DType, count: Int)] {
+    let blocks = (count + blockSize - 1) / blockSize
+    guard doubleQuantized else { return [("absmax", .float32, blocks)] }
+    let group = Self.nestedBlockSize
     return [
       ("absmax", .uint8, blocks), ("nested_absmax", .float32, (blocks + group - 1) / group),
       ("nested_quant_map", .float32, 256),
     ]
+  }
+}
+
+extension FourBitState {
+  private var packedCount: Int { (shape.count + 1) / 2 }
+
+  private var scaleParts: [(suffix: String, dtype: DType, count: Int)] {
+    spec.scaleParts(shape.count)
   }
 
   /// - Throws: `fourBitTensor` for a part that is missing or of another size than the state says.

@@ -29,7 +29,7 @@ extension ModelConfig {
   }
 
   /// - Throws: `quantizationUnsupported` for weights that are quantized by another method than
-  ///   4-bit bitsandbytes, as config.json says of a model of any architecture.
+  ///   bitsandbytes, as config.json says of a model of any architecture.
   package static func checkQuantization(_ json: JSONValue, path: String) throws(Diagnostic) {
     try ConfigReader(json: json, path: path).checkQuantization()
   }
@@ -151,18 +151,20 @@ private struct ConfigReader {
     let key = "quantization_config"
     guard let settings = value(key) else { return }
     let method = value("quant_method", in: settings)?.stringValue
-    let eightBits = value("load_in_8bit", in: settings)?.boolValue == true
-    guard method == "bitsandbytes" || method == nil && value("load_in_4bit", in: settings) != nil
+    let words = ["load_in_4bit", "load_in_8bit"]
+    guard method == "bitsandbytes"
+      || method == nil && words.contains(where: { value($0, in: settings) != nil })
     else {
       throw failure(
         .quantizationUnsupported,
         "the weights are quantized by \(method.map { "\"\($0)\"" } ?? "an unnamed method"); "
-          + "expected none or 4-bit bitsandbytes", key: key)
+          + "expected none or bitsandbytes", key: key)
     }
-    guard !eightBits else {
+    guard value("llm_int8_has_fp16_weight", in: settings)?.boolValue != true else {
       throw failure(
-        .quantizationUnsupported, "the weights are in 8-bit bitsandbytes; expected none or 4-bit",
-        key: key)
+        .quantizationUnsupported,
+        "llm_int8_has_fp16_weight keeps 16-bit weights and quantizes them in every forward pass, "
+          + "which is not done here", key: key)
     }
   }
 

@@ -1,38 +1,57 @@
-// Writer of safetensors: tensors are declared first, then given in file order, and every byte goes
+// Writer of safetensors: tensors are declared first, then given in any order, and every byte goes
 // to a sink of the caller. It opens no file, so that callers keep their own commit protocol.
 import QLoRADiagnostics
-import QLoRAJSON
 import QLoRATensor
 
-/// Streams one safetensors file, laid out as the reference library does it byte for byte: widest
-/// element types first, then by name; header padded with spaces to a multiple of eight.
+/// Streams one safetensors file, laid out as the reference library does it byte for byte.
 package struct SafetensorsWriter {
   package struct Declaration: Sendable {
     package let name: String
     package let dtype: DType
     package let shape: Shape
+    /// Whether the shape is only the most that it can be.
+    package let isBound: Bool
 
     package init(_ name: String, _ dtype: DType, _ shape: Shape) {
       self.name = name
       self.dtype = dtype
       self.shape = shape
+      isBound = false
     }
+
+    /// Bytes, of which there are at most so many: how many shows when they are given. They lie
+    /// behind all other tensors.
+    package init(_ name: String, atMostBytes byteCount: Int) {
+      self.name = name
+      dtype = .uint8
+      shape = [byteCount]
+      isBound = true
+    }
+
+    package var byteCount: Int { shape.count * dtype.byteSize }
   }
 
-  package typealias Sink = (UnsafeRawBufferPointer) throws -> Void
+  /// Takes bytes and their place in the file. The bytes come in order where the tensors do and none
+  /// was declared by a bound.
+  package typealias Sink = (_ bytes: UnsafeRawBufferPointer, _ offset: Int) throws -> Void
 
   /// What other tools write, and what transformers insists on.
   package static let defaultMetadata = ["format": "pt"]
 
-  /// In the order in which the data must come.
-  package let entries: [TensorEntry]
-  /// Bytes of the whole file, known before the first is written.
-  package let byteCount: Int
-  private let header: [UInt8]
+  private let layout: SafetensorsLayout
+  private let metadata: [String: String]
+  private let places: [String: Int]
   private let sink: Sink
-  private var next = 0
-  private var bytesOfCurrent = 0
+  /// Bytes that came, by place.
+  private var written: [Int]
+  /// What came of the tensors that were declared by a bound, by place.
+  private var waiting: [Int: [UInt8]] = [:]
   private var wroteHeader = false
+
+  /// The tensors in file order.
+  package var names: [String] { layout.entries.map(\.name) }
+  /// Bytes of the whole file, known before the first is written; with bounds, the most it can be.
+  package var byteCount: Int { layout.byteCount }
 
   /// Lays the file out. Metadata keys are written in byte order.
   ///
@@ -41,126 +60,84 @@ package struct SafetensorsWriter {
     _ declarations: [Declaration], metadata: [String: String] = defaultMetadata,
     sink: @escaping Sink
   ) throws(Diagnostic) {
-    let ranks = Dictionary(
-      uniqueKeysWithValues: DType.safetensorsOrder.enumerated().map { ($1, $0) })
-    let sorted = declarations.sorted { left, right in
-      let (leftRank, rightRank) = (ranks[left.dtype] ?? 0, ranks[right.dtype] ?? 0)
-      return leftRank != rightRank
-        ? leftRank < rightRank : left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
-    }
-    header = Self.header(sorted, metadata)
-    var names: Set<String> = []
-    var entries: [TensorEntry] = []
-    var offset = header.count
-    for declaration in sorted {
-      guard names.insert(declaration.name).inserted, declaration.name != "__metadata__" else {
-        throw Diagnostic(
-          .safetensorsWrite, "the tensor name \"\(declaration.name)\" cannot be used twice")
-      }
-      let end = offset + declaration.shape.count * declaration.dtype.byteSize
-      entries.append(
-        TensorEntry(
-          name: declaration.name, dtype: declaration.dtype, shape: declaration.shape,
-          byteRange: offset..<end))
-      offset = end
-    }
-    self.entries = entries
-    byteCount = offset
+    layout = try SafetensorsLayout(declarations, metadata: metadata)
+    self.metadata = metadata
+    places = Dictionary(
+      uniqueKeysWithValues: layout.entries.enumerated().map { ($1.name, $0) })
+    written = Array(repeating: 0, count: layout.entries.count)
     self.sink = sink
   }
 
-  /// The length prefix and the padded JSON.
-  private static func header(_ sorted: [Declaration], _ metadata: [String: String]) -> [UInt8] {
-    var members: [String] = []
-    if !metadata.isEmpty {
-      let pairs = metadata.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-      let text = JSONWriter.text(.dictionary(pairs.map { ($0.key, .string($0.value)) }))
-      members.append("\"__metadata__\":" + text)
-    }
-    var offset = 0
-    for declaration in sorted {
-      let end = offset + declaration.shape.count * declaration.dtype.byteSize
-      let extents = declaration.shape.extents.map(String.init).joined(separator: ",")
-      members.append(
-        "\(JSONWriter.quote(declaration.name)):{\"dtype\":\"\(declaration.dtype.safetensorsName)\","
-          + "\"shape\":[\(extents)],\"data_offsets\":[\(offset),\(end)]}")
-      offset = end
-    }
-    var text = Array("{\(members.joined(separator: ","))}".utf8)
-    let alignment = 8
-    text += Array(repeating: 0x20, count: (alignment - text.count % alignment) % alignment)
-    let prefix = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> ($0 * 8)) }
-    return prefix + text
-  }
-
-  /// Gives the next tensor in full.
-  package mutating func write(_ tensor: Tensor, named name: String) throws {
-    guard next < entries.count, entries[next].name == name, entries[next].dtype == tensor.dtype,
-      entries[next].shape == tensor.shape, bytesOfCurrent == 0
-    else {
-      throw Diagnostic(
-        .safetensorsWrite,
-        "tensor \"\(name)\" \(tensor.shape) \(tensor.dtype) came where "
-          + (next < entries.count ? "\"\(entries[next].name)\" was due" : "none was due"))
-    }
-    if tensor.byteCount == 0 {
-      try writeHeader()
-      next += 1
-    } else {
-      try tensor.withBytes { try write(bytes: $0, of: name) }
-    }
-  }
-
-  /// Gives the next bytes of the tensor that is due; the tensor ends when all have come.
+  /// Gives the next bytes of a tensor; one that was declared by a bound comes whole.
+  ///
+  /// - Throws: `safetensorsWrite` for bytes that were not declared.
   package mutating func write(bytes: UnsafeRawBufferPointer, of name: String) throws {
-    try writeHeader()
-    // Tensors without elements have no bytes to be given.
-    while next < entries.count, entries[next].byteRange.isEmpty, entries[next].name != name {
-      next += 1
-    }
-    guard next < entries.count, entries[next].name == name,
-      bytesOfCurrent + bytes.count <= entries[next].byteRange.count
+    guard let place = places[name],
+      written[place] + bytes.count <= layout.entries[place].byteRange.count,
+      waiting[place] == nil
     else {
       throw Diagnostic(
         .safetensorsWrite, "\(bytes.count) bytes of tensor \"\(name)\" came out of turn")
     }
-    try sink(bytes)
-    bytesOfCurrent += bytes.count
-    if bytesOfCurrent == entries[next].byteRange.count {
-      next += 1
-      bytesOfCurrent = 0
+    if layout.declarations[place].isBound {
+      waiting[place] = Array(bytes)
+      return
     }
+    if !hasBounds { try write(header: layout.header) }
+    try sink(bytes, layout.entries[place].byteRange.lowerBound + written[place])
+    written[place] += bytes.count
   }
 
   /// Ends the file.
   ///
+  /// - Returns: bytes of all tensors.
   /// - Throws: `safetensorsWrite` where a tensor is missing.
-  package mutating func finish() throws {
-    try writeHeader()
-    while next < entries.count, entries[next].byteRange.isEmpty { next += 1 }
-    guard next == entries.count else {
-      throw Diagnostic(.safetensorsWrite, "tensor \"\(entries[next].name)\" was not completed")
+  @discardableResult
+  package mutating func finish() throws -> Int {
+    let declared = layout.declarations.indices
+    if let missing = declared.first(where: {
+      layout.declarations[$0].isBound
+        ? waiting[$0] == nil : written[$0] < layout.entries[$0].byteRange.count
+    }) {
+      throw Diagnostic(
+        .safetensorsWrite, "tensor \"\(layout.entries[missing].name)\" was not completed")
     }
+    guard hasBounds else {
+      try write(header: layout.header)
+      return layout.byteCount - layout.header.count
+    }
+    // Shorter tensors have shorter numbers, so the header fits where the longest would have.
+    let final = try SafetensorsLayout(
+      layout.declarations.enumerated().map { place, declaration in
+        waiting[place].map { Declaration(declaration.name, atMostBytes: $0.count) } ?? declaration
+      }, metadata: metadata, headerByteCount: layout.header.count)
+    let tail = declared.flatMap { waiting[$0] ?? [] }
+    try tail.withUnsafeBytes { try sink($0, final.byteCount - tail.count) }
+    try write(header: final.header)
+    return final.byteCount - final.header.count
   }
 
-  private mutating func writeHeader() throws {
+  private var hasBounds: Bool { layout.declarations.last?.isBound == true }
+
+  private mutating func write(header: [UInt8]) throws {
     guard !wroteHeader else { return }
     wroteHeader = true
-    try header.withUnsafeBytes { try sink($0) }
+    try header.withUnsafeBytes { try sink($0, 0) }
   }
 
-  /// Writes tensors that are in memory, in any order.
+  /// Writes tensors that are in memory, given in any order, from the first byte to the last.
   package static func write(
     _ tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = defaultMetadata,
-    to sink: Sink
+    to sink: (UnsafeRawBufferPointer) throws -> Void
   ) throws {
     try withoutActuallyEscaping(sink) { sink in
       var writer = try SafetensorsWriter(
         tensors.map { Declaration($0.name, $0.tensor.dtype, $0.tensor.shape) },
-        metadata: metadata, sink: sink)
+        metadata: metadata
+      ) { bytes, _ in try sink(bytes) }
       let byName = Dictionary(tensors.map { ($0.name, $0.tensor) }, uniquingKeysWith: { $1 })
-      for entry in writer.entries {
-        if let tensor = byName[entry.name] { try writer.write(tensor, named: entry.name) }
+      for name in writer.names {
+        try byName[name]?.withBytes { try writer.write(bytes: $0, of: name) }
       }
       try writer.finish()
     }

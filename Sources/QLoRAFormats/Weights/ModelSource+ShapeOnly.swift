@@ -9,7 +9,7 @@ extension ModelSource {
     if case .random = origin { isMade = true }
     return ModelSource(
       config: config, weights: ShapeOnlyWeights(base: weights, isMade: isMade), origin: origin,
-      digestInputs: digestInputs)
+      digestInputs: digestInputs, int8Spec: int8Spec)
   }
 }
 
@@ -33,4 +33,6 @@ private struct ShapeOnlyWeights: WeightSource {
   func quantizedMatrix(_ name: String) throws -> QuantizedMatrix? {
     isMade ? nil : try base.quantizedMatrix(name)
   }
+
+  func int8Matrix(_ name: String) throws -> Int8Matrix? { try base.int8Matrix(name) }
 }

@@ -19,6 +19,8 @@ package struct ModelSource: Sendable {
   package let origin: Origin
   /// The files whose bytes make the model, open since before anything of them was used.
   package let digestInputs: [InputFile]
+  /// How weights that are stored in 8 bits meet activations, where the folder says so.
+  package var int8Spec: Int8Spec?
 
   /// - Throws: `modelMissing` naming what was looked for, or what is wrong inside.
   package static func open(_ path: String) throws -> ModelSource {
@@ -86,10 +88,11 @@ package struct ModelSource: Sendable {
     let config = try ModelConfig(configPath: configPath)
     let file = try InputFile(path: configPath)
     let weights = try SafetensorsWeightSource(files)
-    try QuantizationEntry.check(
-      try ModelConfig.json(configPath: configPath), path: configPath, weights)
+    let json = try ModelConfig.json(configPath: configPath)
+    try QuantizationEntry.check(json, path: configPath, weights)
     return ModelSource(
       config: config, weights: weights, origin: .folder(folder),
-      digestInputs: [file] + files.files.map(\.file))
+      digestInputs: [file] + files.files.map(\.file),
+      int8Spec: try QuantizationEntry.int8Spec(json, path: configPath))
   }
 }

@@ -1,5 +1,5 @@
-// Weights from safetensors files, plain or in the 4-bit format of bitsandbytes. The tensors that
-// describe a 4-bit weight are hidden behind the weight's own name.
+// Weights from safetensors files, plain or in a format of bitsandbytes. The tensors that describe a
+// quantized weight are hidden behind the weight's own name.
 import QLoRADiagnostics
 import QLoRATensor
 
@@ -8,8 +8,10 @@ package struct SafetensorsWeightSource: WeightSource {
   package let names: [String]
   private let present: Set<String>
   private let fourBit: [String: FourBitState]
+  private let eightBit: Set<String>
 
-  /// - Throws: `fourBitState` or `fourBitTensor` for a quantized weight that is not whole.
+  /// - Throws: `fourBitState`, `fourBitTensor` or `int8Tensor` for a quantized weight that is not
+  ///   whole.
   package init(_ files: ShardedSafetensors) throws {
     self.files = files
     try FourBitState.checkNames(files)
@@ -21,7 +23,11 @@ package struct SafetensorsWeightSource: WeightSource {
       fourBit[weight] = state
     }
     self.fourBit = fourBit
+    let eightBit = Set(
+      try files.names.filter { try fourBit[$0] == nil && BNB8Bit.isWeight($0, in: files) })
+    self.eightBit = eightBit
     names = files.names.filter { name in
+      if let weight = BNB8Bit.weightName(of: name), eightBit.contains(weight) { return false }
       guard let mark = name.range(ofSuffixFrom: ".weight.") else { return true }
       return fourBit[String(name[..<mark])] == nil
     }
@@ -35,12 +41,17 @@ package struct SafetensorsWeightSource: WeightSource {
   }
 
   package func dtype(of name: String) throws -> DType {
-    try fourBit[name]?.dtype ?? files.entry(name).dtype
+    // Before rows are quantized to 8 bits, they are rounded to float16.
+    if eightBit.contains(name) { return .float16 }
+    return try fourBit[name]?.dtype ?? files.entry(name).dtype
   }
 
   package func readFloats(
     _ name: String, range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>
   ) throws {
+    if eightBit.contains(name) {
+      return try BNB8Bit.readFloats(name, range: range, into: destination, in: files)
+    }
     guard let matrix = try quantizedMatrix(name) else {
       return try files.file(of: name).readFloats(name, range: range, into: destination)
     }
@@ -50,16 +61,27 @@ package struct SafetensorsWeightSource: WeightSource {
     BNB4Bit.decode(matrix, range, into: destination)
   }
 
-  /// How a weight is quantized; nil where it is not.
+  /// How a weight is quantized to 4 bits; nil where it is not.
   package func fourBitSpec(_ name: String) -> QuantizationSpec? { fourBit[name]?.spec }
 
-  /// Bytes of the weight: of a 4-bit one codes and scales, without tables and states.
+  package func isQuantized(_ name: String) -> Bool {
+    fourBit[name] != nil || eightBit.contains(name)
+  }
+
+  package func isEightBit(_ name: String) -> Bool { eightBit.contains(name) }
+
+  /// Bytes of the weight: of a quantized one codes and scales, without tables and states.
   package func storedBytes(_ name: String) throws -> Int {
-    try fourBit[name]?.byteCount(name, in: files) ?? files.entry(name).byteRange.count
+    if eightBit.contains(name) { return try BNB8Bit.byteCount(name, in: files) }
+    return try fourBit[name]?.byteCount(name, in: files) ?? files.entry(name).byteRange.count
   }
 
   package func quantizedMatrix(_ name: String) throws -> QuantizedMatrix? {
     try fourBit[name]?.matrix(name, in: files)
+  }
+
+  package func int8Matrix(_ name: String) throws -> Int8Matrix? {
+    eightBit.contains(name) ? try BNB8Bit.matrix(name, in: files) : nil
   }
 }
 

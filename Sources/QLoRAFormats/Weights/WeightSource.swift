@@ -10,6 +10,8 @@ package protocol WeightSource: Sendable {
   func contains(_ name: String) -> Bool
   /// The logical shape; `[out, in]` for a linear, quantized or not.
   func shape(of name: String) throws -> Shape
+  /// Whether the file has the weight in a format of bitsandbytes.
+  func isQuantized(_ name: String) -> Bool
   /// The type that the values had before they were quantized or, in GGUF blocks, `float32`.
   func dtype(of name: String) throws -> DType
   /// Elements `range` of the flattened tensor. For a 4-bit weight each call reads all of it: take
@@ -18,10 +20,16 @@ package protocol WeightSource: Sendable {
     _ name: String, range: Range<Int>, into destination: UnsafeMutableBufferPointer<Float>) throws
   /// The matrix as stored where it is stored in 4-bit bitsandbytes; nil for every other tensor.
   func quantizedMatrix(_ name: String) throws -> QuantizedMatrix?
+  /// The same for 8 bits.
+  func int8Matrix(_ name: String) throws -> Int8Matrix?
 }
 
 extension WeightSource {
+  package func isQuantized(_ name: String) -> Bool { false }
+
   package func quantizedMatrix(_ name: String) throws -> QuantizedMatrix? { nil }
+
+  package func int8Matrix(_ name: String) throws -> Int8Matrix? { nil }
 
   /// The whole tensor in `float32`; for small tensors such as norms.
   package func tensor(_ name: String) throws -> Tensor {

@@ -19,7 +19,7 @@ extension ModelSource {
 /// How the weights of a model are to be held.
 package struct LoadOptions: Sendable, Hashable {
   /// nil = the linears stay dense.
-  package var quantization: QuantizationSpec?
+  package var quantization: WeightQuantization?
   /// Modules that stay dense: a full name, a suffix after ".", or a regular expression for the
   /// whole name.
   package var skip: [String]
@@ -27,7 +27,7 @@ package struct LoadOptions: Sendable, Hashable {
   package var computeDType: DType
 
   package init(
-    quantization: QuantizationSpec? = QuantizationSpec(), skip: [String] = [],
+    quantization: WeightQuantization? = .fourBit(QuantizationSpec()), skip: [String] = [],
     computeDType: DType = .bfloat16
   ) {
     self.quantization = quantization
@@ -112,7 +112,7 @@ package struct ModelLoader {
       epsilon: config.normEpsilon, index: index)
   }
 
-  /// The weight of one module, in 4 bits where it is to be or already is.
+  /// The weight of one module, quantized where it is to be or already is.
   func weight(
     _ module: String, _ shape: Shape, quantized: Bool
   ) throws -> any PreparedWeight {
@@ -125,9 +125,13 @@ package struct ModelLoader {
       try check(name, found: matrix.shape, expected: shape)
       return try backend.prepare(matrix)
     }
+    if let matrix = try source.weights.int8Matrix(name) {
+      try check(name, found: matrix.shape, expected: shape)
+      return try backend.prepare(matrix, source.int8Spec ?? Int8Spec())
+    }
     try check(name, found: try source.weights.shape(of: name), expected: shape)
-    let spec = quantized && !skip.matches(module) ? options.quantization : nil
-    let storage = spec.map(WeightStorage.fourBit) ?? .dense(options.computeDType)
+    let quantization = quantized && !skip.matches(module) ? options.quantization : nil
+    let storage = quantization?.storage ?? .dense(options.computeDType)
     let builder = try backend.makeWeightBuilder(
       outFeatures: shape[0], inFeatures: shape[1], storage)
     do {

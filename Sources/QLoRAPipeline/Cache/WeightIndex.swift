@@ -90,7 +90,8 @@ extension IndexedWeight {
     let held: JSONValue =
       switch storage {
       case .dense(let dtype): .string(dtype.rawValue)
-      case .fourBit(let spec): spec.json
+      case .fourBit(let spec): WeightQuantization.fourBit(spec).json
+      case .int8(let spec): WeightQuantization.int8(spec).json
       }
     return .dictionary([
       ("module", .string(module)), ("out", .int(outFeatures)), ("in", .int(inFeatures)),
@@ -105,8 +106,8 @@ extension IndexedWeight {
     else { return nil }
     if let dtype = held.stringValue.flatMap({ DType(rawValue: $0) }) {
       storage = .dense(dtype)
-    } else if let spec = QuantizationSpec(json: held) {
-      storage = .fourBit(spec)
+    } else if let quantization = WeightQuantization(json: held) {
+      storage = quantization.storage
     } else {
       return nil
     }

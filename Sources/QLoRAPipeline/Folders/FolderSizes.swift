@@ -12,7 +12,7 @@ struct FolderSizes {
     var bytes = 0
   }
 
-  /// 4-bit weights with their scales; other matrices; vectors; the tables and states of the former.
+  /// Quantized weights with their scales; other matrices; vectors; tables and states of the first.
   private(set) var parts = ["quantized", "matrices", "vectors", "tables"].map { Part(name: $0) }
   /// What `get_memory_footprint()` of transformers says of the folder, loaded with nothing said.
   private(set) var memoryFootprint = 0
@@ -24,14 +24,15 @@ struct FolderSizes {
     for name in model.weights.names {
       let shape = try model.weights.shape(of: name)
       let dtype = try model.weights.dtype(of: name)
-      let isQuantized = weights?.fourBitSpec(name) != nil
+      let isQuantized = model.weights.isQuantized(name)
       let part = isQuantized ? 0 : shape.rank > 1 ? 1 : 2
       parts[part].parameters += shape.count
       parts[part].bytes += try weights?.storedBytes(name) ?? shape.count * dtype.byteSize
       // Codes count as they are, scales and tables not at all; floats as the type they are cast to.
       let width = dtype.isFloatingPoint ? (model.dtype ?? dtype).byteSize : dtype.byteSize
       let isTied = name == "lm_head.weight" && model.json["tie_word_embeddings"]?.boolValue == true
-      if !isTied { memoryFootprint += isQuantized ? (shape.count + 1) / 2 : shape.count * width }
+      let codes = weights?.isEightBit(name) == true ? shape.count : (shape.count + 1) / 2
+      if !isTied { memoryFootprint += isQuantized ? codes : shape.count * width }
     }
     let stored = weights?.files.files.flatMap(\.entries).reduce(0) { $0 + $1.byteRange.count } ?? 0
     parts[3].bytes = max(0, stored - parts.reduce(0) { $0 + $1.bytes })
@@ -39,9 +40,12 @@ struct FolderSizes {
     try warnOfTypes(model)
   }
 
-  /// Rotary frequencies, which a Llama model holds twice, as float32 for each pair of a head.
+  /// Models that hold rotary frequencies twice, as float32 for each pair of a head.
+  private static let rotaryTypes: Set<String> = ["llama", "mistral", "mixtral", "qwen2", "qwen3"]
+
+  /// What a model holds that no file has. Of other models that is not known.
   private static func rotaryBytes(_ model: ForeignModel) -> Int {
-    guard model.modelType == "llama" else { return 0 }
+    guard let type = model.modelType, rotaryTypes.contains(type) else { return 0 }
     let heads = max(1, model.json["num_attention_heads"]?.intValue ?? 1)
     let hidden = model.json["hidden_size"]?.intValue ?? 0
     return 2 * (model.json["head_dim"]?.intValue ?? hidden / heads) / 2 * 4
@@ -49,9 +53,11 @@ struct FolderSizes {
 
   private mutating func warnOfTypes(_ model: ForeignModel) throws {
     let entry = model.json[QuantizationEntry.key]
-    guard let compute = entry?["bnb_4bit_compute_dtype"]?.stringValue else { return }
-    let weights = model.weights as? SafetensorsWeightSource
-    let plain = model.weights.names.filter { weights?.fourBitSpec($0) == nil }
+    // 8-bit products compute in the type of their activations.
+    guard entry?["load_in_8bit"]?.boolValue != true,
+      let compute = entry?["bnb_4bit_compute_dtype"]?.stringValue
+    else { return }
+    let plain = model.weights.names.filter { !model.weights.isQuantized($0) }
     let types = Set(try plain.map { try model.weights.dtype(of: $0) })
       .filter { $0.isFloatingPoint && $0.rawValue != compute }
     for type in types.sorted(by: { $0.rawValue < $1.rawValue }) {

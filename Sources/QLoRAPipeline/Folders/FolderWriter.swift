@@ -17,16 +17,18 @@ package struct FolderWriter {
   /// Small files, by name.
   let companions: [(name: String, contents: [UInt8])]
 
-  /// - Parameter groups: tensors, those together that must not be in different files.
-  func write(_ groups: [[FolderTensor]], to output: String) throws {
-    let shards = shards(groups)
+  /// Writes every tensor once, and removes what a killed start left of the same output.
+  func write(_ tensors: [FolderTensors], to output: String) throws {
+    var shards = shards(tensors)
+    let (name, parent) = (FilePath.lastComponent(of: output), FilePath.parent(of: output))
+    PosixFileSystem().sweep(parent, of: name)
     let pending = try AtomicDirectory(
-      FilePath.lastComponent(of: output), in: FilePath.parent(of: output),
-      expectedByteCount: shards.reduce(0) { $0 + $1.byteCount })
+      name, in: parent, expectedByteCount: shards.reduce(0) { $0 + $1.byteCount })
     do {
-      for shard in shards {
-        try pending.write(shard.name, byteCount: shard.byteCount) { sink in
-          try write(shard) { try sink.write($0) }
+      for index in shards.indices {
+        let bound = shards[index].byteCount
+        try pending.write(shards[index].name, byteCount: bound) { sink in
+          shards[index].byteCount = try write(shards[index]) { try sink.write($0, at: $1) }
         }
       }
       if shards.count > 1 {
@@ -43,22 +45,21 @@ package struct FolderWriter {
   /// One weight file.
   private struct Shard {
     var name = ""
-    var tensors: [FolderTensor] = []
-    /// Without the header.
+    var tensors: [FolderTensors] = []
+    /// Of its tensors; before they are written, the most that they can be.
     var byteCount = 0
   }
 
-  private func shards(_ groups: [[FolderTensor]]) -> [Shard] {
+  private func shards(_ tensors: [FolderTensors]) -> [Shard] {
     var shards = [Shard()]
-    for group in groups {
-      let bytes = group.reduce(0) { $0 + $1.byteCount }
-      if shards[shards.count - 1].byteCount + bytes > shardBytes,
+    for group in tensors {
+      if shards[shards.count - 1].byteCount + group.byteCount > shardBytes,
         !shards[shards.count - 1].tensors.isEmpty
       {
         shards.append(Shard())
       }
-      shards[shards.count - 1].tensors += group
-      shards[shards.count - 1].byteCount += bytes
+      shards[shards.count - 1].tensors.append(group)
+      shards[shards.count - 1].byteCount += group.byteCount
     }
     for index in shards.indices {
       let (number, count) = (Self.fiveDigits(index + 1), Self.fiveDigits(shards.count))
@@ -76,7 +77,7 @@ package struct FolderWriter {
 
   private func index(_ shards: [Shard]) -> [UInt8] {
     let places = shards.flatMap { shard in
-      shard.tensors.map { ($0.declaration.name, shard.name) }
+      shard.tensors.flatMap(\.declarations).map { ($0.name, shard.name) }
     }
     let total = shards.reduce(0) { $0 + $1.byteCount }
     let json = JSONValue.dictionary([
@@ -89,12 +90,17 @@ package struct FolderWriter {
     return Array((JSONWriter.text(json, style: .indented) + "\n").utf8)
   }
 
-  private func write(_ shard: Shard, _ sink: @escaping SafetensorsWriter.Sink) throws {
-    var writer = try SafetensorsWriter(shard.tensors.map(\.declaration), sink: sink)
-    let byName = Dictionary(shard.tensors.map { ($0.declaration.name, $0) }) { $1 }
-    for entry in writer.entries {
-      try byName[entry.name]?.stream { try writer.write(bytes: $0, of: entry.name) }
+  /// - Returns: bytes of the tensors.
+  private func write(_ shard: Shard, _ sink: @escaping SafetensorsWriter.Sink) throws -> Int {
+    var writer = try SafetensorsWriter(shard.tensors.flatMap(\.declarations), sink: sink)
+    // In file order, as far as tensors come alone: then the file is digested on its way.
+    let places = Dictionary(uniqueKeysWithValues: writer.names.enumerated().map { ($1, $0) })
+    func place(_ tensors: FolderTensors) -> Int {
+      tensors.declarations.first.flatMap { places[$0.name] } ?? 0
     }
-    try writer.finish()
+    for tensors in shard.tensors.sorted(by: { place($0) < place($1) }) {
+      try tensors.make { try writer.write(bytes: $1, of: $0) }
+    }
+    return try writer.finish()
   }
 }

@@ -4,6 +4,7 @@
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
+import QLoRAModels
 import QLoRASystem
 import QLoRATensor
 
@@ -19,6 +20,10 @@ struct ForeignModel {
   let stem: String
 
   var modelType: String? { json["model_type"]?.stringValue }
+  /// Whether plain files hold this weight as `[in, out]`.
+  func isTransposed(_ name: String) -> Bool {
+    LinearModules.isTransposed(name, modelType: modelType)
+  }
   /// Whether the folder is one of diffusers.
   var isDiffusers: Bool { json["_class_name"] != nil }
   /// The type that the library loads floats as; nil: as they are stored.

@@ -19,11 +19,11 @@ struct MergedFolder {
       companions: try FolderCompanions(
         origin: source.origin, config: source.config, dtype: dtype
       ).files())
-    try writer.write(try weights.names.map { [try tensor($0)] }, to: output)
+    try writer.write(try weights.names.map { try tensor($0) }, to: output)
   }
 
-  private func tensor(_ name: String) throws -> FolderTensor {
-    FolderTensor(declaration: .init(name, dtype, try weights.shape(of: name))) { consume in
+  private func tensor(_ name: String) throws -> FolderTensors {
+    FolderTensors(.init(name, dtype, try weights.shape(of: name))) { consume in
       try weights.forEachPiece(of: name) {
         try give($0, as: dtype, on: weights.backend, consume)
       }

@@ -1,6 +1,5 @@
-// A model quantized to 4 bits, as the folder that bitsandbytes loads. One weight is in memory at a
-// time: how long a weight's state is shows only after it was quantized, so the tensors of all
-// linears wait in a file of their own until the weight files' headers can be written.
+// A quantized model, as the folder that bitsandbytes loads: which weights are quantized and which
+// stay. One weight is in memory at a time.
 
 import QLoRADiagnostics
 import QLoRAFormats
@@ -26,25 +25,30 @@ struct QuantizedFolder {
       stem: model.stem, shardBytes: options.shardBytes,
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: options.dtype,
-        quantization: BNB4Bit.quantizationConfig(
-          options.spec, computeDType: options.computeDType, skippedModules: skipped)
+        quantization: QuantizationEntry.json(
+          options.quantization, computeDType: options.computeDType, skippedModules: skipped)
       ).files())
-    let supply = TensorSupply(weights: model.weights, backend: backend, dtype: options.dtype)
-    let plain = try kept.map { [try supply.plain($0.name)] }
-    let spool = try AtomicDirectory(
-      FilePath.lastComponent(of: output) + "-parts", in: FilePath.parent(of: output),
-      expectedByteCount: linears.reduce(0) { $0 + $1.shape.count / 2 })
-    defer { spool.discard() }
-    try writer.write(plain + (try quantize(linears, into: spool)), to: output)
+    let supply = TensorSupply(model: model, backend: backend, dtype: options.dtype)
+    let plain = try kept.map { try supply.plain($0.name) }
+    var done = 0
+    let quantized = try linears.map { name, shape in
+      try QuantizedLinear(
+        model: model, name: name, shape: shape, options: options, backend: backend
+      ).tensors {
+        done += 1
+        progress(Double(done) / Double(linears.count))
+      }
+    }
+    try writer.write(plain + quantized, to: output)
   }
 
   // MARK: Which
 
   private func choose() throws -> (linears: [Named], kept: [Named], skipped: [String]?) {
-    if let type = model.modelType, LinearModules.transposedTypes.contains(type) {
+    if let type = model.modelType, LinearModules.foreignTypes.contains(type) {
       throw Diagnostic(
         .architectureUnsupported,
-        "models of type \"\(type)\" keep the weights of linears transposed; they are not quantized",
+        "transformers quantizes none of the linears of models of type \"\(type)\"",
         at: .file(model.path))
     }
     let weights = model.weights
@@ -54,9 +58,9 @@ struct QuantizedFolder {
     var (linears, kept): ([Named], [Named]) = ([], [])
     for name in weights.names {
       let tensor = (name, try weights.shape(of: name))
-      guard try weights.quantizedMatrix(name) == nil else {
+      guard !weights.isQuantized(name) else {
         throw Diagnostic(
-          .alreadyQuantized, "the weight is in 4 bits already", at: model.place(name),
+          .alreadyQuantized, "the weight is quantized already", at: model.place(name),
           remedy: "qlora dequantize the folder first, or take the unquantized model")
       }
       guard choice.isQuantized(name, tensor.1) else {
@@ -77,63 +81,5 @@ struct QuantizedFolder {
         at: .file(model.path), remedy: "check --skip")
     }
     return (linears, kept, choice.skippedModules(kept))
-  }
-
-  // MARK: Quantizing
-
-  /// Each linear's tensors, to be read from the spool.
-  private func quantize(
-    _ linears: [Named], into spool: AtomicDirectory
-  ) throws -> [[FolderTensor]] {
-    typealias Part = (declaration: SafetensorsWriter.Declaration, range: Range<Int>)
-    var groups: [[Part]] = []
-    var path = ""
-    try spool.write("tensors") { sink in
-      path = sink.path
-      for linear in linears {
-        let matrix = try quantized(linear)
-        groups.append(
-          try BNB4Bit.tensors(linear.name, matrix).map { name, tensor in
-            let start = sink.byteCount
-            try tensor.withBytes { try sink.write($0) }
-            return (.init(name, tensor.dtype, tensor.shape), start..<sink.byteCount)
-          })
-        progress(Double(groups.count) / Double(linears.count))
-      }
-    }
-    let file = try InputFile(path: path)
-    return groups.map { group in
-      group.map { part in
-        FolderTensor(declaration: part.declaration) { consume in
-          try file.forEachPiece(from: part.range.lowerBound, count: part.range.count) { piece, _ in
-            try consume(piece)
-          }
-        }
-      }
-    }
-  }
-
-  private func quantized(_ linear: Named) throws -> QuantizedMatrix {
-    let (name, shape) = linear
-    let own = try model.weights.dtype(of: name)
-    // A state knows no wider type than float32.
-    let dtype = options.dtype ?? (own == .float64 ? .float32 : own)
-    do {
-      let builder = try backend.makeWeightBuilder(
-        outFeatures: shape[0], inFeatures: shape[1], .fourBit(options.spec))
-      try builder.fill { range, floats in
-        try model.weights.readFloats(name, range: range, into: floats)
-        guard dtype != own, dtype != .float32 else { return }
-        for index in floats.indices { floats[index] = dtype.rounded(floats[index]) }
-      }
-      let weight = try builder.finish()
-      guard let matrix = backend.quantizedMatrix(weight, sourceDType: dtype) else {
-        throw Diagnostic(.nothingToQuantize, "the backend made no 4-bit weight of it")
-      }
-      return matrix
-    } catch let diagnostic as Diagnostic where diagnostic.location == nil {
-      throw Diagnostic(
-        diagnostic.code, diagnostic.message, at: model.place(name), remedy: diagnostic.remedy)
-    }
   }
 }

@@ -80,7 +80,8 @@ extension Tape {
             dropout: dropout?.mask(of: adapter),
             projected: backend.allocate([tokens, adapter.rank], .float32))
         },
-        output: backend.allocate([tokens, layer.weight.outFeatures], dtype))
+        output: backend.allocate([tokens, layer.weight.outFeatures], dtype),
+        isInference: isInference)
     }
     backend.linear(input.value, terms)
     let hasParameters = layers.contains { $0.adapter != nil }

@@ -1,4 +1,4 @@
-// `qlora quantize` and `qlora dequantize`: folders in the 4-bit format of bitsandbytes and back.
+// `qlora quantize` and `qlora dequantize`: folders in the formats of bitsandbytes and back.
 import ArgumentParser
 import QLoRAPipeline
 import QLoRATensor
@@ -6,10 +6,11 @@ import QLoRATensor
 struct QuantizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
-    abstract: "Writes a model with its linears in 4 bits, as bitsandbytes loads it.",
+    abstract: "Writes a model with its linears in 4 or 8 bits, as bitsandbytes loads it.",
     discussion: """
       Example:
         qlora quantize my-model --output my-model-nf4 --compute-dtype bfloat16
+        qlora quantize my-model --output my-model-int8 --type int8 --threshold 10
         qlora quantize flux/transformer --output flux-nf4/transformer --skip 'proj_out'
       """)
 
@@ -19,7 +20,7 @@ struct QuantizeCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The folder to write; it must not exist.", valueName: "dir"))
   var output: String
 
-  @Option(help: "nf4 or fp4.")
+  @Option(help: "nf4, fp4 or int8.")
   var type = FourBitType.nf4.rawValue
 
   @Option(help: "Weights that share a scale: 32, 64, 128 … 4096.")
@@ -27,6 +28,13 @@ struct QuantizeCommand: ParsableCommand {
 
   @Flag(help: "Keeps the scales in fp32 instead of quantizing them to 8 bits.")
   var noDoubleQuant = false
+
+  @Option(
+    help: ArgumentHelp(
+      "With int8, the magnitude from which activations are outliers, whose columns stay in higher "
+        + "precision; 0 for none. (default: 6.0)",
+      valueName: "magnitude"))
+  var threshold: Float?
 
   @Option(
     help: ArgumentHelp(
@@ -41,11 +49,16 @@ struct QuantizeCommand: ParsableCommand {
   var dtype = "keep"
 
   func validate() throws {
-    if type == "int8" {
-      throw ValidationError("--type int8 is not available; use nf4 or fp4.")
+    if WeightQuantization(word: type) == nil {
+      throw ValidationError("--type must be nf4, fp4 or int8, found \"\(type)\".")
     }
-    if FourBitType(rawValue: type) == nil {
-      throw ValidationError("--type must be nf4 or fp4, found \"\(type)\".")
+    if let threshold {
+      if FourBitType(rawValue: type) != nil {
+        throw ValidationError("--threshold is for --type int8 only.")
+      }
+      if !(threshold >= 0 && threshold.isFinite) {
+        throw ValidationError("--threshold must be 0 or more, found \(threshold).")
+      }
     }
     if !QuantizationSpec.validBlockSizes.contains(blocksize) {
       throw ValidationError("--blocksize must be 32, 64, 128 … 4096, found \(blocksize).")
@@ -61,9 +74,11 @@ struct QuantizeCommand: ParsableCommand {
 
   func run() throws {
     var options = QuantizationOptions()
-    options.spec = QuantizationSpec(
-      type: FourBitType(rawValue: type) ?? .nf4, blockSize: blocksize,
-      doubleQuantized: !noDoubleQuant)
+    options.quantization =
+      FourBitType(rawValue: type).map { type in
+        .fourBit(
+          QuantizationSpec(type: type, blockSize: blocksize, doubleQuantized: !noDoubleQuant))
+      } ?? .int8(Int8Spec(threshold: threshold ?? Int8Spec.standardThreshold))
     options.skip = skip
     options.computeDType = NumberType.dtype(computeDtype) ?? .float32
     options.dtype = NumberType.dtype(dtype)
@@ -77,7 +92,7 @@ struct QuantizeCommand: ParsableCommand {
 struct DequantizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dequantize",
-    abstract: "Writes a 4-bit folder as plain safetensors again.",
+    abstract: "Writes a quantized folder as plain safetensors again.",
     discussion: """
       Example:
         qlora dequantize my-model-nf4 --output my-model-plain --dtype fp32
