@@ -9,8 +9,8 @@ package struct Capabilities: Sendable {
   package init(available: [String: [String]]) { self.available = available }
 
   package static let current = Capabilities(available: [
-    "model.quantization.type": ["nf4", "none"],
-    "model.computeDType": ["bfloat16", "float32", "int16"],
+    "model.quantization.type": ["nf4", "fp4", "none"],
+    "model.computeDType": ["bfloat16", "float32", "float16", "int16"],
     "device": ["auto", "cpu"],
   ])
 

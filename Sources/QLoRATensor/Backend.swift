@@ -15,7 +15,7 @@ package protocol PreparedWeight: AnyObject, Sendable {
 /// How a weight is to be kept.
 package enum WeightStorage: Sendable, Hashable {
   case fourBit(QuantizationSpec)
-  /// `float32` or `bfloat16`.
+  /// `float32`, `bfloat16` or `float16`.
   case dense(DType)
 }
 
@@ -82,7 +82,7 @@ package struct LinearTerm: Sendable {
   /// `[out]` float32.
   package var bias: Tensor?
   package var adapter: AdapterTerm?
-  /// `[tokens, out]`, float32 or bfloat16.
+  /// `[tokens, out]`, float32 or of the input's type.
   package var output: Tensor
 
   package init(

@@ -11,13 +11,13 @@ struct BaseModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "nf4 or none; as the adapter was trained if not given, and none without an adapter.",
+      "nf4, fp4 or none; as the adapter was trained if not given, and none without an adapter.",
       valueName: "type"))
   var quantization: String?
 
   @Option(
     help: ArgumentHelp(
-      "bfloat16 or float32; as the adapter was trained if not given, else float32.",
+      "bfloat16, float16 or float32; as the adapter was trained if not given, else float32.",
       valueName: "type"))
   var computeDtype: String?
 
@@ -25,12 +25,12 @@ struct BaseModelOptions: ParsableArguments {
   var threads = 0
 
   func validate() throws {
-    if let quantization, !["nf4", "none"].contains(quantization) {
-      throw ValidationError("--quantization must be nf4 or none, found \"\(quantization)\".")
+    if let quantization, !["nf4", "fp4", "none"].contains(quantization) {
+      throw ValidationError("--quantization must be nf4, fp4 or none, found \"\(quantization)\".")
     }
-    if let computeDtype, !["bfloat16", "float32"].contains(computeDtype) {
+    if let computeDtype, !["bfloat16", "float16", "float32"].contains(computeDtype) {
       throw ValidationError(
-        "--compute-dtype must be bfloat16 or float32, found \"\(computeDtype)\".")
+        "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
     }
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }

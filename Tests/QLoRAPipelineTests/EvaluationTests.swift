@@ -1,8 +1,11 @@
 // What evaluation reports of rows and of their tokens.
 import Foundation
+import QLoRAData
 import QLoRADiagnostics
+import QLoRAFormats
 import QLoRAJSON
 import QLoRAPipeline
+import QLoRATensor
 import TestSupport
 import Testing
 
@@ -44,6 +47,58 @@ import Testing
       }
     }
     #expect(count == report.total.labelledTokens && sum == report.total.lossSum)
+  }
+
+  /// A folder in FP4 is taken as it is; so is one that FP4 is asked of on the way.
+  @Test(arguments: [true, false])
+  func fp4TrainsAndEvaluates(_ doubleQuantized: Bool) throws {
+    var options = QuantizationOptions()
+    options.spec = QuantizationSpec(type: .fp4, blockSize: 32, doubleQuantized: doubleQuantized)
+    let folder = tiny.folder.path("fp4")
+    _ = try Pipeline.quantize(model: tiny.modelPath, options, to: folder)
+    let settings = [
+      "model.quantization.type=fp4", "model.quantization.blocksize=32",
+      "model.quantization.doubleQuant=\(doubleQuantized)", "training.steps=2",
+    ]
+    try tiny.train("way", settings)
+    try tiny.train("folder", settings + ["model.path=\(folder)", "model.quantization.type=none"])
+    #expect(try tiny.result("way").metrics == tiny.result("folder").metrics)
+    try tiny.train("nf4", ["training.steps=2"])
+    #expect(try tiny.result("way").metrics != tiny.result("nf4").metrics)
+    let losses = try [
+      evaluate(model: folder), evaluate(model: folder, quantization: "fp4"), evaluate(),
+    ].map(\.total.lossSum)
+    #expect(losses[0] == losses[1] && losses[0] != losses[2])
+    let asked = try evaluate(quantization: "fp4").total.lossSum
+    let other = try evaluate(quantization: "nf4").total.lossSum
+    #expect(asked != losses[2] && asked != other)
+  }
+
+  @Test func float16IsNearerThanBfloat16() throws {
+    let losses = try ["float32", "float16", "bfloat16"].map {
+      try evaluate(computeDType: $0).total.meanNegativeLogLikelihood
+    }
+    let distances = losses.map { abs($0 - losses[0]) }
+    #expect(distances[1] > 0 && distances[1] < 1e-3 && distances[1] < distances[2])
+  }
+
+  /// What overflows float16 ends a run before the update, with bfloat16 it trains.
+  @Test func overflowOfFloat16EndsTheRun() throws {
+    let files = try ShardedSafetensors(folder: tiny.modelPath)
+    let tensors = try files.names.map { name in
+      let tensor = try files.readTensor(name)
+      let isWide = name.contains("gate_proj") || name.contains("up_proj")
+      return (name: name, tensor: isWide
+        ? Tensor(tensor.floats().map { $0 * 10_000 }, shape: tensor.shape) : tensor)
+    }
+    var bytes: [UInt8] = []
+    try SafetensorsWriter.write(tensors) { bytes += $0 }
+    try Data(bytes).write(to: URL(filePath: tiny.modelPath).appending(path: "model.safetensors"))
+    try tiny.train("wide", ["training.steps=1", "model.computeDType=bfloat16"])
+    let found = #expect(throws: Diagnostic.self) {
+      try tiny.train("half", ["training.steps=1", "model.computeDType=float16"])
+    }
+    #expect(found?.code.exitCode == .diverged)
   }
 
   @Test func tokensReplaceNothing() throws {

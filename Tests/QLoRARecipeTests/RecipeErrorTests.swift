@@ -128,13 +128,9 @@ import Testing
         + #"found "nf3"; "#
         + #"did you mean "nf4"?"#),
     Fault(
-      "model", #""quantization":{"type":"fp4"}"#,
-      #"error[E0109]: model.quantization.type "fp4" is not available in this version of qlora; "#
-        + #"use "nf4" or "none""#),
-    Fault(
-      "model", #""computeDType":"float16""#,
-      #"error[E0109]: model.computeDType "float16" is not available in this version of qlora; "#
-        + #"use "bfloat16", "float32" or "int16""#),
+      "model", #""quantization":{"type":"int8"}"#,
+      #"error[E0109]: model.quantization.type "int8" is not available in this version of qlora; "#
+        + #"use "nf4", "fp4" or "none""#),
     Fault(
       "", #""device":"cuda""#,
       #"error[E0109]: device "cuda" is not available in this version of qlora; "#
