@@ -104,6 +104,7 @@ def token_losses(model, rows):
     with torch.no_grad():
         for tokens in rows:
             logits = model(torch.tensor([tokens]), use_cache=False).logits[0, :-1]
+            logits = logits.double() if logits.dtype == torch.float64 else logits.float()
             losses.append(torch.nn.functional.cross_entropy(
                 logits, torch.tensor(tokens[1:]), reduction="none"))
             all_logits.append(logits)
@@ -148,6 +149,26 @@ def logits(work):
             behind = values.max(1).values - values.gather(1, likely[:, None])[:, 0]
             check(f"{name} by {maker}: how far the most likely tokens are behind transformers'",
                   behind.max().item(), 4 * rounding)
+
+
+def half_precision(work):
+    """float16 beside PyTorch's: how far each token's loss is from float32's."""
+    data = work / "texts.jsonl"
+    write_rows(data, [{"text": text} for text in TEXTS])
+    losses = {}
+    for dtype in ("float32", "float16"):
+        file = work / f"{dtype}.jsonl"
+        evaluate(MODEL, data, "text", "--compute-dtype", dtype, "--tokens", file)
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        losses[dtype] = torch.tensor(
+            [x for row in rows for x in row["negativeLogLikelihoods"][1:]])
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            FLOAT32, dtype=getattr(torch, dtype))
+        losses[f"theirs {dtype}"], _ = token_losses(model, [row["tokens"] for row in rows])
+    theirs = (losses["theirs float16"] - losses["theirs float32"]).abs()
+    ours = (losses["float16"] - losses["float32"]).abs()
+    check(f"smollm2 in float16: mean |loss - float32's|, PyTorch's being {theirs.mean():.3g}",
+          ours.mean().item(), theirs.mean().item())
 
 
 def read_theirs(work):
@@ -213,7 +234,7 @@ def t5_encoder(work):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    for part in (t5_encoder, read_theirs, smollm2, logits):
+    for part in (t5_encoder, read_theirs, smollm2, logits, half_precision):
         (pathlib.Path(folder) / part.__name__).mkdir()
         part(pathlib.Path(folder) / part.__name__)
 finish()
