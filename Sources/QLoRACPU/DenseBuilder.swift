@@ -54,7 +54,8 @@ final class DenseBuilder: WeightBuilder {
     else { return nonFinite(values, from: range) }
     return Diagnostic(
       .weightNotFinite,
-      "element \(range.lowerBound + index) of the weight is \(values[index]), too large for float16",
+      "element \(range.lowerBound + index) of the weight is \(values[index]), which is too large "
+        + "for float16",
       remedy: "use the compute dtype bfloat16 or float32")
   }
 
