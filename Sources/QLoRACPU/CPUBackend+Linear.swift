@@ -14,6 +14,10 @@ extension CPUBackend {
       linearByInt8(input, mixed)
       return linear(input, terms.filter { !$0.isMixed })
     }
+    if input.dtype == .float16 {
+      linearOfHalf(input, terms)
+      return
+    }
     let weights = terms.map { panelWeight($0.weight) }
     if usesOpenBLAS {
       linearByOpenBLAS(input, terms, weights)
@@ -33,6 +37,17 @@ extension CPUBackend {
       return
     }
     multiply(tiles, terms, weights, adapters)
+  }
+
+  /// The kernels of products know float32 and bfloat16: half precision is a type of storage.
+  private func linearOfHalf(_ input: Tensor, _ terms: [LinearTerm]) {
+    let wide = terms.map { term in
+      var term = term
+      term.output = allocate(term.output.shape, .float32)
+      return term
+    }
+    linear(widened(input), wide)
+    for (wide, term) in zip(wide, terms) { convert(wide.output, into: term.output) }
   }
 
   func panelWeight(_ weight: any PreparedWeight) -> any PanelWeight {
@@ -150,8 +165,10 @@ extension CPUBackend {
     let values = output.pointer(Float.self)
     if input.dtype == .float32 {
       values.update(from: input.pointer(Float.self), count: input.count)
-    } else {
+    } else if input.dtype == .bfloat16 {
       product.widen_bf16(input.count, input.pointer(UInt16.self), values)
+    } else {
+      convert(input, into: output)
     }
     return output
   }

@@ -134,7 +134,8 @@ extension Pipeline {
   package static func evaluate(
     _ base: BaseOptions, _ request: EvaluationRequest, progress: (Int, Int) -> Void
   ) throws -> EvaluationReport {
-    try Evaluator(try load(base)).evaluate(request, progress: progress)
+    if let path = request.tokensPath { try requireAbsent(path) }
+    return try Evaluator(try load(base)).evaluate(request, progress: progress)
   }
 
   package static func generate(

@@ -28,7 +28,8 @@ extension Recipe {
     // With int16 products everything else is float32.
     return LoadOptions(
       quantization: quantization, skip: model.quantization.skip,
-      computeDType: model.computeDType == "bfloat16" ? .bfloat16 : .float32)
+      computeDType: DType(rawValue: model.computeDType).flatMap { $0.isFloatingPoint ? $0 : nil }
+        ?? .float32)
   }
 
   var adapterOptions: AdapterOptions {

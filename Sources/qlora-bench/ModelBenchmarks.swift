@@ -15,7 +15,7 @@ struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "nf4, fp4 or none; 4-bit types are doubly quantized, in blocks of 64.")
   var quantization = "nf4"
 
-  @Option(help: "float32, bfloat16 or int16.")
+  @Option(help: "float32, bfloat16, float16 or int16.")
   var computeDtype = "bfloat16"
 
   @Option(help: "Threads; 0 means all cores.")
@@ -31,8 +31,8 @@ struct MeasuredModelOptions: ParsableArguments {
     guard quantization == "none" || WeightQuantization(word: quantization) != nil else {
       throw ValidationError("--quantization is nf4, fp4, int8 or none")
     }
-    guard ["float32", "bfloat16", "int16"].contains(computeDtype) else {
-      throw ValidationError("--compute-dtype is float32, bfloat16 or int16")
+    guard ["float32", "bfloat16", "float16", "int16"].contains(computeDtype) else {
+      throw ValidationError("--compute-dtype is float32, bfloat16, float16 or int16")
     }
   }
 
@@ -41,7 +41,8 @@ struct MeasuredModelOptions: ParsableArguments {
       path: model ?? "",
       load: LoadOptions(
         quantization: WeightQuantization(word: quantization),
-        computeDType: computeDtype == "bfloat16" ? .bfloat16 : .float32),
+        computeDType: DType(rawValue: computeDtype).flatMap { $0.isFloatingPoint ? $0 : nil }
+          ?? .float32),
       threads: threads, usesInt16: computeDtype == "int16")
   }
 

@@ -17,7 +17,7 @@ struct BaseModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "bfloat16 or float32; as the adapter was trained if not given, else float32.",
+      "bfloat16, float16 or float32; as the adapter was trained if not given, else float32.",
       valueName: "type"))
   var computeDtype: String?
 
@@ -29,9 +29,9 @@ struct BaseModelOptions: ParsableArguments {
       throw ValidationError(
         "--quantization must be nf4, fp4, int8 or none, found \"\(quantization)\".")
     }
-    if let computeDtype, !["bfloat16", "float32"].contains(computeDtype) {
+    if let computeDtype, !["bfloat16", "float16", "float32"].contains(computeDtype) {
       throw ValidationError(
-        "--compute-dtype must be bfloat16 or float32, found \"\(computeDtype)\".")
+        "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
     }
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }

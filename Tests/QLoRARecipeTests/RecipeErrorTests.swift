@@ -132,10 +132,6 @@ import Testing
       #"error[E0108]: model.quantization.threshold is for "int8" only; delete it, or choose "#
         + "another model.quantization.type"),
     Fault(
-      "model", #""computeDType":"float16""#,
-      #"error[E0109]: model.computeDType "float16" is not available in this version of qlora; "#
-        + #"use "bfloat16", "float32" or "int16""#),
-    Fault(
       "", #""device":"cuda""#,
       #"error[E0109]: device "cuda" is not available in this version of qlora; "#
         + #"use "auto" or "cpu""#),
