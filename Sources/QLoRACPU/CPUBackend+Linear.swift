@@ -31,6 +31,7 @@ extension CPUBackend {
   }
 
   func panelWeight(_ weight: any PreparedWeight) -> any PanelWeight {
+    let weight = (weight as? any LentWeight)?.borrow() ?? weight
     guard let weight = weight as? any PanelWeight else {
       preconditionFailure("a weight of another backend")
     }

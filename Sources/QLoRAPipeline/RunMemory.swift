@@ -7,6 +7,15 @@ import QLoRAModels
 import QLoRARecipe
 import QLoRATensor
 
+/// What a run's memory is used for.
+struct Arrangement {
+  /// What each block keeps until backward.
+  let policies: [ActivationPolicy]
+  let layout: WeightLayout
+  let memory: MemoryForecast
+  let rehearsal: Rehearsal
+}
+
 struct RunMemory {
   private let recipe: Recipe
   private let source: ModelSource
@@ -18,21 +27,22 @@ struct RunMemory {
     self.data = data
   }
 
-  /// What each block keeps.
-  /// - Throws: `activationBudgetTooSmall` (exit 81).
-  var policies: [ActivationPolicy] {
-    get throws {
-      let budget = recipe.training.activationMemory.budget
-      // Only a budget needs to know what things cost.
-      guard case .bytes = budget else {
-        let policy: ActivationPolicy = budget == .least ? .input : .everything
-        return Array(repeating: policy, count: source.config.layers)
-      }
-      return try rehearsal().policies(budget, largestBatch)
-    }
+  /// - Parameter processBytes: what this process takes now.
+  /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81).
+  func arrangement(processBytes: Int) throws -> Arrangement {
+    let rehearsal = try rehearsal()
+    let batch = largestBatch
+    let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
+    var memory = MemoryForecast(
+      rehearsal, optimizer: recipe.optimizerOptions, step: rehearsal.step(batch, policies),
+      processBytes: processBytes)
+    memory.evaluationBytes = try largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
+    let layout = try rehearsal.layout(&memory, recipe.memoryBudget)
+    return Arrangement(
+      policies: policies, layout: layout, memory: memory, rehearsal: rehearsal)
   }
 
-  func rehearsal() throws -> Rehearsal {
+  private func rehearsal() throws -> Rehearsal {
     try Rehearsal(source, recipe.modelRequest) { model, tensor in
       model.dropoutSeed = recipe.dropoutSeed
       guard let path = recipe.adapter.initializeFrom else {
@@ -74,6 +84,8 @@ extension TokenBatch {
 
 extension Recipe {
   var dropoutSeed: UInt64 { UInt64(bitPattern: Int64(training.seed)) }
+
+  var memoryBudget: MemoryBudget { MemoryBudget(maxMemory: maxMemory.cpu, device: device) }
 }
 
 extension Pipeline {

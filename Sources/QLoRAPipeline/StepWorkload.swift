@@ -6,6 +6,7 @@ import QLoRAJSON
 import QLoRAModels
 import QLoRARandom
 import QLoRATensor
+import QLoRATraining
 
 /// A training step to time.
 package struct StepWorkload: Sendable {
@@ -18,6 +19,7 @@ package struct StepWorkload: Sendable {
   /// A PEFT adapter to start from; nil makes a fresh one of `rank` on all linears.
   package var adapter: String?
   package var activationMemory: ActivationBudget
+  package var optimizer = OptimizerOptions.adamW(AdamWOptions())
   package var warmup: Int
   package var steps: Int
 

@@ -25,7 +25,10 @@ package struct RunSummary: Sendable {
   package var device: String
   package var output: String
   package var trainableParameters: Int
+  /// Of the weights in memory.
   package var weightBytes: Int
+  package var layers: Int
+  package var layersOnDisk: Int
   package var stepCount: Int
   package var report: EncodingReport
   package var validationRows: Int
@@ -112,13 +115,15 @@ package struct TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
-    let policies = try RunMemory(recipe, source: source, data: data).policies
+    let arrangement = try RunMemory(recipe, source: source, data: data)
+      .arrangement(processBytes: MachineMemory().residentBytes ?? 0)
     let loaded = try LoadedModel.load(
-      recipe.modelRequest, source, text, content: content, cache: cache
+      recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
+      scratchFolder: run.path, cache: cache
     ) { events(.loading($0)) }
     let config = try prepare(loaded.model)
-    loaded.model.activationPolicies = policies
-    return try train(loaded, data, identity, config)
+    loaded.model.activationPolicies = arrangement.policies
+    return try train(loaded, data, identity, config, arrangement.layout.placement)
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
@@ -148,7 +153,8 @@ package struct TrainingRun {
   }
 
   private func train(
-    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity, _ config: PEFTAdapterConfig
+    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity, _ config: PEFTAdapterConfig,
+    _ placement: LayerPlacement
   ) throws -> RunResult {
     let recipe = recipe.recipe
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
@@ -162,8 +168,8 @@ package struct TrainingRun {
           .init("tool", ToolVersion.text),
           .init(CheckpointArtifacts.deviceFact, loaded.model.backend.name),
         ]))
-    events(.prepared(summary(loaded.model, plan, data)))
-    let trainer = Trainer(
+    events(.prepared(summary(loaded.model, plan, data, placement)))
+    let trainer = try Trainer(
       inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run,
       events: { events(.training($0)) }, interruption: interruption)
     defer { drawLosses() }
@@ -185,11 +191,14 @@ package struct TrainingRun {
     } catch {}
   }
 
-  private func summary(_ model: LlamaModel, _ plan: BatchPlan, _ data: RunData) -> RunSummary {
+  private func summary(
+    _ model: LlamaModel, _ plan: BatchPlan, _ data: RunData, _ placement: LayerPlacement
+  ) -> RunSummary {
     RunSummary(
       name: recipe.recipe.name, device: model.backend.name, output: run.path,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
-      weightBytes: model.weightBytes, stepCount: plan.stepCount, report: data.report,
+      weightBytes: model.weightBytes, layers: placement.devices.count,
+      layersOnDisk: placement.layers(on: LayerPlacement.disk).count, stepCount: plan.stepCount, report: data.report,
       validationRows: data.validation.count, logEvery: recipe.recipe.training.logEvery,
       saveEvery: recipe.recipe.training.saveEvery)
   }

@@ -13,6 +13,8 @@ package struct ReadStatistics: Sendable, Equatable {
   package var readSeconds = 0.0
   /// How long somebody waited for bytes that were not there yet.
   package var waitedSeconds = 0.0
+
+  package init() {}
 }
 
 /// Lends one range at a time. Announcing a wrong order costs time and nothing else.

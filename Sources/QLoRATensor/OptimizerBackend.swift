@@ -75,17 +75,21 @@ package struct OptimizerMoment: Sendable {
     self.scales = scales
   }
 
-  /// Zeros for a parameter of `shape`, in 8 bits where that is wanted and the shape large enough.
-  package init(zeros shape: Shape, blockwise: Bool) {
+  /// For a parameter of `shape`, in 8 bits where that is wanted and the shape large enough.
+  /// - Parameter zeros: makes a tensor of zeros.
+  package init(
+    _ shape: Shape, blockwise: Bool,
+    zeros: (Shape, DType) -> Tensor = { Tensor(zeros: $0, $1) }
+  ) {
     guard blockwise, shape.count >= Self.smallestBlockwiseCount else {
-      self.init(Tensor(zeros: shape))
+      self.init(zeros(shape, .float32))
       return
     }
     let blocks = (shape.count + Self.blockSize - 1) / Self.blockSize
-    self.init(Tensor(zeros: shape, .uint8), scales: Tensor(zeros: [blocks]))
+    self.init(zeros(shape, .uint8), scales: zeros([blocks], .float32))
   }
 
-  /// Bytes of the tensors that `init(zeros:blockwise:)` would make for so many elements.
+  /// Bytes of the tensors that `init(_:blockwise:zeros:)` makes for so many elements.
   package static func byteCounts(of count: Int, blockwise: Bool) -> [Int] {
     guard blockwise, count >= smallestBlockwiseCount else {
       return [count * DType.float32.byteSize]
