@@ -45,11 +45,12 @@ package struct LoadedModel {
   ///   `maxMemory` that is too small (81).
   package static func load(
     _ request: ModelRequest, cache: WeightCache? = nil, adapterBytes: Int = 0,
-    progress: @escaping (Double) -> Void = { _ in }
+    on machine: MachineMemory = MachineMemory(), progress: @escaping (Double) -> Void = { _ in }
   ) throws -> LoadedModel {
     let source = try ModelSource.open(request.path)
     let text = try ModelText(source)
-    let layout = try InferenceMemory(source, request, adapterBytes: adapterBytes).layout()
+    let layout = try InferenceMemory(source, request, adapterBytes: adapterBytes)
+      .layout(on: machine)
     return try load(
       request, source, text, layout: layout, scratchFolder: InferenceMemory.scratchFolder,
       cache: cache, progress: progress)

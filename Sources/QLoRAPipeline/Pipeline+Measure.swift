@@ -33,6 +33,8 @@ package struct StepMeasurement: Sendable {
   package var placement: LayerPlacement
   /// Of the layers on disk, in all steps.
   package var reading: ReadStatistics
+  /// The wall time of all steps.
+  package var allStepSeconds: Double
   /// Without those that warmed up.
   package var steps: [StepMetrics]
   package var cost: StepCost
@@ -122,7 +124,8 @@ extension Pipeline {
     _ = try trainer.train()
     return StepMeasurement(
       load: load, memory: memory, placement: layout.placement,
-      reading: (model.blockStore as? StreamedBlocks)?.statistics ?? ReadStatistics(), steps: Array(steps.dropFirst(workload.warmup)),
+      reading: (model.blockStore as? StreamedBlocks)?.statistics ?? ReadStatistics(),
+      allStepSeconds: steps.reduce(0) { $0 + Double($1.tokens) / $1.tokensPerSecond }, steps: Array(steps.dropFirst(workload.warmup)),
       cost: StepCost(
         model.config, batches,
         adapterParameters: model.parameters.reduce(0) { $0 + $1.value.count }))
@@ -132,7 +135,9 @@ extension Pipeline {
   private static func forecast(
     _ request: ModelRequest, _ workload: StepWorkload, _ shape: ModelShape?
   ) throws -> (MemoryForecast, [ActivationPolicy], WeightLayout) {
-    let processBytes = MachineMemory().residentBytes ?? 0
+    let machine = MachineMemory()
+    let processBytes = machine.residentBytes ?? 0
+    let budget = MemoryBudget(maxMemory: request.maxMemory, device: "auto", on: machine)
     let rehearsal = try Rehearsal(try source(request, shape), request) { model, tensor in
       if let adapter = workload.adapter {
         try model.addAdapters(try AdapterFolder.open(adapter).adapter)
@@ -148,9 +153,7 @@ extension Pipeline {
     var memory = MemoryForecast(
       rehearsal, optimizer: workload.optimizer, step: rehearsal.step(largest, policies),
       processBytes: processBytes)
-    let layout = try rehearsal.layout(
-      &memory, MemoryBudget(maxMemory: request.maxMemory, device: "auto"))
-    return (memory, policies, layout)
+    return (memory, policies, try rehearsal.layout(&memory, budget))
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random

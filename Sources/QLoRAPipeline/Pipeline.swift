@@ -54,21 +54,25 @@ package struct RunOutcome: Sendable {
 extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
-    _ resolved: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
+    _ resolved: ResolvedRecipe, cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
-      try TrainingRun.start(resolved, cache: cache, interruption: interruption, events: $0)
+      try TrainingRun.start(
+        resolved, cache: cache, on: machine, interruption: interruption, events: $0)
     }
   }
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
+    runDirectory: String, cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
-      try TrainingRun.resume(runDirectory, cache: cache, interruption: interruption, events: $0)
+      try TrainingRun.resume(
+        runDirectory, cache: cache, on: machine, interruption: interruption, events: $0)
     }
   }
 

@@ -5,6 +5,7 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
 import QLoRARecipe
+import QLoRASystem
 import QLoRATensor
 
 /// What a run's memory is used for.
@@ -27,9 +28,13 @@ struct RunMemory {
     self.data = data
   }
 
-  /// - Parameter processBytes: what this process takes now.
+  /// - Parameter machine: before the rehearsal, which leaves traces of its own, it says what this
+  ///   process takes now.
   /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81).
-  func arrangement(processBytes: Int) throws -> Arrangement {
+  func arrangement(on machine: MachineMemory) throws -> Arrangement {
+    let processBytes = machine.residentBytes ?? 0
+    let budget = MemoryBudget(
+      maxMemory: recipe.maxMemory.cpu, device: recipe.device, on: machine)
     let rehearsal = try rehearsal()
     let batch = largestBatch
     let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
@@ -37,7 +42,7 @@ struct RunMemory {
       rehearsal, optimizer: recipe.optimizerOptions, step: rehearsal.step(batch, policies),
       processBytes: processBytes)
     memory.evaluationBytes = try largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
-    let layout = try rehearsal.layout(&memory, recipe.memoryBudget)
+    let layout = try rehearsal.layout(&memory, budget)
     return Arrangement(
       policies: policies, layout: layout, memory: memory, rehearsal: rehearsal)
   }
@@ -84,8 +89,6 @@ extension TokenBatch {
 
 extension Recipe {
   var dropoutSeed: UInt64 { UInt64(bitPattern: Int64(training.seed)) }
-
-  var memoryBudget: MemoryBudget { MemoryBudget(maxMemory: maxMemory.cpu, device: device) }
 }
 
 extension Pipeline {
@@ -93,10 +96,15 @@ extension Pipeline {
   package static func activationBudget(_ text: String) throws -> ActivationBudget {
     if text == "none" { return .everything }
     if text == "full" { return .least }
-    guard let bytes = ByteCount.parse(text) ?? Int(text), bytes > 0 else {
+    guard let bytes = byteCount(text) else {
       throw Diagnostic(
         .recipeOutOfRange, "\"\(text)\" is neither none, nor full, nor a size such as 512MiB")
     }
     return .bytes(bytes)
+  }
+
+  /// Bytes, or a size such as `3GiB`; nil for anything else.
+  package static func byteCount(_ text: String) -> Int? {
+    (ByteCount.parse(text) ?? Int(text)).flatMap { $0 > 0 ? $0 : nil }
   }
 }

@@ -103,18 +103,18 @@ package struct DiskForecast: Sendable, Equatable {
 
 extension Pipeline {
   /// - Throws: what is wrong with the recipe's inputs, and `activationBudgetTooSmall`.
-  package static func plan(_ resolved: ResolvedRecipe) throws -> RunPlan {
+  package static func plan(
+    _ resolved: ResolvedRecipe, on machine: MachineMemory = MachineMemory()
+  ) throws -> RunPlan {
     let recipe = resolved.recipe
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     let source = try ModelSource.open(recipe.model.path)
     let data = try RunData(recipe, text: try ModelText(source))
-    let machine = MachineMemory()
-    let processBytes = machine.residentBytes ?? 0
-    let limit = machine.availableBytes.map { $0 + processBytes }
+    let limit = machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
 
     let run = RunMemory(recipe, source: source, data: data)
-    let arrangement = try run.arrangement(processBytes: processBytes)
+    let arrangement = try run.arrangement(on: machine)
     let (rehearsal, policies) = (arrangement.rehearsal, arrangement.policies)
     let batch = run.largestBatch
     let plain = rehearsal.step(batch, policies.map { _ in .everything })

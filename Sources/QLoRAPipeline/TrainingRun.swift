@@ -49,6 +49,7 @@ package struct TrainingRun {
   private let recipe: ResolvedRecipe
   private let run: RunDirectory
   private let cache: WeightCache?
+  private let machine: MachineMemory
   private let isResuming: Bool
   private let interruption: () -> Int32?
   private let events: (RunEvent) -> Void
@@ -60,8 +61,8 @@ package struct TrainingRun {
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
-    _ recipe: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void = { _ in }
+    _ recipe: ResolvedRecipe, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
+    interruption: (() -> Int32?)? = nil, events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let missing = recipe.missingInputs()
@@ -69,8 +70,8 @@ package struct TrainingRun {
     let run = try RunDirectory(starting: recipe.recipe.output)
     do {
       return try TrainingRun(
-        recipe: recipe, run: run, cache: cache, isResuming: false, interruption: interruption,
-        events: events
+        recipe: recipe, run: run, cache: cache, machine: machine, isResuming: false,
+        interruption: interruption, events: events
       ).perform()
     } catch {
       run.abandon()
@@ -83,8 +84,8 @@ package struct TrainingRun {
   ///
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void = { _ in }
+    _ directory: String, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
+    interruption: (() -> Int32?)? = nil, events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
@@ -92,8 +93,8 @@ package struct TrainingRun {
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
-      recipe: saved, run: run, cache: cache, isResuming: true, interruption: interruption,
-      events: events
+      recipe: saved, run: run, cache: cache, machine: machine, isResuming: true,
+      interruption: interruption, events: events
     ).perform()
   }
 
@@ -116,7 +117,7 @@ package struct TrainingRun {
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
     let arrangement = try RunMemory(recipe, source: source, data: data)
-      .arrangement(processBytes: MachineMemory().residentBytes ?? 0)
+      .arrangement(on: machine)
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache

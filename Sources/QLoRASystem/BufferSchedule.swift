@@ -4,29 +4,29 @@
 /// so the one that leaves is always the one wanted last.
 /// Source: Belady 1966, "A study of replacement algorithms for a virtual-storage computer", for
 /// why that takes the fewest reads.
-struct BufferSchedule {
+package struct BufferSchedule {
   /// The range that each buffer holds; nil while it holds none.
-  private(set) var contents: [Int?]
+  package private(set) var contents: [Int?]
   /// The range in use, which stays.
-  private(set) var lent: Int?
+  package private(set) var lent: Int?
   /// Ranges that will be wanted after it.
   private var order: ArraySlice<Int> = []
 
-  init(bufferCount: Int) { contents = Array(repeating: nil, count: bufferCount) }
+  package init(bufferCount: Int) { contents = Array(repeating: nil, count: bufferCount) }
 
-  mutating func expect(_ order: [Int]) { self.order = order[...] }
+  package mutating func expect(_ order: [Int]) { self.order = order[...] }
 
   /// From here on `range` is in use, and the one before it no more.
-  mutating func lend(_ range: Int) {
+  package mutating func lend(_ range: Int) {
     if let place = order.firstIndex(of: range) { order = order[(place + 1)...] }
     lent = range
   }
 
-  func buffer(of range: Int) -> Int? { contents.firstIndex(of: range) }
+  package func buffer(of range: Int) -> Int? { contents.firstIndex(of: range) }
 
   /// A range to read and the buffer for it, which holds nothing until `finish`; nil where no
   /// buffer is free of what is wanted earlier.
-  mutating func next() -> (range: Int, buffer: Int)? {
+  package mutating func next() -> (range: Int, buffer: Int)? {
     let wanted = (lent.map { [$0] } ?? []) + order
     for (time, range) in wanted.enumerated() where !contents.contains(range) {
       let uses = contents.map { held in
@@ -42,5 +42,5 @@ struct BufferSchedule {
   }
 
   /// `buffer` holds `range` now.
-  mutating func finish(_ range: Int, in buffer: Int) { contents[buffer] = range }
+  package mutating func finish(_ range: Int, in buffer: Int) { contents[buffer] = range }
 }

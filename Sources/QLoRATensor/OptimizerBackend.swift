@@ -75,21 +75,21 @@ package struct OptimizerMoment: Sendable {
     self.scales = scales
   }
 
-  /// For a parameter of `shape`, in 8 bits where that is wanted and the shape large enough.
-  /// - Parameter zeros: makes a tensor of zeros.
+  /// Zeros for a parameter of `shape`, in 8 bits where that is wanted and the shape large enough.
+  /// - Parameter tensor: makes a tensor of zeros.
   package init(
-    _ shape: Shape, blockwise: Bool,
-    zeros: (Shape, DType) -> Tensor = { Tensor(zeros: $0, $1) }
+    zeros shape: Shape, blockwise: Bool,
+    tensor: (Shape, DType) -> Tensor = { Tensor(zeros: $0, $1) }
   ) {
     guard blockwise, shape.count >= Self.smallestBlockwiseCount else {
-      self.init(zeros(shape, .float32))
+      self.init(tensor(shape, .float32))
       return
     }
     let blocks = (shape.count + Self.blockSize - 1) / Self.blockSize
-    self.init(zeros(shape, .uint8), scales: zeros([blocks], .float32))
+    self.init(tensor(shape, .uint8), scales: tensor([blocks], .float32))
   }
 
-  /// Bytes of the tensors that `init(_:blockwise:zeros:)` makes for so many elements.
+  /// Bytes of the tensors that `init(zeros:blockwise:)` makes for so many elements.
   package static func byteCounts(of count: Int, blockwise: Bool) -> [Int] {
     guard blockwise, count >= smallestBlockwiseCount else {
       return [count * DType.float32.byteSize]

@@ -21,7 +21,7 @@ struct ParameterMoments {
     guard let folder, !shapes.isEmpty else {
       pages = nil
       moments = shapes.map { shape in
-        (0..<count).map { _ in OptimizerMoment(shape, blockwise: blockwise) }
+        (0..<count).map { _ in OptimizerMoment(zeros: shape, blockwise: blockwise) }
       }
       return
     }
@@ -37,7 +37,7 @@ struct ParameterMoments {
     moments = shapes.enumerated().map { index, shape in
       var part = 0
       return (0..<count).map { _ in
-        OptimizerMoment(shape, blockwise: blockwise) { shape, dtype in
+        OptimizerMoment(zeros: shape, blockwise: blockwise) { shape, dtype in
           defer { part += 1 }
           return pages.tensor(shape, dtype, parameter: index, part: part)
         }

@@ -20,6 +20,14 @@ import Testing
     .adamW(AdamWOptions(weightDecay: 0.1, isBlockwise: true)),
     .lion(LionOptions(weightDecay: 0.1)), .lion(LionOptions(isBlockwise: true)),
     .sgd(SGDOptions(weightDecay: 0.1)), .sgd(SGDOptions(momentum: 0.9)),
+  ] + paged
+
+  /// Of the first four the same with states on the disk.
+  static let paged: [OptimizerOptions] = [
+    .adamW(AdamWOptions(weightDecay: 0.1, isPaged: true)),
+    .adamW(AdamWOptions(weightDecay: 0.1, isBlockwise: true, isPaged: true)),
+    .lion(LionOptions(weightDecay: 0.1, isPaged: true)),
+    .lion(LionOptions(isBlockwise: true, isPaged: true)),
   ]
 
   private func uninterrupted(_ run: ToyRun) throws -> ToyResult {
@@ -30,7 +38,7 @@ import Testing
 
   /// Every poll of the flag is a place to stop: before each step and micro-batch, and within
   /// evaluations.
-  @Test(arguments: 0..<11)
+  @Test(arguments: 0..<15)
   func stoppingAnywhereOnce(variant: Int) throws {
     let run = Self.variants[variant]
     let expected = try uninterrupted(run)
@@ -54,7 +62,7 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<11)
+  @Test(arguments: 0..<15)
   func stoppingAgainAndAgain(variant: Int) throws {
     let run = Self.variants[variant]
     let expected = try uninterrupted(run)

@@ -25,15 +25,15 @@ struct InferenceMemory {
   /// For passes of as many tokens as an evaluation takes at once, which is also room for the keys
   /// and values of an answer.
   /// - Throws: `memoryBudgetTooSmall` (exit 81).
-  func layout() throws -> WeightLayout {
-    let processBytes = (MachineMemory().residentBytes ?? 0) + adapterBytes
+  func layout(on machine: MachineMemory) throws -> WeightLayout {
+    let budget = MemoryBudget(maxMemory: request.maxMemory, device: "auto", on: machine)
+    let processBytes = (machine.residentBytes ?? 0) + adapterBytes
     let rehearsal = try Rehearsal(source, request) { _, _ in }
     var memory = MemoryForecast(rehearsal, step: StepForecast(), processBytes: processBytes)
     let tokens = min(Evaluator.tokensPerPass, source.config.maxPositions)
     memory.evaluationBytes =
       try rehearsal.evaluationBytes(TokenBatch(length: tokens, total: tokens))
       + keyValueBytes(tokens)
-    let budget = MemoryBudget(maxMemory: request.maxMemory, device: "auto")
     return try rehearsal.layout(&memory, budget)
   }
 
