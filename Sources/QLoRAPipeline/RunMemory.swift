@@ -77,7 +77,7 @@ struct RunMemory {
 
 extension TokenBatch {
   /// Sequences of `length` tokens, `total` in all, every one labelled that has a next one.
-  init(length: Int, total: Int) {
+  package init(length: Int, total: Int) {
     let bounds = Array(stride(from: 0, to: total, by: max(1, length))) + [total]
     let positions = (0..<total).map { $0 % max(1, length) }
     let rows = positions.indices.filter { $0 + 1 < total && positions[$0 + 1] != 0 }

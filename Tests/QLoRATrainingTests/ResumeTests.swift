@@ -108,6 +108,27 @@ import Testing
       state.map(\.tensor.byteCount) == optimizer.stateByteCounts(of: 40_000))
   }
 
+  /// Bit for bit, and nothing of the pages is left.
+  @Test(arguments: zip(optimizers, paged))
+  func pagingChangesNoBit(plain: OptimizerOptions, paged: OptimizerOptions) throws {
+    let folder = try TemporaryFolder()
+    _ = try ToyRun(optimizer: plain, width: 40_000).train(folder.path("plain"))
+    _ = try ToyRun(optimizer: paged, width: 40_000).train(folder.path("paged"))
+    #expect(try ToyResult(folder.path("paged")) == ToyResult(folder.path("plain")))
+    let files = PosixFileSystem()
+    #expect(try files.list(folder.path("paged")) == files.list(folder.path("plain")))
+    #expect(paged.diskBytes(of: [40_000, 7]) >= plain.memoryBytes(of: [40_000, 7]))
+    #expect(paged.memoryBytes(of: [1000, 1000, 1000]) == plain.memoryBytes(of: [1000, 1000]))
+  }
+
+  @Test func pagesNeedAFolder() throws {
+    let error = #expect(throws: Diagnostic.self) {
+      try Self.paged[0].makeOptimizer(
+        ToyModel(width: 16).parameters, backend: ToyBackend(), pagesIn: "nowhere/at-all")
+    }
+    #expect(error?.code == .fileMissing)
+  }
+
   @Test func aSignalBeforeTheFirstStepLeavesAResumableRun() throws {
     let folder = try TemporaryFolder()
     let path = folder.path("run")
