@@ -116,8 +116,9 @@ extension Pipeline {
     let schedule = LearningRateSchedule(
       shape: .constant, peak: 0, warmupSteps: 0, stepCount: inputs.batches.stepCount)
     var steps: [StepMetrics] = []
+    let options = TrainingOptions(optimizer: workload.optimizer, schedule: schedule)
     let trainer = try Trainer(
-      inputs, options: TrainingOptions(optimizer: workload.optimizer, schedule: schedule), run: try RunDirectory(starting: folder)
+      inputs, options: options, run: try RunDirectory(starting: folder)
     ) { event in
       if case .step(let metrics) = event { steps.append(metrics) }
     }
@@ -125,7 +126,8 @@ extension Pipeline {
     return StepMeasurement(
       load: load, memory: memory, placement: layout.placement,
       reading: (model.blockStore as? StreamedBlocks)?.statistics ?? ReadStatistics(),
-      allStepSeconds: steps.reduce(0) { $0 + Double($1.tokens) / $1.tokensPerSecond }, steps: Array(steps.dropFirst(workload.warmup)),
+      allStepSeconds: steps.reduce(0) { $0 + Double($1.tokens) / $1.tokensPerSecond },
+      steps: Array(steps.dropFirst(workload.warmup)),
       cost: StepCost(
         model.config, batches,
         adapterParameters: model.parameters.reduce(0) { $0 + $1.value.count }))

@@ -61,8 +61,9 @@ package struct TrainingRun {
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
-    _ recipe: ResolvedRecipe, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
-    interruption: (() -> Int32?)? = nil, events: @escaping (RunEvent) -> Void = { _ in }
+    _ recipe: ResolvedRecipe, cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
+    events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let missing = recipe.missingInputs()
@@ -199,7 +200,8 @@ package struct TrainingRun {
       name: recipe.recipe.name, device: model.backend.name, output: run.path,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
       weightBytes: model.weightBytes, layers: placement.devices.count,
-      layersOnDisk: placement.layers(on: LayerPlacement.disk).count, stepCount: plan.stepCount, report: data.report,
+      layersOnDisk: placement.layers(on: LayerPlacement.disk).count,
+      stepCount: plan.stepCount, report: data.report,
       validationRows: data.validation.count, logEvery: recipe.recipe.training.logEvery,
       saveEvery: recipe.recipe.training.saveEvery)
   }

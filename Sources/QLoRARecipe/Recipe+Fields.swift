@@ -12,8 +12,8 @@ extension Recipe: RecipeSection {
     Field(section: "training", \.training, "How to train."),
     Field(
       "device", \.device, .choice(["auto", "cpu", "cuda"]),
-      "Where to compute; auto takes the fastest device that is present, and lets layers wait on the "
-        + "disk that do not fit into its memory."),
+      "Where to compute; auto takes the fastest device that is present, and lets layers wait on "
+        + "the disk that do not fit into its memory."),
     Field(section: "maxMemory", \.maxMemory, "What the run may take of each device's memory."),
     Field(
       "threads", \.threads, .integer(0...4096), "Threads of the CPU backend; 0 means all cores.",
@@ -32,8 +32,8 @@ extension Recipe.MaxMemory: RecipeSection {
   package static let fields: [Field<Self>] = [
     Field(
       "cpu", \.size, .optional(.byteCount),
-      "Memory for the whole process, such as \"3GiB\"; null takes what the machine or the container "
-        + "has. Layers that do not fit wait on the disk where device is \"auto\".")
+      "Memory for the whole process, such as \"3GiB\"; null takes what the machine or the "
+        + "container has. Layers that do not fit wait on the disk where device is \"auto\".")
   ]
 }
 

@@ -1,7 +1,7 @@
 // Which range of a file to read next, and in whose place: bookkeeping without threads or bytes.
 
-/// Ranges, by number, that share a few buffers. The order in which they will be wanted is announced,
-/// so the one that leaves is always the one wanted last.
+/// Ranges, by number, that share a few buffers. The order in which they will be wanted is
+/// announced, so the one that leaves is always the one wanted last.
 /// Source: Belady 1966, "A study of replacement algorithms for a virtual-storage computer", for
 /// why that takes the fewest reads.
 package struct BufferSchedule {

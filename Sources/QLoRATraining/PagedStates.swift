@@ -63,5 +63,7 @@ struct StateLayout {
     return start..<(next ?? byteCount)
   }
 
-  private static func rounded(_ count: Int, to step: Int) -> Int { (count + step - 1) / step * step }
+  private static func rounded(_ count: Int, to step: Int) -> Int {
+    (count + step - 1) / step * step
+  }
 }

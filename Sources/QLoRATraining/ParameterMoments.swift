@@ -1,5 +1,5 @@
-// The states of an optimizer by parameter: in memory, or in a file from which those of one parameter
-// come when it is updated.
+// The states of an optimizer by parameter: in memory, or in a file from which those of one
+// parameter come when it is updated.
 import QLoRADiagnostics
 import QLoRASystem
 import QLoRATensor

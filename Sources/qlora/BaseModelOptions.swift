@@ -47,6 +47,7 @@ struct BaseModelOptions: ParsableArguments {
   func values() throws -> BaseOptions {
     BaseOptions(
       model: model, adapter: adapter, quantization: quantization, computeDType: computeDtype,
-      threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount), cache: try BaseCache.standard { Console.error("warning: \($0)") })
+      threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount),
+      cache: try BaseCache.standard { Console.error("warning: \($0)") })
   }
 }

@@ -47,7 +47,8 @@ extension RunPlan {
     [
       ("process", "program, tokenizer and rows", memory.processBytes),
       ("weights", "weights", memory.weightBytes),
-      ("readAhead", "layers read ahead", memory.readAheadBytes), ("adapters", "adapters", memory.adapterBytes),
+      ("readAhead", "layers read ahead", memory.readAheadBytes),
+      ("adapters", "adapters", memory.adapterBytes),
       ("gradients", "their gradients", memory.gradientBytes),
       ("optimizer", "optimizer", memory.optimizerBytes),
       ("activations", "activations", memory.step.activationBytes),

@@ -1,5 +1,5 @@
-// What is read ahead is what the file holds, whatever order was announced; and the schedule takes as
-// few reads as any could.
+// What is read ahead is what the file holds, whatever order was announced; and the schedule takes
+// as few reads as any could.
 import Foundation
 import QLoRASystem
 import TestSupport

@@ -22,7 +22,9 @@ extension IndexedWeight {
 // of it; prepared weights are never written into, which a read-only mapping would not allow.
 extension MappedFile {
   /// All bytes, kept mapped by whoever holds the storage.
-  func storage() -> Storage { UnsafeMutableRawBufferPointer(mutating: bytes).storage(keeping: self) }
+  func storage() -> Storage {
+    UnsafeMutableRawBufferPointer(mutating: bytes).storage(keeping: self)
+  }
 }
 
 extension UnsafeMutableRawBufferPointer {

@@ -34,9 +34,10 @@ struct PlacedLoad {
     // Layers in memory have no business in a file that nobody keeps.
     let index = layout.onDiskOnly
     let file = try ScratchFile.write(in: scratchFolder, byteCount: index.byteCount) { sink in
-      model = try load(writing: { isOnDisk, weight in
-        if isOnDisk { try weight.write(to: sink) }
-      }, index, blocks)
+      model = try load(
+        writing: { isOnDisk, weight in
+          if isOnDisk { try weight.write(to: sink) }
+        }, index, blocks)
     }
     blocks.open(file, layout.stored(in: index))
     guard let model else { preconditionFailure("the file was written without a model") }
