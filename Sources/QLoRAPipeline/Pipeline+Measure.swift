@@ -56,6 +56,10 @@ extension Pipeline {
     let clock = ContinuousClock()
     let start = clock.now
     let source = try source(request, shape)
+    let isBounded = layout == nil && request.maxMemory != nil
+    let layout =
+      isBounded
+      ? try InferenceMemory(source, request, adapterBytes: 0).layout(on: MachineMemory()) : layout
     let model =
       if let layout, layout.placement.usesDisk {
         try PlacedLoad(
@@ -155,7 +159,8 @@ extension Pipeline {
     var memory = MemoryForecast(
       rehearsal, optimizer: workload.optimizer, step: rehearsal.step(largest, policies),
       processBytes: processBytes)
-    return (memory, policies, try rehearsal.layout(&memory, budget))
+    let layout = try rehearsal.layout(&memory, budget)
+    return (memory, policies, layout)
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random

@@ -95,7 +95,7 @@ package enum RecipeAliases {
     // The run.
     "outputdir": "output", "outdir": "output", "savedir": "output", "runname": "name",
     "experimentname": "name", "numthreads": "threads", "nthreads": "threads",
-    "maxmemory": "maxMemory", "maxmemorymb": "maxMemory.cpu", "devicemap": "device",
+    "maxmemorymb": "maxMemory.cpu", "devicemap": "device",
     "offloadfolder": "(layers wait in the cache of bases, QLORA_CACHE, else in the run's folder)",
     "offloadstatedict": "(layers go to the disk one by one as they are quantized)",
     "llmint8enablefp32cpuoffload": "(layers that do not fit wait on the disk, still quantized)",

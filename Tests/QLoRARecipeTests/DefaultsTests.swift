@@ -67,6 +67,9 @@ import Testing
           "logEvery": 10
         },
         "device": "auto",
+        "maxMemory": {
+          "cpu": null
+        },
         "threads": 0,
         "output": "/nowhere/runs/r"
       }
@@ -78,6 +81,7 @@ import Testing
   static let unusual = #"""
     { // every key away from its default
       "$schema": "recipe.schema.json", "name": "x", "device": "cuda", "threads": 3,
+      "maxMemory": {"cpu": "3GiB"},
       "output": "/tmp/x", "digests": {"model": "sha256:00", "data": "sha256:11"},
       "model": {"path": "/m", "computeDType": "int16",
         "quantization": {"type": "int8", "blocksize": 4096, "doubleQuant": false, "skip": ["a"]}},
@@ -107,6 +111,8 @@ import Testing
   /// The canonical form has only the keys that the type takes, so that it reads back.
   @Test(arguments: [
     ("adamw8bit", "learningRate beta1 beta2 epsilon weightDecay"),
+    ("pagedadamw", "learningRate beta1 beta2 epsilon weightDecay"),
+    ("pagedlion8bit", "learningRate beta1 beta2 weightDecay"),
     ("lion", "learningRate beta1 beta2 weightDecay"),
     ("lion8bit", "learningRate beta1 beta2 weightDecay"),
     ("sgd", "learningRate momentum weightDecay"),
@@ -136,6 +142,7 @@ import Testing
     #expect(recipe.training.duration == .steps(7))
     #expect(recipe.training.activationMemory == .budget(bytes: 1536 << 10))
     #expect(recipe.training.seed == Int.max)
+    #expect(recipe.maxMemory.cpu == 3 << 30)
     #expect(recipe.digests == ["model": "sha256:00", "data": "sha256:11"])
   }
 

@@ -12,7 +12,6 @@ import Testing
     "Sources/QLoRAFormats/Safetensors/SafetensorsFile.swift": "reading",
     "Sources/QLoRASystem/Digest.swift": "calls of xxHash",
     "Sources/QLoRASystem/FaultingFileSystem.swift": "a lock of its own",
-    "Sources/QLoRAPipeline/Cache/MappedWeights.swift": "tensors in mapped memory",
     "Sources/QLoRASystem/DirectFile.swift": "reading",
     "Sources/QLoRASystem/MappedFile.swift": "mapped memory",
     "Sources/QLoRASystem/PagedMemory.swift": "mapped memory",
