@@ -143,7 +143,7 @@ extension Pipeline {
   ) throws -> (MemoryForecast, [ActivationPolicy], WeightLayout) {
     let machine = MachineMemory()
     let processBytes = machine.residentBytes ?? 0
-    let budget = MemoryBudget(maxMemory: request.maxMemory, device: "auto", on: machine)
+    let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
     let rehearsal = try Rehearsal(try source(request, shape), request) { model, tensor in
       if let adapter = workload.adapter {
         try model.addAdapters(try AdapterFolder.open(adapter).adapter)

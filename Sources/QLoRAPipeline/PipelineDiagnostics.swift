@@ -60,10 +60,11 @@ extension DiagnosticCode {
 
   package static let memoryBudgetTooSmall = DiagnosticCode(
     "E0563", .wouldNotFit,
-    "maxMemory.cpu is less than the process needs with every layer of the model on the disk: the "
-      + "program, embedding and head, the buffers that layers are read into, adapters with "
-      + "gradients and states, and the memory of a step. The message names the least. A paged "
-      + "optimizer, training.activationMemory and a smaller batch lower it.")
+    "maxMemory.cpu of a recipe, or --max-memory, is less than the process needs with every layer "
+      + "of the model on the disk: the program, embedding and head, the buffers that layers are "
+      + "read into, adapters with gradients and states, and the memory of a step. The message "
+      + "names the least. In training a paged optimizer, training.activationMemory \"full\" and a "
+      + "smaller batch lower it.")
 
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,

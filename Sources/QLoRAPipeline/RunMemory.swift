@@ -34,7 +34,7 @@ struct RunMemory {
   func arrangement(on machine: MachineMemory) throws -> Arrangement {
     let processBytes = machine.residentBytes ?? 0
     let budget = MemoryBudget(
-      maxMemory: recipe.maxMemory.cpu, device: recipe.device, on: machine)
+      maxMemory: recipe.maxMemory.cpu, by: "maxMemory.cpu", device: recipe.device, on: machine)
     let rehearsal = try rehearsal()
     let batch = largestBatch
     let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)

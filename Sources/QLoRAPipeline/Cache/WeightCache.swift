@@ -12,7 +12,8 @@ struct CachedBase {
   let index: WeightIndex
   /// By module, in mapped memory.
   let weights: [String: any PreparedWeight]
-  /// Path of the file of weights.
+  /// The file of weights, and its path.
+  let mapped: MappedFile
   let file: String
 }
 
@@ -85,14 +86,15 @@ package struct WeightCache {
       parsing: try manifest.read(WeightIndex.fileName, of: path, files),
       weightBytes: entry.byteCount, file: FilePath.join(path, WeightIndex.fileName))
     let file = FilePath.join(path, entry.name)
-    let storage = try diagnosing { () throws(FileFailure) in
-      try MappedFile(file, byteCount: entry.byteCount).storage()
+    let mapped = try diagnosing { () throws(FileFailure) in
+      try MappedFile(file, byteCount: entry.byteCount)
     }
+    let storage = mapped.storage()
     var weights: [String: any PreparedWeight] = [:]
     for indexed in index.weights {
       weights[indexed.module] = try backend.restore(indexed.archived(in: storage))
     }
-    return CachedBase(index: index, weights: weights, file: file)
+    return CachedBase(index: index, weights: weights, mapped: mapped, file: file)
   }
 
   /// What went wrong without the advice, which is for checkpoints.

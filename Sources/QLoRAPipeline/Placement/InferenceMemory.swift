@@ -26,7 +26,7 @@ struct InferenceMemory {
   /// and values of an answer.
   /// - Throws: `memoryBudgetTooSmall` (exit 81).
   func layout(on machine: MachineMemory) throws -> WeightLayout {
-    let budget = MemoryBudget(maxMemory: request.maxMemory, device: "auto", on: machine)
+    let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
     let processBytes = (machine.residentBytes ?? 0) + adapterBytes
     let rehearsal = try Rehearsal(source, request) { _, _ in }
     var memory = MemoryForecast(rehearsal, step: StepForecast(), processBytes: processBytes)

@@ -7,16 +7,10 @@ import QLoRASystem
 package struct MemoryBudget: Sendable {
   /// For the whole process; nil where nothing is known.
   package var bytes: Int?
-  /// Whether somebody asked for it; else it is what the machine has.
-  package var isAsked: Bool
+  /// What somebody asked for it by; nil where it is what the machine has.
+  package var setting: String?
   /// Whether layers may wait on the disk.
   package var mayUseDisk: Bool
-
-  package init(bytes: Int?, isAsked: Bool, mayUseDisk: Bool) {
-    self.bytes = bytes
-    self.isAsked = isAsked
-    self.mayUseDisk = mayUseDisk
-  }
 
   /// What the forecast does not know of: pages of the program that are touched as it goes on, the
   /// heap's holes, the buffers of checkpoints. Measured: 8 to 10 MiB in steps of SmolLM2-135M
@@ -25,11 +19,14 @@ package struct MemoryBudget: Sendable {
 
   /// - Parameters:
   ///   - maxMemory: what was asked for; nil takes what the machine, or the container, has left.
+  ///   - setting: that it was asked for by.
   ///   - device: as recipes say it; only `auto` lets layers wait on the disk.
-  init(maxMemory: Int?, device: String, on machine: MachineMemory) {
-    self.init(
-      bytes: maxMemory ?? machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) },
-      isAsked: maxMemory != nil, mayUseDisk: device == "auto")
+  init(
+    maxMemory: Int?, by setting: String, device: String = "auto", on machine: MachineMemory
+  ) {
+    bytes = maxMemory ?? machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
+    self.setting = maxMemory == nil ? nil : setting
+    mayUseDisk = device == "auto"
   }
 
   /// As many layers as possible in memory.
@@ -47,7 +44,7 @@ package struct MemoryBudget: Sendable {
     guard let bytes, peakBytes > bytes else { return everywhere }
     let others = peakBytes - layerBytes.reduce(0, +)
     let least = mayUseDisk ? others + readAheadBytes : peakBytes
-    if isAsked, least > bytes { throw tooSmall(bytes, least: least) }
+    if let setting, least > bytes { throw tooSmall(setting, bytes, least: least) }
     guard mayUseDisk else { return everywhere }
     let rooms = [
       DeviceRoom(LayerPlacement.memory, bytes: max(0, bytes - least)),
@@ -58,14 +55,12 @@ package struct MemoryBudget: Sendable {
       devices: devices, layerBytes: layerBytes, readAheadBytes: readAheadBytes)
   }
 
-  private func tooSmall(_ bytes: Int, least: Int) -> Diagnostic {
+  private func tooSmall(_ setting: String, _ bytes: Int, least: Int) -> Diagnostic {
     Diagnostic(
       .memoryBudgetTooSmall,
-      "maxMemory.cpu allows \(ByteCount.spell(bytes)), and the least that the process needs "
+      "\(setting) allows \(ByteCount.spell(bytes)), and the least that the process needs "
         + (mayUseDisk ? "with every layer on the disk" : "with device \"cpu\"")
         + " is \(ByteCount.atLeast(least))",
-      remedy: mayUseDisk
-        ? "allow that much, set training.activationMemory to \"full\", or lower training.batchSize"
-        : "allow that much, or set device to \"auto\"")
+      remedy: mayUseDisk ? "allow that much" : "allow that much, or set device to \"auto\"")
   }
 }

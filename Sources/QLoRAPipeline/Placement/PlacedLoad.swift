@@ -52,6 +52,8 @@ struct PlacedLoad {
       for indexed in block.weights {
         weights[indexed.module] = StreamedWeight(indexed, block: block.block, of: blocks)
       }
+      // Checking the entry looked into it.
+      base.mapped.release(block.range)
     }
     blocks.open(file, stored)
     let model = try ModelLoader(
