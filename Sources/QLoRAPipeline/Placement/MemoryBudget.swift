@@ -14,7 +14,7 @@ package struct MemoryBudget: Sendable {
 
   /// What the forecast does not know of: pages of the program that are touched as it goes on, the
   /// heap's holes, the buffers of checkpoints. Measured: 8 to 10 MiB in steps of SmolLM2-135M
-  /// and 14 MiB in one of a 13B shape.
+  /// and 19 MiB in one of a 13B shape.
   package static let slackBytes = 32 << 20
 
   /// - Parameters:
