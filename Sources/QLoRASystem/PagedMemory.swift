@@ -24,6 +24,10 @@ package final class PagedMemory: @unchecked Sendable {
     try retryingInterruptions { () throws(FileFailure) in
       try files.reserve(file, byteCount: byteCount)
     }
+    // Where space cannot be claimed the file is still empty, and has no page to be mapped.
+    try retryingInterruptions { () throws(FileFailure) in
+      try files.truncate(file, to: byteCount)
+    }
     var address: UnsafeMutableRawPointer?
     let outcome = qlora_map_shared(path, Int64(byteCount), &address)
     guard outcome >= 0 else { throw FileFailure(.reserve, path, -outcome) }

@@ -49,10 +49,12 @@ import Testing
     let expected = try deep.tiny.result("memory")
     let names = try PosixFileSystem().list(deep.tiny.folder.path("memory"))
     for kept in [0, 4] {
-      let machine = try deep.machine(holding: kept, settings)
+      // More threads need more memory to work in.
+      let threads = settings + ["threads=\(3 - kept / 2)"]
+      let machine = try deep.machine(holding: kept, threads)
       var onDisk: Int?
       _ = try Pipeline.train(
-        deep.tiny.recipe("disk-\(kept)", settings), on: machine,
+        deep.tiny.recipe("disk-\(kept)", threads), on: machine,
         events: { if case .prepared(let run) = $0 { onDisk = run.layersOnDisk } })
       #expect(onDisk == DeepTiny.layers - kept)
       #expect(try deep.tiny.result("disk-\(kept)") == expected, "\(kept) in memory")

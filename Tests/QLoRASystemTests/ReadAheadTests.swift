@@ -73,6 +73,18 @@ import Testing
     #expect(try files.list(folder.path("new")).isEmpty)
   }
 
+  /// A disk without room shows before the first page, and leaves no file.
+  @Test(arguments: [FileOperation.create, .reserve, .truncate])
+  func pagesNeedTheirSpace(operation: FileOperation) throws {
+    let folder = try TemporaryFolder()
+    let files = FaultingFileSystem(at: 0, fault: .full, only: operation)
+    let failure = #expect(throws: FileFailure.self) {
+      try PagedMemory(byteCount: 100_000, in: folder.url.path(), files)
+    }
+    #expect(failure?.isDiskFull == true && failure?.operation == operation)
+    #expect(try PosixFileSystem().list(folder.url.path()).isEmpty)
+  }
+
   @Test func pagesKeepWhatWasWritten() throws {
     let folder = try TemporaryFolder()
     let memory = try PagedMemory(byteCount: 100_000, in: folder.url.path())
