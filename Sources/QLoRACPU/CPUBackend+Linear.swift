@@ -9,10 +9,10 @@ extension CPUBackend {
   package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
-    let mixed = terms.filter(\.isMixed)
+    let mixed = terms.filter(isMixed)
     if !mixed.isEmpty {
       linearByInt8(input, mixed)
-      return linear(input, terms.filter { !$0.isMixed })
+      return linear(input, terms.filter { !isMixed($0) })
     }
     if input.dtype == .float16 {
       linearOfHalf(input, terms)
@@ -51,6 +51,7 @@ extension CPUBackend {
   }
 
   func panelWeight(_ weight: any PreparedWeight) -> any PanelWeight {
+    let weight = (weight as? any LentWeight)?.borrow() ?? weight
     guard let weight = weight as? any PanelWeight else {
       preconditionFailure("a weight of another backend")
     }

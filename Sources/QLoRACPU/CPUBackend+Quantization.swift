@@ -110,7 +110,7 @@ extension CPUBackend {
   package func quantizedMatrix(
     _ weight: any PreparedWeight, sourceDType: DType
   ) -> QuantizedMatrix? {
-    guard let weight = weight as? FourBitWeight else { return nil }
+    guard let weight = panelWeight(weight) as? FourBitWeight else { return nil }
     let (outFeatures, inFeatures) = (weight.outFeatures, weight.inFeatures)
     let count = outFeatures * inFeatures
     let packed = Tensor(uninitialized: [(count + 1) / 2], .uint8)

@@ -99,6 +99,7 @@ package struct Evaluator {
     var report = EvaluationReport()
     for batch in batches(rows) {
       let scores = try score(Array(rows[batch]), exactMatch: request.measuresExactMatch)
+      try loaded.model.checkWeights()
       for (row, score) in zip(batch, scores) {
         add(score, to: &report, group: groups[rows[row].number])
         try scored(rows[row], score)

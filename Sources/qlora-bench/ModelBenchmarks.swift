@@ -21,10 +21,16 @@ struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "Threads; 0 means all cores.")
   var threads = 0
 
+  @Option(help: "Memory for the process, such as 4GiB; layers that do not fit wait on the disk.")
+  var maxMemory: String?
+
   @Flag(help: "Prints JSON instead of text.")
   var json = false
 
   func validate() throws {
+    guard maxMemory == nil || maxMemory.flatMap(Pipeline.byteCount) != nil else {
+      throw ValidationError("--max-memory is a size such as 4GiB")
+    }
     guard (model == nil) != (shape == nil) else {
       throw ValidationError("either --model or --shape is needed")
     }
@@ -43,7 +49,8 @@ struct MeasuredModelOptions: ParsableArguments {
         quantization: WeightQuantization(word: quantization),
         computeDType: DType(rawValue: computeDtype).flatMap { $0.isFloatingPoint ? $0 : nil }
           ?? .float32),
-      threads: threads, usesInt16: computeDtype == "int16")
+      threads: threads, usesInt16: computeDtype == "int16",
+      maxMemory: maxMemory.flatMap(Pipeline.byteCount))
   }
 
   /// What every record says about its circumstances.

@@ -24,6 +24,12 @@ struct BaseModelOptions: ParsableArguments {
   @Option(help: "Threads to compute with; 0 means all cores.")
   var threads = 0
 
+  @Option(
+    help: ArgumentHelp(
+      "Memory for the process, such as 3GiB; layers that do not fit wait on the disk. What the "
+        + "machine has if not given.", valueName: "size"))
+  var maxMemory: String?
+
   func validate() throws {
     if let quantization, !["nf4", "fp4", "int8", "none"].contains(quantization) {
       throw ValidationError(
@@ -33,12 +39,16 @@ struct BaseModelOptions: ParsableArguments {
       throw ValidationError(
         "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
     }
+    if let maxMemory, Pipeline.byteCount(maxMemory) == nil {
+      throw ValidationError("--max-memory must be a size such as 3GiB, found \"\(maxMemory)\".")
+    }
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }
 
   func values() throws -> BaseOptions {
     BaseOptions(
       model: model, adapter: adapter, quantization: quantization, computeDType: computeDtype,
-      threads: threads, cache: try BaseCache.standard { Console.error("warning: \($0)") })
+      threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount),
+      cache: try BaseCache.standard { Console.error("warning: \($0)") })
   }
 }

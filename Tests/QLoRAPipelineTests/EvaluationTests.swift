@@ -53,7 +53,8 @@ import Testing
   @Test(arguments: [true, false])
   func fp4TrainsAndEvaluates(_ doubleQuantized: Bool) throws {
     var options = QuantizationOptions()
-    options.quantization = .fourBit(QuantizationSpec(type: .fp4, blockSize: 32, doubleQuantized: doubleQuantized))
+    options.quantization = .fourBit(
+      QuantizationSpec(type: .fp4, blockSize: 32, doubleQuantized: doubleQuantized))
     let folder = tiny.folder.path("fp4")
     _ = try Pipeline.quantize(model: tiny.modelPath, options, to: folder)
     let settings = [
