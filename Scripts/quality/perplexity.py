@@ -64,7 +64,7 @@ def write_rows(path, text, tokens):
 
 
 def write_int4(plain, folder):
-    """Linears rounded to 15 even steps per block of 64, in a plain folder: a yardstick, no format."""
+    """Linears rounded to 15 even steps per block of 64, in a plain folder: only a yardstick."""
     folder.mkdir()
     for path in plain.iterdir():
         if path.suffix != ".safetensors":
