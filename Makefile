@@ -6,7 +6,7 @@ test: export TMPDIR ?= /dev/shm
 endif
 
 .PHONY: help quickstart quickstart-short setup build test test-interop bench bench-scale goldens \
-  format lint check clean
+  fuzz soak format lint check clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 18
@@ -40,6 +40,12 @@ bench-scale: setup ## the cost of a step by tokens, sequence length and model sh
 goldens: ## make Tests/Goldens again with the reference libraries
 	Scripts/goldens/run.sh
 
+fuzz: setup ## half a minute of hostile files for each reader; FUZZ_RUNS, FUZZ_JOBS, see the script
+	Scripts/soak/fuzz.sh 30
+
+soak: setup ## what takes too long for every change: fuzzing for hours, sanitizers, valgrind
+	Scripts/soak/run.sh
+
 format: ## rewrite the Swift sources in the house style
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
@@ -53,8 +59,9 @@ check: ## what continuous integration runs
 	swift build -c release
 	Scripts/fetch-smollm2.sh
 	Scripts/quickstart.sh --short
+	FUZZ_JOBS=2 Scripts/soak/fuzz.sh 30
 	$(MAKE) test
 
 clean: ## remove what was built; models and runs stay
 	swift package clean
-	rm -rf .build
+	rm -rf .build .build-fuzz .build-tsan

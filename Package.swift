@@ -40,14 +40,16 @@ let package = Package(
     library("QLoRACPU", ["QLoRATensor", "QLoRADiagnostics", "CQLoRAKernels", "COpenBLAS"]),
     // Layer 2, artefacts.
     library(
-      "QLoRAFormats", ["QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
-    library("QLoRAText", ["QLoRADiagnostics", "QLoRAJSON"]),
-    library("QLoRAData", ["QLoRAText", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
+      "QLoRAFormats",
+      ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
+    library("QLoRAText", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
+    library(
+      "QLoRAData", ["QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
     // Layer 3, learning.
     library("QLoRAModels", ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics", "QLoRARandom"]),
     library("QLoRATraining", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 4, application.
-    library("QLoRARecipe", ["QLoRADiagnostics", "QLoRAJSON"]),
+    library("QLoRARecipe", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     library(
       "QLoRAPipeline",
       [
@@ -76,6 +78,13 @@ let package = Package(
       name: "ProductCases", dependencies: ["QLoRATensor", "QLoRACPU", "TestSupport"],
       path: "Tests/ProductCases"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "QLoRAData", "QLoRADiagnostics", "QLoRAFormats", "QLoRAJSON", "QLoRARecipe", "QLoRASystem",
+        "QLoRATensor", "QLoRAText", "TestSupport",
+      ], path: "Tests/FuzzTargets"),
+    .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"]),
     tests("QLoRAJSON"),
     tests("QLoRARandom"),
     tests("QLoRASystem"),
@@ -93,3 +102,10 @@ let package = Package(
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17
 )
+
+// libFuzzer brings the `main` of this program, so it links only with `--sanitize=fuzzer`:
+// Scripts/soak/fuzz.sh asks for it.
+if Context.environment["QLORA_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(name: "FuzzDriver", dependencies: ["FuzzTargets"], path: "Tests/FuzzDriver"))
+}

@@ -8,7 +8,7 @@ kernels=Sources/CQLoRAKernels
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 
-for source in Scripts/neon-check.c "$kernels"/*.c "$kernels"/{reference,arm_neon}/*.c; do
+for source in Scripts/kernel-check.c "$kernels"/*.c "$kernels"/{reference,arm_neon}/*.c; do
   object="$work/$(printf '%s' "$source" | tr / _).o"
   clang --target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include -O2 -std=gnu17 \
     -Wall -Wextra -I "$kernels/include" -c "$source" -o "$object"

@@ -1,12 +1,7 @@
 // Reads data files row by row: JSON lines, or one JSON array. It knows no row formats.
 import QLoRADiagnostics
 import QLoRAJSON
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
+import QLoRASystem
 
 /// One object of a data file and where it stands.
 package struct DataRow: Sendable {
@@ -37,19 +32,28 @@ package struct RowReader: Sendable {
   ///
   /// - Throws: `Diagnostic` E0401 where there is no such file, E0402 where it can't be read.
   package init(path: String) throws(Diagnostic) {
-    var isFolder = false
-    let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-    guard exists, !isFolder else {
+    let opened = try Self.open(path)
+    guard opened.byteCount <= MachineMemory().availableBytes ?? .max else {
       throw Diagnostic(
-        .dataFileMissing, isFolder ? "data file expected, found a folder" : "no such data file",
+        .dataFileUnreadable, "\(opened.byteCount) bytes are more than this machine has memory for",
+        at: .file(path))
+    }
+    bytes = try opened.bytes(0..<opened.byteCount)
+    try opened.checkIsNoPointer(bytes)
+    file = path
+  }
+
+  private static func open(_ path: String) throws(Diagnostic) -> InputFile {
+    do throws(Diagnostic) {
+      return try InputFile(path: path)
+    } catch {
+      guard error.code == .fileMissing || error.code == .fileNotRegular else { throw error }
+      throw Diagnostic(
+        .dataFileMissing,
+        error.code == .fileMissing
+          ? "no such data file" : "data file expected, found \(InputFile.kind(at: path))",
         at: .file(path), remedy: "check the path in data.train or data.validation")
     }
-    do {
-      bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
-    } catch {
-      throw Diagnostic(.dataFileUnreadable, "can't read the data file", at: .file(path))
-    }
-    file = path
   }
 
   package init(file: String, bytes: [UInt8]) {

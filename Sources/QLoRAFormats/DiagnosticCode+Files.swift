@@ -1,37 +1,8 @@
-// The codes of failures that come from a file as such or from a safetensors file (E0201…E0229).
+// The codes of failures that come from a safetensors file (E0210…E0229); those of files as such are
+// with InputFile.
 import QLoRADiagnostics
 
 extension DiagnosticCode {
-  package static let fileMissing = DiagnosticCode(
-    "E0201", .inputMissing,
-    "A file that the command needs is not there. The message names the path that was looked for; "
-      + "check its spelling, or download the model again.")
-  package static let fileUnreadable = DiagnosticCode(
-    "E0202", .permission,
-    "A file exists but the system refused to open it. Check its permissions and those of the "
-      + "folders above it.")
-  package static let fileNotRegular = DiagnosticCode(
-    "E0203", .badData,
-    "The path leads to a folder, a pipe, a socket or a device where a plain file is needed. Such "
-      + "things are refused, because reading them may never end.")
-  package static let fileIsLFSPointer = DiagnosticCode(
-    "E0204", .badData,
-    "The file is a Git LFS pointer: a few lines of text that stand for the real file, which was "
-      + "never downloaded. Run `git lfs pull` in the folder of the model.")
-  package static let fileIsPickle = DiagnosticCode(
-    "E0205", .badData,
-    "The file is a Python pickle (.bin, .pt, .pth). Reading one can run code of its author, so "
-      + "it is never read here. Convert it with the safetensors library, on a machine that may "
-      + "run that code.")
-  package static let fileIsForeign = DiagnosticCode(
-    "E0206", .badData,
-    "The file is of another kind than its place or name says, such as a web page that was saved "
-      + "instead of a model.")
-  package static let fileReadFailed = DiagnosticCode(
-    "E0207", .inputOutput,
-    "Reading failed in the middle, or the file became shorter while it was being read. Check the "
-      + "disk, and that nothing else writes the file.")
-
   package static let safetensorsTooShort = DiagnosticCode(
     "E0210", .badData,
     "A safetensors file begins with an eight-byte length, and this one is shorter than that. It "
@@ -72,8 +43,9 @@ extension DiagnosticCode {
       + "for more than a 64-bit number can count.")
   package static let safetensorsLimit = DiagnosticCode(
     "E0220", .badData,
-    "A safetensors header goes beyond a limit that keeps hostile files cheap to refuse: 1,000,000 "
-      + "tensors, names of 1,024 bytes without control characters, 64 dimensions.")
+    "A safetensors header goes beyond a limit that keeps hostile files cheap to refuse: 131,072 "
+      + "tensors, names of 1,024 bytes without control characters, 64 dimensions, 16 MiB of "
+      + "metadata in 65,536 values.")
   package static let tensorMissing = DiagnosticCode(
     "E0221", .badData,
     "A tensor that the model needs is not in its files. The folder may be incomplete, or its "
@@ -100,8 +72,7 @@ extension DiagnosticCode {
       + "mistake in the program; please report it.")
 
   package static let allFileCodes: [DiagnosticCode] = [
-    fileMissing, fileUnreadable, fileNotRegular, fileIsLFSPointer, fileIsPickle, fileIsForeign,
-    fileReadFailed, safetensorsTooShort, safetensorsHeaderLength, safetensorsHeaderSyntax,
+    safetensorsTooShort, safetensorsHeaderLength, safetensorsHeaderSyntax,
     safetensorsDuplicateKey, safetensorsMetadata, safetensorsEntry, safetensorsDType,
     safetensorsUnsupportedDType, safetensorsOffsets, safetensorsSize, safetensorsLimit,
     tensorMissing, tensorRange, tensorNotFloat, shardIndex, shardMismatch, safetensorsWrite,

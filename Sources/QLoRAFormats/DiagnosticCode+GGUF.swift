@@ -20,8 +20,8 @@ extension DiagnosticCode {
   package static let ggufLimit = DiagnosticCode(
     "E0234", .badData,
     "A GGUF header counts more things than the file has room for, or goes beyond a limit that "
-      + "keeps hostile files cheap to refuse: 1,000,000 tensors, strings of 16 MiB, 256 MiB of "
-      + "header.")
+      + "keeps hostile files cheap to refuse: 65,536 tensors and as many metadata pairs, 900,000 "
+      + "strings of 16 MiB at most, 2,097,152 numbers in arrays, 256 MiB of header.")
   package static let ggufText = DiagnosticCode(
     "E0235", .badData,
     "A key or a text in a GGUF file is not valid UTF-8. The file was damaged, or its converter "

@@ -10,10 +10,12 @@ extension JSONParser {
       index += 1
     }
     if current == UInt8(ascii: "\"") {
+      try keep(index - start, at: opening)
       let text = try decode(bytes[start..<index], at: opening)
       index += 1
       return text
     }
+    try keep(index - start, at: opening)
     return try parseEscapedString(from: start, opening: opening)
   }
 
@@ -30,8 +32,11 @@ extension JSONParser {
       if byte < 0x20 { throw failure("a control character inside a string; escape it") }
       if byte == UInt8(ascii: "\\") {
         index += 1
+        let count = content.count
         try parseEscape(into: &content)
+        try keep(content.count - count, at: opening)
       } else {
+        try keep(1, at: opening)
         content.append(byte)
         index += 1
       }

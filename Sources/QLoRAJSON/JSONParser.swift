@@ -8,13 +8,20 @@ public struct JSONReadOptions: Sendable {
   public var maximumDepth: Int
   /// Off for files in which a repeated key is somebody else's habit (never for our own).
   public var rejectsDuplicateKeys: Bool
+  /// Values, keys included, and bytes of text that are kept: a value takes many times the memory
+  /// of the two bytes that spell it.
+  public var maximumValues: Int
+  public var maximumTextBytes: Int
 
   public init(
-    allowsComments: Bool = false, maximumDepth: Int = 64, rejectsDuplicateKeys: Bool = true
+    allowsComments: Bool = false, maximumDepth: Int = 64, rejectsDuplicateKeys: Bool = true,
+    maximumValues: Int = .max, maximumTextBytes: Int = .max
   ) {
     self.allowsComments = allowsComments
     self.maximumDepth = maximumDepth
     self.rejectsDuplicateKeys = rejectsDuplicateKeys
+    self.maximumValues = maximumValues
+    self.maximumTextBytes = maximumTextBytes
   }
 
   public static let strict = JSONReadOptions()
@@ -22,7 +29,7 @@ public struct JSONReadOptions: Sendable {
 
 /// Why a text is not JSON, and where.
 public struct JSONError: Error, Sendable, Equatable {
-  public enum Kind: Sendable, Equatable { case syntax, duplicateKey, encoding, depth }
+  public enum Kind: Sendable, Equatable { case syntax, duplicateKey, encoding, depth, size }
 
   public let kind: Kind
   public let message: String
@@ -36,8 +43,19 @@ extension JSONValue {
   public init(
     parsing bytes: some Sequence<UInt8>, options: JSONReadOptions = .strict
   ) throws(JSONError) {
-    var parser = JSONParser(bytes: ContiguousArray(bytes), options: options)
+    var parser = JSONParser(bytes: (bytes as? [UInt8]) ?? Array(bytes), options: options)
     self = try parser.parseDocument()
+  }
+
+  /// Parses a text that is one object, whose members are handed over one at a time, so that only
+  /// one of them is in memory; the limits on sizes are those of each.
+  ///
+  /// - Throws: `JSONError`, also where the text is no object, and what `body` throws.
+  public static func forEachMember(
+    of bytes: [UInt8], options: JSONReadOptions = .strict, _ body: (JSONMember) throws -> Void
+  ) throws {
+    var parser = JSONParser(bytes: bytes, options: options)
+    try parser.parseMembers(body)
   }
 
   public init(
@@ -60,15 +78,17 @@ private struct ExactKey: Hashable {
 }
 
 struct JSONParser {
-  let bytes: ContiguousArray<UInt8>
+  let bytes: [UInt8]
   let options: JSONReadOptions
   var index = 0
   var depth = 0
+  var values = 0
+  var textBytes = 0
   // Lines are counted as the reader passes them, so that positions cost nothing.
   var line = 1
   var lineStart = 0
 
-  init(bytes: ContiguousArray<UInt8>, options: JSONReadOptions) {
+  init(bytes: [UInt8], options: JSONReadOptions) {
     self.bytes = bytes
     self.options = options
   }
@@ -86,18 +106,57 @@ struct JSONParser {
   }
 
   mutating func parseDocument() throws(JSONError) -> JSONValue {
+    try begin()
+    let value = try parseValue()
+    try end()
+    return value
+  }
+
+  /// Hands over the members of the outermost object; each has the limits of sizes for itself.
+  mutating func parseMembers(_ body: (JSONMember) throws -> Void) throws {
+    try begin()
+    guard current == UInt8(ascii: "{") else { throw failure("expected an object") }
+    try enter()
+    var keys: Set<ExactKey> = []
+    try skipBlank()
+    while let member = try nextMember(&keys) {
+      try body(member)
+      (values, textBytes) = (0, 0)
+    }
+    try end()
+  }
+
+  private mutating func begin() throws(JSONError) {
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
       index = 3
       lineStart = 3
     }
     try skipBlank()
-    let value = try parseValue()
+  }
+
+  private mutating func end() throws(JSONError) {
     try skipBlank()
     if index < bytes.count { throw failure("text after the end of the JSON value") }
-    return value
+  }
+
+  /// Counts a value against the limit before it is made.
+  private mutating func count() throws(JSONError) {
+    values += 1
+    if values > options.maximumValues {
+      throw failure("more than \(options.maximumValues) values", .size)
+    }
+  }
+
+  /// Counts text against the limit before it is kept.
+  mutating func keep(_ byteCount: Int, at place: JSONPosition) throws(JSONError) {
+    textBytes += byteCount
+    if textBytes > options.maximumTextBytes {
+      throw failure("more than \(options.maximumTextBytes) bytes of text", .size, at: place)
+    }
   }
 
   mutating func parseValue() throws(JSONError) -> JSONValue {
+    try count()
     guard let byte = current else { throw failure("the text ends where a value should begin") }
     switch byte {
     case UInt8(ascii: "{"): return try parseObject()
@@ -136,22 +195,32 @@ struct JSONParser {
     var members: [JSONMember] = []
     var keys: Set<ExactKey> = []
     try skipBlank()
-    while current != UInt8(ascii: "}") {
-      guard current == UInt8(ascii: "\"") else { throw failure("expected a key in quotes") }
-      let place = position
-      let key = try parseString()
-      if options.rejectsDuplicateKeys, !keys.insert(ExactKey(text: key)).inserted {
-        throw failure("the key \"\(key)\" appears twice", .duplicateKey, at: place)
-      }
-      try skipBlank()
-      guard current == UInt8(ascii: ":") else { throw failure("expected ':' after a key") }
-      index += 1
-      try skipBlank()
-      members.append(JSONMember(key, try parseValue(), at: place))
-      try parseSeparator(closing: UInt8(ascii: "}"))
-    }
-    index += 1
+    while let member = try nextMember(&keys) { members.append(member) }
     return .object(members)
+  }
+
+  /// The next member of the object that was entered, or nil after its closing bracket.
+  private mutating func nextMember(
+    _ keys: inout Set<ExactKey>
+  ) throws(JSONError) -> JSONMember? {
+    if current == UInt8(ascii: "}") {
+      index += 1
+      return nil
+    }
+    guard current == UInt8(ascii: "\"") else { throw failure("expected a key in quotes") }
+    try count()
+    let place = position
+    let key = try parseString()
+    if options.rejectsDuplicateKeys, !keys.insert(ExactKey(text: key)).inserted {
+      throw failure("the key \"\(key)\" appears twice", .duplicateKey, at: place)
+    }
+    try skipBlank()
+    guard current == UInt8(ascii: ":") else { throw failure("expected ':' after a key") }
+    index += 1
+    try skipBlank()
+    let member = JSONMember(key, try parseValue(), at: place)
+    try parseSeparator(closing: UInt8(ascii: "}"))
+    return member
   }
 
   private mutating func parseArray() throws(JSONError) -> JSONValue {
@@ -199,6 +268,7 @@ struct JSONParser {
       try skipDigits(place)
     }
     if let byte = current, isWordByte(byte) { throw failure("a malformed number", at: place) }
+    try keep(index - start, at: place)
     return .number(JSONNumber(text: String(decoding: bytes[start..<index], as: UTF8.self)))
   }
 

@@ -21,9 +21,18 @@ package struct ModulePatterns {
   }
 
   package func matches(_ module: String) -> Bool {
-    entries.contains { entry in
-      module == entry.text || module.hasSuffix("." + entry.text)
-        || (try? entry.pattern.wholeMatch(in: module)) != nil
-    }
+    entries.contains { Self.matches($0, module) }
+  }
+
+  /// The entries that match none of the modules: probably slips.
+  package func unmatched(among modules: [String]) -> [String] {
+    entries.filter { entry in !modules.contains { Self.matches(entry, $0) } }.map(\.text)
+  }
+
+  private static func matches(
+    _ entry: (text: String, pattern: Regex<AnyRegexOutput>), _ module: String
+  ) -> Bool {
+    module == entry.text || module.hasSuffix("." + entry.text)
+      || (try? entry.pattern.wholeMatch(in: module)) != nil
   }
 }

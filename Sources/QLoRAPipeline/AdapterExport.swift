@@ -6,7 +6,8 @@ import QLoRAModels
 import QLoRASystem
 
 enum AdapterExport {
-  /// Writes the folder in one piece: it appears complete or not at all. Its files carry no time, no
+  /// Writes the folder in one piece, so that it appears complete or not at all, and reads it back
+  /// against its manifest. Its files carry no time, no
   /// path of the run and no run id, so equal runs give equal bytes.
   static func write(
     _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String, to path: String
@@ -25,6 +26,13 @@ enum AdapterExport {
       _ = try pending.commit()
     } catch {
       pending.discard()
+      throw error
+    }
+    do {
+      try CheckpointManifest.verify(path)
+    } catch {
+      // What the disk changed on the way is worth nothing, and would pass for complete by its size.
+      try? PosixFileSystem().removeTree(path)
       throw error
     }
   }

@@ -55,6 +55,7 @@ package struct AdapterFolder {
 /// and evaluation must repeat. Other tools ignore the file.
 enum TrainedWith {
   static let fileName = "qlora.json"
+  private static let maximumFileBytes = 1 << 16
 
   static func text(_ options: LoadOptions) -> String {
     JSONWriter.text(json(options), style: .indented) + "\n"
@@ -71,7 +72,8 @@ enum TrainedWith {
 
   static func read(_ folder: String) throws -> LoadOptions {
     let path = FilePath.join(folder, fileName)
-    let json = try JSONValue(parsing: try PosixFileSystem().readAll(path))
+    let file = try InputFile(fileName, in: folder)
+    let json = try JSONValue.read(file, limit: maximumFileBytes, code: .adapterBaseUnknown)
     guard let dtype = json["computeDType"]?.stringValue.flatMap({ DType(rawValue: $0) }) else {
       throw Diagnostic(.adapterBaseUnknown, "computeDType is missing", at: .file(path))
     }

@@ -3,6 +3,7 @@
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
+import QLoRAModels
 import QLoRATensor
 
 /// How a model is to be quantized.
@@ -30,11 +31,22 @@ extension Pipeline {
     progress: @escaping (Double) -> Void = { _ in }
   ) throws -> [String] {
     try requireAbsent(output)
+    let model = try ForeignModel.open(path)
     let folder = QuantizedFolder(
-      model: try ForeignModel.open(path), options: options, backend: try Backends.make(),
+      model: model, options: options, backend: try Backends.make(),
       progress: progress)
     try folder.write(to: output)
-    return try FolderSizes(try ForeignModel.open(output)).warnings
+    return try slips(options.skip, model) + FolderSizes(try ForeignModel.open(output)).warnings
+  }
+
+  private static func slips(_ skip: [String], _ model: ForeignModel) throws -> [String] {
+    let modules = model.weights.names.map { name in
+      name.hasSuffix(".weight") ? String(name.dropLast(".weight".count)) : name
+    }
+    return try ModulePatterns(skip).unmatched(among: modules).map {
+      "--skip \"\($0)\" names no module of this model; give a whole name, its last part, or an "
+        + "expression for whole names such as \".*\\.\($0)\""
+    }
   }
 
   /// Writes `path` with every weight as plain numbers of type `dtype`.

@@ -27,7 +27,7 @@ struct RunIdentity {
     if let path = recipe.adapter.initializeFrom {
       let folder = try AdapterFolder.open(path).path
       let files = [PEFTAdapterConfig.fileName, PEFTAdapter.weightsName]
-      let opened = try files.map { try InputFile(path: FilePath.join(folder, $0)) }
+      let opened = try files.map { try InputFile($0, in: folder) }
       digests.append(("adapter", "\(try Digest(ofContents: opened))"))
     }
     self.digests = digests

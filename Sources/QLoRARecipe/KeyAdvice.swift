@@ -3,6 +3,8 @@
 import QLoRAJSON
 
 struct KeyAdvice {
+  private static let all = FieldSchema.recipe.flattened()
+
   let key: String
   /// The section that the key stands in; empty at the top.
   let level: String
@@ -22,7 +24,7 @@ struct KeyAdvice {
     if let nearest = Nearness.nearest(to: key, among: here) {
       return "did you mean \"\(nearest)\"?"
     }
-    let all = FieldSchema.recipe.flattened()
+    let all = Self.all
     if let nearest = Nearness.nearest(to: key, among: all.map(\.schema.key)),
       let found = all.first(where: { $0.schema.key == nearest })
     {
@@ -33,7 +35,7 @@ struct KeyAdvice {
 
   /// The section of a key that is right in itself but stands in the wrong place.
   private func elsewhere(_ plainKey: String) -> (key: String, section: String)? {
-    let found = FieldSchema.recipe.flattened().filter { Nearness.plain($0.schema.key) == plainKey }
+    let found = Self.all.filter { Nearness.plain($0.schema.key) == plainKey }
     guard let first = found.first else { return nil }
     // A key below the present section is nearer than one in another part of the recipe.
     let best = found.first { !level.isEmpty && $0.path.hasPrefix(level + ".") } ?? first

@@ -22,9 +22,17 @@ enum Nearness {
     return previous[b.count]
   }
 
-  /// The name without case, `_`, `-` and `.`, so that `learning_rate` equals `learningRate`.
+  /// The name without the case of ASCII, `_`, `-` and `.`, so that `learning_rate` equals
+  /// `learningRate`.
   static func plain(_ name: String) -> String {
-    name.lowercased().filter { $0 != "_" && $0 != "-" && $0 != "." }
+    let bytes = name.utf8.compactMap { byte -> UInt8? in
+      switch byte {
+      case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."): nil
+      case UInt8(ascii: "A")...UInt8(ascii: "Z"): byte | 0x20
+      default: byte
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   /// The most alike of `names`, or nil where none is alike enough to be meant.

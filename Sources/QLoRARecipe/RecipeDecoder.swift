@@ -4,6 +4,9 @@ import QLoRADiagnostics
 import QLoRAJSON
 
 package struct RecipeDecoder {
+  /// Enough to mend a recipe by; a file with more is none, and advice takes a millisecond each.
+  static let maximumDiagnostics = 100
+
   let capabilities: Capabilities
   private(set) var diagnostics: [Diagnostic] = []
   /// Who decided each value that is not at its default, by dotted path.
@@ -14,19 +17,23 @@ package struct RecipeDecoder {
   mutating func report(
     _ code: DiagnosticCode, _ message: String, at origin: FieldOrigin?, remedy: String? = nil
   ) {
+    guard !isFull else { return }
     diagnostics.append(Diagnostic(code, message, at: origin?.location, remedy: remedy))
   }
+
+  private var isFull: Bool { diagnostics.count >= Self.maximumDiagnostics }
 
   /// Reads an object's keys into `section`; a key that is absent leaves its default.
   mutating func section<Section: RecipeSection>(
     _ node: RecipeNode, _ path: String, into section: inout Section
   ) {
+    guard !isFull else { return }
     guard let members = node.members else {
       report(FieldType.section.wrongType(node.json), path, node.origin)
       return
     }
     var firsts: [String: RecipeNode] = [:]
-    for member in members {
+    for member in members where !isFull {
       let key = member.key
       if let first = firsts[key] {
         reportDuplicate(key, path, first: first.origin, second: member.node.origin)

@@ -1,6 +1,7 @@
 // From a file, variables and arguments to a resolved recipe, or to all of its errors at once.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRASystem
 
 #if canImport(FoundationEssentials)
   import FoundationEssentials
@@ -114,23 +115,25 @@ package enum RecipeLoader {
     func unreadable(_ reason: String, _ remedy: String? = nil) -> Diagnostics {
       Diagnostics([Diagnostic(.recipeUnreadable, reason, at: .file(path), remedy: remedy)])
     }
-    var isFolder: Bool = false
-    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
-      throw unreadable(
-        "the recipe does not exist", "`qlora recipes ls` lists recipes to begin with")
-    }
-    guard !isFolder else { throw unreadable("the recipe is a folder", "name a file in it") }
-    let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-    if let size = attributes?[.size] as? Int, size > maximumBytes {
-      throw Diagnostics([
-        Diagnostic(
-          .recipeTooLarge, "\(size) bytes are more than the \(maximumBytes) of a recipe",
+    do throws(Diagnostic) {
+      let file = try InputFile(path: path)
+      guard file.byteCount <= maximumBytes else {
+        throw Diagnostic(
+          .recipeTooLarge,
+          "\(file.byteCount) bytes are more than the \(maximumBytes) of a recipe",
           at: .file(path))
-      ])
+      }
+      return try file.bytes(0..<file.byteCount)
+    } catch {
+      switch error.code {
+      case .fileMissing:
+        throw unreadable(
+          "the recipe does not exist", "`qlora recipes ls` lists recipes to begin with")
+      case .fileNotRegular:
+        throw unreadable("the recipe is \(InputFile.kind(at: path))", "name a file in it")
+      case .fileUnreadable: throw unreadable("the recipe cannot be read", "check its permissions")
+      default: throw Diagnostics([error])
+      }
     }
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw unreadable("the recipe cannot be read", "check its permissions")
-    }
-    return [UInt8](data)
   }
 }

@@ -15,7 +15,7 @@ extension DiagnosticCode {
     The operating system could not read or write a file. The message names the call and the path. \
     Committed checkpoints and exports were not touched; repair the disk or mount and run again.
     """)
-  package static let fileMissing = DiagnosticCode(
+  package static let pathMissing = DiagnosticCode(
     "E0703", .inputMissing,
     "A file or directory that was asked for does not exist. Check the spelling of the path.")
   package static let filePermission = DiagnosticCode(
@@ -47,10 +47,11 @@ extension DiagnosticCode {
 
 /// The codes that `qlora explain` knows from this module.
 package enum SystemDiagnosticCodes {
-  package static let allSystemCodes: [DiagnosticCode] = [
-    .diskFull, .fileAccess, .fileMissing, .filePermission, .outputLocked, .outputExists,
-    .checkpointDamaged,
-  ]
+  package static let allSystemCodes: [DiagnosticCode] =
+    [
+      .diskFull, .fileAccess, .pathMissing, .filePermission, .outputLocked, .outputExists,
+      .checkpointDamaged,
+    ] + DiagnosticCode.allInputCodes
 }
 
 extension FileFailure: DiagnosableError {
@@ -59,7 +60,7 @@ extension FileFailure: DiagnosableError {
   private var code: DiagnosticCode {
     switch number {
     case qlora_error_full, qlora_error_quota: .diskFull
-    case qlora_error_missing: .fileMissing
+    case qlora_error_missing: .pathMissing
     case qlora_error_denied, qlora_error_not_permitted, qlora_error_read_only: .filePermission
     case qlora_error_exists, qlora_error_not_empty: .outputExists
     default: .fileAccess
@@ -86,7 +87,7 @@ extension FileFailure: DiagnosableError {
     switch code {
     case .diskFull: "free some space there, then run again or resume; nothing committed was lost"
     case .filePermission: "change its permissions or choose another path"
-    case .fileMissing: "check the path"
+    case .pathMissing: "check the path"
     case .outputExists: "choose another path or remove it"
     default: "check the disk and its mount, then run again; nothing committed was lost"
     }

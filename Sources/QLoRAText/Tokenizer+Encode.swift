@@ -92,8 +92,9 @@ extension Tokenizer {
       let shift = stretch.lowerBound - 1
       splitter.forEachWord(prefixed, 0..<prefixed.count) { word in
         let place =
-          max(word.lowerBound + shift, stretch.lowerBound)
-          ..< max(word.upperBound + shift, stretch.lowerBound)
+          max(
+            word.lowerBound + shift, stretch.lowerBound)..<max(
+            word.upperBound + shift, stretch.lowerBound)
         append(prefixed, word, at: place, composed, &cache, into: &result)
       }
     }
@@ -119,7 +120,8 @@ extension Tokenizer {
     var end = place.upperBound - word.count
     for index in first..<result.ids.count {
       let start = end
-      end += byteCount(of: result.ids[index])
+      // A vocabulary can call tokens of other lengths the bytes of a word.
+      end = min(end + byteCount(of: result.ids[index]), place.upperBound)
       // Bytes that the vocabulary lacks have no token; the last one stands for them too.
       if index == result.ids.count - 1 { end = place.upperBound }
       let range = max(start, place.lowerBound)..<max(end, place.lowerBound)

@@ -2,22 +2,21 @@
 // the control tokens and the chat template. Unknown parts are refused, never guessed.
 import QLoRADiagnostics
 import QLoRAJSON
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
+import QLoRASystem
 
 extension Tokenizer {
+  /// Four times the largest tokenizer.json of a known model.
+  package static let maximumFileBytes = 1 << 27
+  /// Twice those of a vocabulary of 262,144 tokens with twice as many merges.
+  static let maximumFileValues = 1 << 22
+
   /// Loads `tokenizer.json` and, where present, `tokenizer_config.json`,
   /// `special_tokens_map.json` and `chat_template.jinja` from a folder.
   ///
   /// - Throws: `Diagnostic` E0301 (missing), E0302 (malformed), E0303 (unsupported), E0304.
   package static func load(folder: String) throws -> Tokenizer {
-    let root = folder.hasSuffix("/") ? String(folder.dropLast()) : folder
-    let path = root + "/tokenizer.json"
-    guard let json = try TokenizerFile.json(path) else {
+    let path = FilePath.join(folder, "tokenizer.json")
+    guard let json = try TokenizerFile.json("tokenizer.json", in: folder) else {
       throw Diagnostic(
         .tokenizerMissing, "no tokenizer.json in the model's folder", at: .file(path),
         remedy: "save the tokenizer there with transformers' AutoTokenizer.save_pretrained")
@@ -25,17 +24,18 @@ extension Tokenizer {
     var reader = TokenizerJSONReader(json: json, path: path)
     var parts = try reader.read()
     for name in ["tokenizer_config.json", "special_tokens_map.json"] {
-      guard let config = try TokenizerFile.json(root + "/" + name) else { continue }
+      guard let config = try TokenizerFile.json(name, in: folder) else { continue }
       parts.bos = parts.bos ?? TokenizerFile.tokenText(config["bos_token"])
       parts.eos = parts.eos ?? TokenizerFile.tokenText(config["eos_token"])
       parts.pad = parts.pad ?? TokenizerFile.tokenText(config["pad_token"])
       parts.chatTemplate = parts.chatTemplate ?? TokenizerFile.template(config["chat_template"])
     }
-    if let bytes = try TokenizerFile.bytes(root + "/chat_template.jinja") {
+    if let file = try InputFile.openIfPresent("chat_template.jinja", in: folder) {
+      let bytes = try file.wholeBytes(limit: Self.maximumFileBytes)
+      try file.checkIsNoPointer(bytes)
       guard let text = String(validating: bytes, as: UTF8.self) else {
         throw Diagnostic(
-          .tokenizerMalformed, "the chat template is not UTF-8",
-          at: .file(root + "/chat_template.jinja"))
+          .tokenizerMalformed, "the chat template is not UTF-8", at: .file(file.path))
       }
       parts.chatTemplate = text
     }
@@ -45,28 +45,14 @@ extension Tokenizer {
 
 /// The files of a tokenizer folder.
 enum TokenizerFile {
-  /// The bytes of a file; nil where it does not exist.
-  static func bytes(_ path: String) throws -> [UInt8]? {
-    guard FileManager.default.fileExists(atPath: path) else { return nil }
-    do {
-      return Array(try Data(contentsOf: URL(filePath: path)))
-    } catch {
-      throw Diagnostic(.tokenizerMissing, "the file cannot be read: \(error)", at: .file(path))
-    }
-  }
-
-  static func json(_ path: String) throws -> JSONValue? {
-    guard let bytes = try bytes(path) else { return nil }
+  /// nil where the folder has no such file.
+  static func json(_ name: String, in folder: String) throws(Diagnostic) -> JSONValue? {
+    guard let file = try InputFile.openIfPresent(name, in: folder) else { return nil }
     // Keys of a vocabulary may be canonically equivalent yet different tokens.
-    let options = JSONReadOptions(rejectsDuplicateKeys: false)
-    do {
-      return try JSONValue(parsing: bytes, options: options)
-    } catch {
-      throw Diagnostic(
-        .tokenizerMalformed, error.message,
-        at: .position(file: path, line: error.position.line, column: error.position.column),
-        remedy: "fetch the file again")
-    }
+    return try JSONValue.read(
+      file, limit: Tokenizer.maximumFileBytes, code: .tokenizerMalformed,
+      options: JSONReadOptions(
+        rejectsDuplicateKeys: false, maximumValues: Tokenizer.maximumFileValues))
   }
 
   /// A token written as its text or as an object with `content`.

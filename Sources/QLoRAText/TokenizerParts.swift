@@ -55,7 +55,27 @@ struct TokenizerParts {
     if last >= texts.count {
       texts.append(contentsOf: repeatElement("", count: last + 1 - texts.count))
     }
-    for token in added { texts[Int(token.id)] = token.text }
+    for token in added {
+      let old = texts[Int(token.id)]
+      guard old.isEmpty || old.utf8.elementsEqual(token.text.utf8) else {
+        throw failure(
+          .tokenizerMalformed, "the id \(token.id) is \"\(old)\" and \"\(token.text)\" at once",
+          remedy: "fetch the file again")
+      }
+      texts[Int(token.id)] = token.text
+    }
+    guard (prefixIDs + suffixIDs).allSatisfy({ texts.indices.contains(Int($0)) }) else {
+      throw failure(
+        .tokenizerMalformed, "a token that is put round texts is outside the vocabulary")
+    }
+    // Looking for a token at each byte of a text takes as long as the token.
+    let longest = 256
+    if let token = added.first(where: { $0.text.utf8.count > longest }) {
+      throw failure(
+        .tokenizerMalformed,
+        "the added token \(token.id) has \(token.text.utf8.count) bytes; at most \(longest) are "
+          + "allowed")
+    }
     return texts
   }
 

@@ -69,7 +69,7 @@ package final class RunDirectory: Sendable {
     }
     guard isRun else {
       throw Diagnostic(
-        .fileMissing, "there is no run here", at: .file(path),
+        .pathMissing, "there is no run here", at: .file(path),
         remedy: "give the output folder of `qlora train`, which starts a run")
     }
     try self.init(locking: path, isNew: false, fileSystem)

@@ -24,6 +24,13 @@ struct GGUFMalformedTests {
       builder.bytes += Array(repeating: 0, count: builder.marked == nil ? 0 : 64)
       file = builder
     }
+
+    /// A file to be taken as it is.
+    init(whole name: String, _ code: DiagnosticCode, _ builder: GGUFBuilder) {
+      self.name = name
+      self.code = code
+      file = builder
+    }
   }
 
   static func head(

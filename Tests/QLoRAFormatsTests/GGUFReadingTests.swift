@@ -1,6 +1,7 @@
 // Reading of GGUF: values against what the reference library decoded, and a real model where it is.
 import Foundation
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 import TestSupport
 import Testing

@@ -90,7 +90,7 @@ struct PEFTAdapterTests {
     #expect(diagnostic { _ = try PEFTAdapter.read(folder.path("")) }?.code == code)
   }
 
-  @Test func namesMissingFilesAndUnmatchedModules() throws {
+  @Test func namesMissingFiles() throws {
     let folder = try TemporaryFolder()
     let configless = diagnostic { _ = try PEFTAdapter.read(folder.path("")) }
     #expect(configless?.code == .adapterMissing)
@@ -99,11 +99,26 @@ struct PEFTAdapterTests {
     let weightless = diagnostic { _ = try PEFTAdapter.read(folder.path("")) }
     #expect(weightless?.code == .adapterMissing)
     #expect(weightless?.message.contains(PEFTAdapter.weightsName) == true)
-    let adapter = try PEFTAdapter.read(Goldens.path("peft"))
-    let modules = adapter.pairs.map(\.module)
-    #expect(try adapter.matched(to: modules.reversed()).map(\.module) == modules.reversed())
-    for wrong in [[], [modules[0]], modules + ["model.layers.1.self_attn.q_proj"]] {
-      #expect(diagnostic { _ = try adapter.matched(to: wrong) }?.code == .adapterKeys)
+  }
+
+  @Test func listsAllTensorsThatCannotBeApplied() throws {
+    let folder = try TemporaryFolder()
+    _ = try folder.write(
+      #"{"peft_type":"LORA","r":2,"lora_alpha":8}"#, PEFTAdapterConfig.fileName)
+    var bytes: [UInt8] = []
+    let tensors = (0..<12).map { index in
+      (name: "base_model.model.layer.\(index).lora_A.weight", tensor: Tensor(zeros: [2, 8]))
     }
+    try SafetensorsWriter.write(tensors) { bytes += $0 }
+    _ = try folder.write(bytes, PEFTAdapter.weightsName)
+    let found = diagnostic { _ = try PEFTAdapter.read(folder.path("")) }
+    #expect(found?.code == .adapterKeys)
+    // In byte order: 0, 1, 10, 11, 2, …
+    #expect(
+      found?.location
+        == .tensor(
+          file: folder.path(PEFTAdapter.weightsName), name: tensors[0].name))
+    #expect(found?.message.contains("layer.10.lora_A.weight\" (its lora_B is missing)") == true)
+    #expect(found?.message.hasSuffix("and 3 more") == true)
   }
 }

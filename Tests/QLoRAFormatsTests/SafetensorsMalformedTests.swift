@@ -2,6 +2,7 @@
 // the byte that must be blamed and is taken out.
 import Foundation
 import QLoRADiagnostics
+import QLoRASystem
 import TestSupport
 import Testing
 
@@ -33,6 +34,12 @@ struct SafetensorsMalformedTests {
     (.safetensorsDuplicateKey, "{\"a\":{\(four)},^\"\\u0061\":{\(four)}}"),
     (.safetensorsDuplicateKey, #"{"a":{"dtype":"F32",^"dtype":"U8","shape":[4]}}"#),
     (.safetensorsDuplicateKey, #"{"__metadata__":{"k":"v",^"k":"w"}}"#),
+    (.safetensorsDuplicateKey, #"{"__metadata__":{"\u00e9":"v",^"e\u0301":"w"}}"#),
+    (
+      .safetensorsDuplicateKey,
+      #"{"\u00e9":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"#
+        + #"^"e\u0301":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#
+    ),
     (.safetensorsDuplicateKey, #"{"__metadata__":{},^"__metadata__":{}}"#),
   ]
 

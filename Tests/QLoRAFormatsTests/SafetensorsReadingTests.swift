@@ -1,5 +1,6 @@
 // Reading of well-formed safetensors: committed goldens and small files made here.
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 import TestSupport
 import Testing

@@ -1,5 +1,6 @@
 // Folders of shards: what agrees opens, what does not is named.
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 import TestSupport
 import Testing

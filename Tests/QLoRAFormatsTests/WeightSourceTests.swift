@@ -1,6 +1,7 @@
 // Weights by Hugging Face names from folders and from GGUF, and models by path.
 import Foundation
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 import TestSupport
 import Testing

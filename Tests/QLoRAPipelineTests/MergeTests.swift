@@ -137,6 +137,38 @@ struct MergeTests {
     _ = try refusal(.adapterMismatch, exit: .badData) { _ = try merge("merged", adapter: other) }
   }
 
+  @Test func allThatDoesNotFitIsListed() throws {
+    let other = try copiedAdapter { pair in
+      if pair.module.hasSuffix("0.self_attn.q_proj") {
+        pair.module = "model.layers.7.self_attn.q_proj"
+      } else if pair.module.hasSuffix("0.self_attn.v_proj") {
+        pair.a = Tensor(zeros: [pair.rank, pair.a.shape[1] + 1])
+      }
+    }
+    let found = try refusal(.adapterMismatch, exit: .badData) {
+      _ = try merge("merged", adapter: other)
+    }
+    for part in [
+      "\"model.layers.7.self_attn.q_proj\" is no linear",
+      "\"model.layers.0.self_attn.v_proj\": expected lora_A",
+    ] {
+      #expect(found.message.contains(part), "\(found.message)")
+    }
+  }
+
+  /// The configuration promises modules that the weights lack, as after a partial save.
+  @Test func anAdapterThatLacksItsModulesIsRefused() throws {
+    let lacking = try copiedAdapter { config in
+      config.targets = .list(["q_proj", "v_proj", "down_proj"])
+      config.layersToTransform = nil
+    } pairs: { _ in
+    }
+    let found = try refusal(.adapterMismatch, exit: .badData) {
+      _ = try merge("merged", adapter: lacking)
+    }
+    #expect(found.message.contains("down_proj\": the configuration names it, the weights lack it"))
+  }
+
   /// The golden adapter is fresh: its B is zero and would change nothing.
   private func noisyAdapter() throws -> String {
     var generator = SeededGenerator(seed: 1)
@@ -145,8 +177,12 @@ struct MergeTests {
     }
   }
 
-  private func copiedAdapter(_ change: (inout PEFTAdapter.Pair) -> Void) throws -> String {
+  private func copiedAdapter(
+    config: (inout PEFTAdapterConfig) -> Void = { _ in },
+    pairs change: (inout PEFTAdapter.Pair) -> Void
+  ) throws -> String {
     var copy = try PEFTAdapter.read(adapter)
+    config(&copy.config)
     for index in copy.pairs.indices { change(&copy.pairs[index]) }
     let path = folder.path("adapter")
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)

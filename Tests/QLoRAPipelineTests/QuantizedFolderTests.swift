@@ -172,6 +172,13 @@ import Testing
     #expect(fact("architecture")?.stringValue == "foreign")
   }
 
+  @Test func warnsOfPatternsThatNameNothing() throws {
+    var options = QuantizationOptions()
+    options.skip = ["q", "lm_hed", "embed_.*"]
+    let warnings = try folder.quantize("out", options).filter { $0.contains("--skip") }
+    #expect(warnings.count == 1 && warnings[0].contains("\"lm_hed\""))
+  }
+
   @Test func warnsOfAnotherComputeType() throws {
     #expect(try folder.quantize("out").count == 1)
     var options = QuantizationOptions()

@@ -255,6 +255,14 @@ import Testing
       ])
   }
 
+  /// Advice on each of a megabyte's keys would take minutes.
+  @Test func manyProblemsAreCutShort() {
+    let keys = (0..<45_000).map { "\"lerningRate\($0)\":0" }.joined(separator: ",")
+    #expect(RecipeTexts.problems("{\(keys)}").count == 100)
+    let sources = Array(repeating: "{}", count: 100_000).joined(separator: ",")
+    #expect(RecipeTexts.problems("{\"data\":{\"train\":[\(sources)]}}").count == 100)
+  }
+
   @Test func files() throws {
     let folder = try TemporaryFolder()
     func message(_ path: String) throws -> String {

@@ -60,6 +60,6 @@ import Testing
 
   @Test func aFailedCallIsDiagnosable() {
     let failure: any Error = FileFailure(.read, folder.path("nothing"), 2)
-    #expect((failure as? any DiagnosableError)?.diagnostic.code == .fileMissing)
+    #expect((failure as? any DiagnosableError)?.diagnostic.code == .pathMissing)
   }
 }

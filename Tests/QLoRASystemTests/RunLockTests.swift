@@ -37,7 +37,7 @@ import Testing
   @Test func saysWhenTheDirectoryIsMissing() throws {
     let folder = try TemporaryFolder()
     let error = #expect(throws: Diagnostic.self) { _ = try RunLock(folder.path("none")) }
-    #expect(error?.code == .fileMissing)
+    #expect(error?.code == .pathMissing)
   }
 }
 

@@ -18,6 +18,18 @@ private func failure(
   }
 }
 
+/// Something that is done again and again with the variables that are set before.
+private func loop(_ body: String, _ settings: String...) -> String {
+  settings.map { "{% set \($0) %}" }.joined()
+    + "{% for i in range(1999) %}{% for j in range(1999) %}\(body){% endfor %}{% endfor %}"
+}
+
+/// `n.x`, a list that holds another twice, and so on: small in memory, endless on paper.
+private func shared(_ depth: Int, _ use: String) -> String {
+  "{% set n = namespace(x=[1]) %}{% for i in range(\(depth)) %}{% set n.x = [n.x, n.x] %}"
+    + "{% endfor %}\(use)"
+}
+
 struct HostileTemplateTests {
   /// A fiftieth of the standard amounts, so that reaching them takes no time; depths as they are.
   private let small: TemplateLimits = {
@@ -37,6 +49,21 @@ struct HostileTemplateTests {
       "{% set n = namespace(x=[1]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}"
     ),
     ("steps", "{{ [0] * 99999999999 }}"),
+    ("steps", loop("{% if x == y %}{% endif %}", "x = range(1999)|list", "y = range(1999)|list")),
+    ("steps", loop("{% if x < y %}{% endif %}", "x = 'a' * 19999", "y = 'a' * 19998 ~ 'b'")),
+    ("steps", loop("{% if 'b' in x %}{% endif %}", "x = 'a' * 19999")),
+    ("steps", loop("{% if y in x %}{% endif %}", "x = [1999 * 'a'] * 1999", "y = 1999 * 'a'")),
+    ("steps", loop("{% if x is eq y %}{% endif %}", "x = [0] * 1999", "y = [0] * 1999")),
+    ("steps", loop("{% if x.count(1) %}{% endif %}", "x = [0] * 1999")),
+    ("steps", loop("{% set z = x.split() %}", "x = 'a ' * 199")),
+    ("steps", "{{ {\(String(repeating: "1: 1, ", count: 1999))} }}"),
+    ("steps", shared(90, "{% if n.x == n.x %}{% endif %}")),
+    ("characters", shared(90, "{{ n.x }}")),
+    ("characters", shared(90, "{{ n.x | tojson }}")),
+    ("characters", shared(90, "{{ n.x | upper }}")),
+    ("characters", shared(90, "{{ [n.x] | join }}")),
+    ("characters", shared(90, "{% set y = n.x ~ '' %}")),
+    ("characters", "{{ range(1999) | list | tojson(separators=['x' * 9999, ':']) }}"),
     ("a range", "{{ range(2001) | length }}"),
     ("a range", "{{ range(-9223372036854775807, 9223372036854775807) }}"),
     ("characters", "{{ 'a' * 9223372036854775807 }}"),
@@ -85,11 +112,20 @@ struct HostileTemplateTests {
     #expect(found.message.contains("levels"), "\(found.message)")
   }
 
+  /// A needle that nearly occurs at every place is looked for in time of the text's length.
+  @Test(arguments: [
+    "{{ x in y }}", "{{ y.find(x) }}", "{{ y.rfind(x) }}", "{{ y.count(x) }}",
+    "{{ y.replace(x, '') | length }}", "{{ y.split(x) | length }}", "{{ y.rsplit(x) | length }}",
+  ])
+  func searchingIsLinear(_ use: String) {
+    #expect(failure("{% set x = 'a' * 99999 ~ 'b' %}{% set y = 'a' * 999999 %}\(use)") == nil)
+  }
+
   /// The limits that a run has, against one that grows or was left out by mistake.
   @Test func standardLimits() {
     let limits = TemplateLimits()
     #expect(limits.sourceBytes == 1 << 20 && limits.outputBytes == 16 << 20)
-    #expect(limits.steps == 5_000_000 && limits.textWork == 48 << 20)
+    #expect(limits.steps == 3_000_000 && limits.textWork == 48 << 20)
     #expect(failure("{{ range(100000) | length }}") == nil)
     #expect(failure("{{ range(100001) | length }}")?.code == .templateLimit)
   }

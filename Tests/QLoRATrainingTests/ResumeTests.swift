@@ -126,7 +126,7 @@ import Testing
       try Self.paged[0].makeOptimizer(
         ToyModel(width: 16).parameters, backend: ToyBackend(), pagesIn: "nowhere/at-all")
     }
-    #expect(error?.code == .fileMissing)
+    #expect(error?.code == .pathMissing)
   }
 
   @Test func aSignalBeforeTheFirstStepLeavesAResumableRun() throws {

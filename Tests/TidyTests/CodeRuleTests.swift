@@ -5,7 +5,6 @@ import Testing
   /// Files that may hold raw pointers, and what for.
   static let unsafeFiles: [String: String] = [
     "Sources/QLoRAFormats/Files/HalfPrecision.swift": "widening loops",
-    "Sources/QLoRAFormats/Files/InputFile.swift": "reading",
     "Sources/QLoRAFormats/GGUF/GGUFBlocks+K.swift": "block decoders",
     "Sources/QLoRAFormats/GGUF/GGUFBlocks.swift": "block decoders",
     "Sources/QLoRAFormats/GGUF/GGUFFile.swift": "reading",
@@ -13,6 +12,7 @@ import Testing
     "Sources/QLoRASystem/Digest.swift": "calls of xxHash",
     "Sources/QLoRASystem/FaultingFileSystem.swift": "a lock of its own",
     "Sources/QLoRASystem/DirectFile.swift": "reading",
+    "Sources/QLoRASystem/Input/InputFile.swift": "reading",
     "Sources/QLoRASystem/MappedFile.swift": "mapped memory",
     "Sources/QLoRASystem/PagedMemory.swift": "mapped memory",
     "Sources/QLoRASystem/PosixFileSystem.swift": "system calls",

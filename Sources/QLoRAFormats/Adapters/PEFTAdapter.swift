@@ -2,6 +2,7 @@
 // It pairs tensors and checks shapes; applying them belongs to models.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRASystem
 import QLoRATensor
 
 package struct PEFTAdapter: Sendable {
@@ -39,13 +40,13 @@ package struct PEFTAdapter: Sendable {
 
   /// Reads an adapter folder.
   ///
-  /// - Throws: `adapterMissing`, `adapterEmpty`, and `adapterKeys` for a tensor without its
+  /// - Throws: `adapterMissing`, `adapterEmpty`, and `adapterKeys` listing tensors without their
   ///   partner, of a wrong shape, or of a kind that is not LoRA on a linear.
   package static func read(_ folder: String) throws -> PEFTAdapter {
     let config = try PEFTAdapterConfig(
-      path: folder.appendingComponent(PEFTAdapterConfig.fileName))
-    let path = folder.appendingComponent(weightsName)
-    guard let opened = try InputFile.openIfPresent(path) else {
+      path: FilePath.join(folder, PEFTAdapterConfig.fileName))
+    let path = FilePath.join(folder, weightsName)
+    guard let opened = try InputFile.openIfPresent(weightsName, in: folder) else {
       throw Diagnostic(
         .adapterMissing, "the adapter's \(weightsName) is not there", at: .file(path),
         remedy: "save the adapter as safetensors, not as .bin")
@@ -54,53 +55,55 @@ package struct PEFTAdapter: Sendable {
     guard !file.entries.isEmpty else {
       throw Diagnostic(.adapterEmpty, "the adapter holds no tensor", at: .file(path))
     }
-    var pairs: [Pair] = []
-    for entry in file.entries where try role(of: entry, path) == .a {
+    try checkKeys(file)
+    var pairs = try file.entries.filter { $0.name.hasSuffix(suffixA) }.map { entry in
       let module = String(entry.name.dropFirst(prefix.count).dropLast(suffixA.count))
-      let partner = prefix + module + suffixB
-      guard file.contains(partner) else { throw unmatched(entry.name, "its lora_B", path) }
-      pairs.append(
-        Pair(
-          module: module, a: try floats(entry.name, file), b: try floats(partner, file)))
-      try checkShapes(pairs[pairs.count - 1], path)
-    }
-    for entry in file.entries where try role(of: entry, path) == .b {
-      let partner = String(entry.name.dropLast(suffixB.count)) + suffixA
-      guard file.contains(partner) else { throw unmatched(entry.name, "its lora_A", path) }
+      return Pair(
+        module: module, a: try floats(entry.name, file),
+        b: try floats(prefix + module + suffixB, file))
     }
     pairs.sort { $0.module.utf8.lexicographicallyPrecedes($1.module.utf8) }
     return PEFTAdapter(config: config, pairs: pairs)
   }
 
-  private enum Role { case a, b }
+  /// How many tensors a message lists.
+  private static let listedTensors = 8
 
-  private static func role(of entry: TensorEntry, _ path: String) throws(Diagnostic) -> Role {
-    let place = DiagnosticLocation.tensor(file: path, name: entry.name)
-    guard entry.name.hasPrefix(prefix) else {
-      throw Diagnostic(
-        .adapterKeys, "expected a name that begins with \(prefix)", at: place,
-        remedy: "save the adapter again with PEFT")
+  /// Refuses tensors that are no half of an adapter or lack the other, all in one message.
+  private static func checkKeys(_ file: SafetensorsFile) throws(Diagnostic) {
+    let findings = file.entries.compactMap { entry in
+      problem(of: entry, in: file).map { (name: entry.name, text: $0) }
     }
-    if entry.name.hasSuffix(suffixA) { return .a }
-    if entry.name.hasSuffix(suffixB) { return .b }
+    guard let first = findings.first else { return }
+    let rest = findings.dropFirst()
+    let more =
+      rest.isEmpty
+      ? ""
+      : "; so are "
+        + rest.prefix(listedTensors).map { "\"\($0.name)\" (\($0.text))" }.joined(separator: ", ")
+        + (rest.count > listedTensors ? " and \(rest.count - listedTensors) more" : "")
     throw Diagnostic(
-      .adapterKeys, "only lora_A.weight and lora_B.weight of linear layers are applied",
-      at: place, remedy: "use an adapter without DoRA, embeddings and modules_to_save")
+      .adapterKeys, "cannot be applied: \(first.text)\(more)",
+      at: .tensor(file: file.path, name: first.name),
+      remedy: "use an adapter of plain LoRA on linear layers, saved by PEFT")
   }
 
-  private static func unmatched(_ name: String, _ partner: String, _ path: String) -> Diagnostic {
-    Diagnostic(.adapterKeys, "\(partner) is missing", at: .tensor(file: path, name: name))
-  }
-
-  private static func checkShapes(_ pair: Pair, _ path: String) throws(Diagnostic) {
-    guard pair.a.shape.rank == 2, pair.b.shape.rank == 2, pair.a.shape[0] == pair.b.shape[1],
-      pair.a.count > 0, pair.b.count > 0
-    else {
-      throw Diagnostic(
-        .adapterKeys,
-        "lora_A \(pair.a.shape) and lora_B \(pair.b.shape) do not share a rank",
-        at: .tensor(file: path, name: pair.module))
+  private static func problem(of entry: TensorEntry, in file: SafetensorsFile) -> String? {
+    guard entry.name.hasPrefix(prefix) else { return "the name does not begin with \(prefix)" }
+    let isA = entry.name.hasSuffix(suffixA)
+    guard isA || entry.name.hasSuffix(suffixB) else {
+      return "only lora_A.weight and lora_B.weight of linear layers are"
     }
+    let partner =
+      entry.name.dropLast((isA ? suffixA : suffixB).count) + (isA ? suffixB : suffixA)
+    guard let other = try? file.entry(String(partner)) else {
+      return "its \(isA ? "lora_B" : "lora_A") is missing"
+    }
+    let (a, b) = isA ? (entry.shape, other.shape) : (other.shape, entry.shape)
+    guard a.rank == 2, b.rank == 2, a[0] == b[1], a.count > 0, b.count > 0 else {
+      return "lora_A \(a) and lora_B \(b) do not share a rank"
+    }
+    return nil
   }
 
   private static func floats(_ name: String, _ file: SafetensorsFile) throws -> Tensor {
@@ -119,30 +122,5 @@ package struct PEFTAdapter: Sendable {
         (name: Self.prefix + pair.module + Self.suffixB, tensor: pair.b),
       ]
     }
-  }
-
-  /// Pairs each of `modules` with its adapter.
-  ///
-  /// - Throws: `adapterKeys` naming the first module that only one of the two sides has, so that
-  ///   an adapter is never applied in part.
-  package func matched(to modules: [String]) throws(Diagnostic) -> [Pair] {
-    let known = Set(modules)
-    for pair in pairs where !known.contains(pair.module) {
-      throw Diagnostic(
-        .adapterKeys,
-        "the adapter has weights for \"\(pair.module)\", which is no adapted layer of the model",
-        remedy: "check that adapter and base model belong together")
-    }
-    let byModule = Dictionary(pairs.map { ($0.module, $0) }, uniquingKeysWith: { $1 })
-    var matched: [Pair] = []
-    for module in modules {
-      guard let pair = byModule[module] else {
-        throw Diagnostic(
-          .adapterKeys, "the adapter has no weights for the adapted layer \"\(module)\"",
-          remedy: "check that adapter and base model belong together")
-      }
-      matched.append(pair)
-    }
-    return matched
   }
 }

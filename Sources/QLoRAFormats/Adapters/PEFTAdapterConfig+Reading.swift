@@ -2,13 +2,17 @@
 // known ones that would change what the adapter computes are refused unless they are supported.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRASystem
 
 extension PEFTAdapterConfig {
   private static let maximumFileBytes = 1 << 20
 
   /// - Throws: `adapterMissing`, or `adapterConfig` with the member at fault.
   package init(path: String) throws(Diagnostic) {
-    guard let file = try InputFile.openIfPresent(path) else {
+    guard
+      let file = try InputFile.openIfPresent(
+        FilePath.lastComponent(of: path), in: FilePath.parent(of: path))
+    else {
       throw Diagnostic(
         .adapterMissing, "the adapter's \(Self.fileName) is not there", at: .file(path),
         remedy: "give the folder that PEFT or this program saved the adapter in")
@@ -63,6 +67,7 @@ extension PEFTAdapterConfig {
       targets = .list(names)
     case nil: break
     }
+    excludesModules = value("exclude_modules") != nil
     modulesToSave = value("modules_to_save").flatMap(Self.strings) ?? []
     layersToTransform = value("layers_to_transform").flatMap { found in
       found.intValue.map { [$0] } ?? found.arrayValue?.compactMap(\.intValue)

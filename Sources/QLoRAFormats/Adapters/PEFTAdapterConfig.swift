@@ -28,6 +28,8 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
   package var layersToTransform: [Int]?
   package var layersPattern: String?
   package var taskType: String?
+  /// Whether modules are left out of `targets`; such a file is read and never written.
+  package var excludesModules = false
 
   package static let fileName = "adapter_config.json"
   /// The release of PEFT whose set of keys is written.

@@ -1,6 +1,7 @@
 // Reads the configuration of a model folder, config.json, in the spellings of transformers 4 and 5.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRASystem
 import QLoRATensor
 
 extension ModelConfig {
@@ -16,7 +17,10 @@ extension ModelConfig {
   ///
   /// - Throws: `configMissing`, `configInvalid`.
   package static func json(configPath path: String) throws(Diagnostic) -> JSONValue {
-    guard let file = try InputFile.openIfPresent(path) else {
+    guard
+      let file = try InputFile.openIfPresent(
+        FilePath.lastComponent(of: path), in: FilePath.parent(of: path))
+    else {
       throw Diagnostic(
         .configMissing, "the model's config.json is not there", at: .file(path),
         remedy: "download it into the same folder as the weights")

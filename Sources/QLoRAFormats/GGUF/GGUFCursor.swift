@@ -1,18 +1,25 @@
 // Reads the header of a GGUF file from front to back through a bounded window. It knows integers
 // and strings, not what they mean.
 import QLoRADiagnostics
+import QLoRASystem
 
 struct GGUFCursor {
   /// Longest string: chat templates and scores are far below.
   static let maximumStringBytes = 1 << 24
   /// Longest header: a vocabulary of a million tokens with its merges takes a quarter.
   static let maximumHeaderBytes = 1 << 28
+  /// Strings of a whole header, and elements of its arrays but bytes and strings: each takes up to
+  /// eight times its bytes in the file. Vocabularies with their merges stay below 800,000.
+  private static let maximumStrings = 900_000
+  private static let maximumElements = 1 << 21
   private static let windowBytes = 1 << 18
 
   let file: InputFile
   private(set) var offset = 0
   private var window: [UInt8] = []
   private var windowStart = 0
+  private var stringCount = 0
+  private var elementCount = 0
 
   init(_ file: InputFile) { self.file = file }
 
@@ -76,6 +83,10 @@ struct GGUFCursor {
   /// A length of 64 bits and as many bytes of UTF-8.
   mutating func string() throws(Diagnostic) -> String {
     let place = offset
+    stringCount += 1
+    guard stringCount <= Self.maximumStrings else {
+      throw failure(.ggufLimit, "more than \(Self.maximumStrings) strings")
+    }
     let length = try integer(UInt64.self)
     guard length <= UInt64(Self.maximumStringBytes) else {
       throw failure(
@@ -87,6 +98,15 @@ struct GGUFCursor {
       throw failure(.ggufText, "a string that is not UTF-8", at: place)
     }
     return text
+  }
+
+  /// Counts array elements before they are made.
+  mutating func claim(elements: Int, at place: Int) throws(Diagnostic) {
+    elementCount += elements
+    guard elementCount <= Self.maximumElements else {
+      throw failure(
+        .ggufLimit, "more than \(Self.maximumElements) numbers in arrays", at: place)
+    }
   }
 
   mutating func bool() throws(Diagnostic) -> Bool {

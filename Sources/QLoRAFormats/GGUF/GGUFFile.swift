@@ -1,6 +1,7 @@
 // Reader of one GGUF file, versions 2 and 3: the header is checked in full when it opens, tensors
 // are decoded to floats in pieces on demand. Docs/Formats/gguf.md lists the stricter rules.
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 
 /// An open GGUF file. Copies share the open file.

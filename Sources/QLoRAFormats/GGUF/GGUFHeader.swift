@@ -1,10 +1,12 @@
 // The rules of a GGUF header: every count is bounded by the bytes left before it is believed,
 // every sum is checked, and every tensor lies inside the file.
 import QLoRADiagnostics
+import QLoRASystem
 
 /// The checked header of a GGUF file while it is read.
 struct GGUFHeader {
-  static let maximumTensors = 1_000_000
+  static let maximumTensors = 1 << 16
+  static let maximumPairs = 1 << 16
   static let maximumKeyBytes = 65_535
   /// llama.cpp keeps names in 64 bytes with a terminating zero.
   static let maximumNameBytes = 63
@@ -29,7 +31,8 @@ struct GGUFHeader {
       limit: min(Self.maximumTensors, (cursor.remaining - 8) / Self.minimumTensorBytes),
       .ggufLimit, "tensors")
     let pairCount = try cursor.count(
-      limit: (cursor.remaining - 8) / Self.minimumPairBytes, .ggufLimit, "metadata pairs")
+      limit: min(Self.maximumPairs, (cursor.remaining - 8) / Self.minimumPairBytes), .ggufLimit,
+      "metadata pairs")
     for _ in 0..<pairCount { try readPair() }
     var drafts: [Draft] = []
     drafts.reserveCapacity(tensorCount)

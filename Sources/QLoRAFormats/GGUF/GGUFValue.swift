@@ -123,7 +123,9 @@ extension GGUFCursor {
     let type = try valueType()
     guard type != .array else { throw failure(.ggufArray, "an array of arrays", at: place) }
     let room = (remaining - 8) / type.minimumBytes
+    let countPlace = offset
     let count = try count(limit: min(1 << 30, room), .ggufArray, "array elements")
+    if type != .uint8, type != .string { try claim(elements: count, at: countPlace) }
     switch type {
     case .uint8: return .bytes(Array(try bytes(count)))
     case .int8, .uint16, .int16, .uint32, .int32, .int64:

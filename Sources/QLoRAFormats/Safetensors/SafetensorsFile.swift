@@ -1,6 +1,7 @@
 // Reader of one safetensors file: its header is checked in full when it opens, its tensors are read
 // in pieces on demand. Docs/Formats/safetensors.md lists where it is stricter than the format.
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 
 /// An open safetensors file. Copies share the open file.

@@ -2,20 +2,26 @@
 // no arithmetic that could wrap. It reads no tensor data.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRASystem
 import QLoRATensor
 
 /// The checked header of a safetensors file.
 struct SafetensorsHeader {
   static let maximumBytes = 100_000_000
-  static let maximumTensors = 1_000_000
+  static let maximumTensors = 1 << 17
   static let maximumNameBytes = 1_024
   static let maximumDimensions = 64
   static let maximumDepth = 8
+  /// Of one tensor's description, or of all metadata: pairs of the latter may be many.
+  static let maximumValues = 1 << 16
+  static let maximumTextBytes = 1 << 24
   /// The header's length is a number of eight bytes before it.
   static let prefixBytes = 8
 
   private(set) var entries: [TensorEntry] = []
   private(set) var metadata: [String: String] = [:]
+  /// Compared as Unicode does: é composed and decomposed would be one name to some readers.
+  private var names: Set<String> = []
   private let file: InputFile
   private let dataStart: Int
 
@@ -30,8 +36,7 @@ struct SafetensorsHeader {
           .safetensorsHeaderSyntax, "the header must begin with '{'",
           at: .byteOffset(file: file.path, offset: Self.prefixBytes))
     }
-    let root = try Self.parse(text, file)
-    try read(root)
+    try read(text)
     try checkCoverage()
   }
 
@@ -61,24 +66,6 @@ struct SafetensorsHeader {
     return Int(length)
   }
 
-  private static func parse(_ text: [UInt8], _ file: InputFile) throws(Diagnostic) -> JSONValue {
-    let end = (text.lastIndex { $0 != 0x20 } ?? 0) + 1
-    let options = JSONReadOptions(maximumDepth: maximumDepth)
-    guard text[end - 1] == UInt8(ascii: "}") else {
-      throw Diagnostic(
-        .safetensorsHeaderSyntax, "the header must end with '}' and spaces",
-        at: .byteOffset(file: file.path, offset: prefixBytes + end - 1))
-    }
-    do throws(JSONError) {
-      return try JSONValue(parsing: text[..<end], options: options)
-    } catch {
-      throw Diagnostic(
-        error.kind == .duplicateKey ? .safetensorsDuplicateKey : .safetensorsHeaderSyntax,
-        "the header is not valid: \(error.message)",
-        at: .byteOffset(file: file.path, offset: prefixBytes + error.position.offset))
-    }
-  }
-
   private func failure(
     _ code: DiagnosticCode, _ message: String, _ position: JSONPosition
   ) -> Diagnostic {
@@ -87,20 +74,43 @@ struct SafetensorsHeader {
       at: .byteOffset(file: file.path, offset: Self.prefixBytes + position.offset))
   }
 
-  private mutating func read(_ root: JSONValue) throws(Diagnostic) {
-    let members = root.objectMembers ?? []
-    guard members.count <= Self.maximumTensors else {
-      throw failure(
-        .safetensorsLimit, "\(members.count) tensors, the limit is \(Self.maximumTensors)",
-        members[Self.maximumTensors].position)
+  /// Reads one description after another: all of them as JSON would take many times the header.
+  private mutating func read(_ text: [UInt8]) throws(Diagnostic) {
+    let last = text.lastIndex { $0 != 0x20 } ?? 0
+    guard text[last] == UInt8(ascii: "}") else {
+      throw Diagnostic(
+        .safetensorsHeaderSyntax, "the header must end with '}' and spaces",
+        at: .byteOffset(file: file.path, offset: Self.prefixBytes + last))
     }
-    entries.reserveCapacity(members.count)
-    for member in members {
-      if member.key == "__metadata__" {
-        try readMetadata(member)
-      } else {
-        entries.append(try readEntry(member))
-      }
+    let options = JSONReadOptions(
+      maximumDepth: Self.maximumDepth, maximumValues: Self.maximumValues,
+      maximumTextBytes: Self.maximumTextBytes)
+    do {
+      try JSONValue.forEachMember(of: text, options: options) { try read($0) }
+    } catch let error as JSONError {
+      let codes: [JSONError.Kind: DiagnosticCode] = [
+        .duplicateKey: .safetensorsDuplicateKey, .size: .safetensorsLimit,
+      ]
+      throw failure(
+        codes[error.kind] ?? .safetensorsHeaderSyntax,
+        "the header is not valid: \(error.message)", error.position)
+    } catch {
+      throw (error as? Diagnostic)
+        ?? failure(.safetensorsHeaderSyntax, "the header cannot be read: \(error)", .unknown)
+    }
+  }
+
+  private mutating func read(_ member: JSONMember) throws(Diagnostic) {
+    if member.key == "__metadata__" { return try readMetadata(member) }
+    guard entries.count < Self.maximumTensors else {
+      throw failure(
+        .safetensorsLimit, "more than \(Self.maximumTensors) tensors", member.position)
+    }
+    entries.append(try readEntry(member))
+    guard names.insert(member.key).inserted else {
+      throw failure(
+        .safetensorsDuplicateKey, "the name \"\(member.key)\" appears in two spellings",
+        member.position)
     }
   }
 
@@ -117,7 +127,11 @@ struct SafetensorsHeader {
           .safetensorsMetadata,
           "metadata \"\(pair.key)\" must be a string, found \(pair.value.kindName)", pair.position)
       }
-      metadata[pair.key] = text
+      guard metadata.updateValue(text, forKey: pair.key) == nil else {
+        throw failure(
+          .safetensorsDuplicateKey, "the metadata \"\(pair.key)\" appear in two spellings",
+          pair.position)
+      }
     }
   }
 

@@ -2,6 +2,7 @@
 // index and the shards must agree on every tensor.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRASystem
 import QLoRATensor
 
 /// All tensors of a folder's `model.safetensors` or `model.safetensors.index.json`.
@@ -10,6 +11,10 @@ package struct ShardedSafetensors: Sendable {
   package static let stems = ["model", "diffusion_pytorch_model"]
   package static let singleName = "model.safetensors"
   package static let indexName = "model.safetensors.index.json"
+
+  /// Some hundred thousand tensors: several times the largest known model.
+  private static let maximumIndexBytes = 1 << 25
+  private static let maximumIndexValues = 1 << 19
 
   package let files: [SafetensorsFile]
   /// Every tensor's name, in the order of the files and of their headers.
@@ -20,8 +25,8 @@ package struct ShardedSafetensors: Sendable {
   /// - Throws: `fileMissing` naming both files looked for; `shardIndex`, `shardMismatch`.
   package init(folder: String, stem: String = stems[0]) throws(Diagnostic) {
     let name = stem + ".safetensors"
-    let index = try InputFile.openIfPresent(folder.appendingComponent(name + ".index.json"))
-    if let single = try InputFile.openIfPresent(folder.appendingComponent(name)) {
+    let index = try InputFile.openIfPresent(name + ".index.json", in: folder)
+    if let single = try InputFile.openIfPresent(name, in: folder) {
       try self.init(files: [SafetensorsFile(file: single)])
     } else if let index {
       try self.init(index: index, folder: folder)
@@ -38,7 +43,7 @@ package struct ShardedSafetensors: Sendable {
   /// Why a folder of older PyTorch weights is of no use; nil where it holds none.
   private static func pickle(in folder: String) throws(Diagnostic) -> Diagnostic? {
     for name in ["pytorch_model.bin", "pytorch_model.bin.index.json"] {
-      guard let file = try InputFile.openIfPresent(folder.appendingComponent(name)) else {
+      guard let file = try InputFile.openIfPresent(name, in: folder) else {
         continue
       }
       return Diagnostic(
@@ -73,11 +78,11 @@ package struct ShardedSafetensors: Sendable {
     let map = try Self.readIndex(index)
     var files: [SafetensorsFile] = []
     for shard in Set(map.values).sorted() {
-      files.append(try SafetensorsFile(path: folder.appendingComponent(shard)))
+      files.append(try SafetensorsFile(file: InputFile(shard, in: folder)))
     }
     try self.init(files: files)
     for (name, shard) in map.sorted(by: { $0.key < $1.key }) {
-      let path = folder.appendingComponent(shard)
+      let path = FilePath.join(folder, shard)
       guard let found = fileOfName[name], files[found].path == path else {
         throw Diagnostic(
           .shardMismatch, "the index places tensor \"\(name)\" in \(shard), where it is not",
@@ -93,7 +98,9 @@ package struct ShardedSafetensors: Sendable {
 
   /// Tensor name to shard name.
   private static func readIndex(_ file: InputFile) throws(Diagnostic) -> [String: String] {
-    let root = try JSONValue.read(file, limit: SafetensorsHeader.maximumBytes, code: .shardIndex)
+    let root = try JSONValue.read(
+      file, limit: maximumIndexBytes, code: .shardIndex,
+      options: JSONReadOptions(maximumValues: maximumIndexValues))
     guard let members = root["weight_map"]?.objectMembers, !members.isEmpty else {
       throw Diagnostic(
         .shardIndex, "expected an object \"weight_map\" of tensor names", at: .file(file.path))
@@ -148,49 +155,4 @@ package struct ShardedSafetensors: Sendable {
   }
 
   package func readTensor(_ name: String) throws -> Tensor { try file(of: name).readTensor(name) }
-}
-
-extension String {
-  /// This path with one more component.
-  func appendingComponent(_ component: String) -> String {
-    hasSuffix("/") ? self + component : self + "/" + component
-  }
-}
-
-extension InputFile {
-  /// nil where nothing is at the path; other failures are thrown.
-  package static func openIfPresent(_ path: String) throws(Diagnostic) -> InputFile? {
-    do throws(Diagnostic) {
-      return try InputFile(path: path)
-    } catch {
-      if error.code == .fileMissing { return nil }
-      throw error
-    }
-  }
-}
-
-extension JSONValue {
-  /// Reads a JSON file of at most `limit` bytes; offences carry `code` and their position.
-  static func read(
-    _ file: InputFile, limit: Int, code: DiagnosticCode
-  ) throws(Diagnostic) -> JSONValue {
-    guard file.byteCount <= limit else {
-      throw Diagnostic(
-        code, "\(file.byteCount) bytes of JSON, the limit is \(limit)", at: .file(file.path))
-    }
-    let bytes = try file.bytes(0..<file.byteCount)
-    if bytes.starts(with: "version https://git-lfs".utf8),
-      let pointer = try ForeignFile.diagnose(file)
-    {
-      throw pointer
-    }
-    do throws(JSONError) {
-      return try JSONValue(parsing: bytes)
-    } catch {
-      throw Diagnostic(
-        code, "not valid JSON: \(error.message)",
-        at: .position(
-          file: file.path, line: error.position.line, column: error.position.column))
-    }
-  }
 }

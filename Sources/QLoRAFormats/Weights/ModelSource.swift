@@ -1,6 +1,7 @@
 // Opens a base model by path: a Hugging Face folder, one safetensors file beside its config.json,
 // or a GGUF file. It downloads nothing and builds nothing.
 import QLoRADiagnostics
+import QLoRASystem
 import QLoRATensor
 
 /// A base model's configuration and weights.
@@ -44,6 +45,8 @@ package struct ModelSource: Sendable {
     return try openFile(opened)
   }
 
+  private static let configName = "config.json"
+
   /// Random weights of this shape, their linears in 4 bits where `spec` says so.
   package static func random(
     _ name: String, _ config: ModelConfig, quantization spec: QuantizationSpec?
@@ -68,11 +71,9 @@ package struct ModelSource: Sendable {
   }
 
   private static func openFolder(_ folder: String) throws -> ModelSource {
-    let configPath = folder.appendingComponent("config.json")
-    if try InputFile.openIfPresent(configPath) == nil,
-      try InputFile.openIfPresent(folder.appendingComponent(ShardedSafetensors.singleName)) == nil,
-      try InputFile.openIfPresent(folder.appendingComponent(ShardedSafetensors.indexName)) == nil
-    {
+    let configPath = FilePath.join(folder, configName)
+    let names = [configName, ShardedSafetensors.singleName, ShardedSafetensors.indexName]
+    if try names.allSatisfy({ try InputFile.openIfPresent($0, in: folder) == nil }) {
       throw Diagnostic(
         .modelMissing,
         "no config.json, \(ShardedSafetensors.singleName) or \(ShardedSafetensors.indexName) here",
@@ -84,9 +85,9 @@ package struct ModelSource: Sendable {
   }
 
   private static func open(_ files: ShardedSafetensors, folder: String) throws -> ModelSource {
-    let configPath = folder.appendingComponent("config.json")
+    let configPath = FilePath.join(folder, configName)
     let config = try ModelConfig(configPath: configPath)
-    let file = try InputFile(path: configPath)
+    let file = try InputFile(configName, in: folder)
     let weights = try SafetensorsWeightSource(files)
     let json = try ModelConfig.json(configPath: configPath)
     try QuantizationEntry.check(json, path: configPath, weights)

@@ -46,10 +46,12 @@ extension LlamaModel {
   }
 
   /// Puts an adapter that was trained before on its modules, with its own rank and scale.
-  /// - Throws: `adapterMismatch` for a module or shape that this model does not have.
+  /// - Throws: `adapterMismatch` listing the modules and shapes that the two do not share.
   package func addAdapters(_ adapter: PEFTAdapter) throws {
     let byName = Dictionary(linears.map { ($0.name, $0.weight) }) { $1 }
-    try adapter.checkFit { module in byName[module].map { [$0.outFeatures, $0.inFeatures] } }
+    try adapter.checkFit(modules: linears.map(\.name)) { module in
+      byName[module].map { [$0.outFeatures, $0.inFeatures] }
+    }
     let pairs = Dictionary(adapter.pairs.map { ($0.module, $0) }) { $1 }
     try attach(dropout: adapter.config.dropout) { linear in
       guard let pair = pairs[linear.name] else { return nil }
@@ -108,31 +110,6 @@ extension LlamaModel {
 
   private static func suffix(_ module: String) -> String {
     module.split(separator: ".").last.map(String.init) ?? module
-  }
-}
-
-extension PEFTAdapter {
-  /// - Parameter shape: `[out, in]` of a model's linear; nil for any other name.
-  /// - Throws: `adapterMismatch`, `nonFiniteAdapter`.
-  func checkFit(_ shape: (_ module: String) throws -> Shape?) throws {
-    for pair in pairs {
-      guard let weight = try shape(pair.module) else {
-        throw Diagnostic(
-          .adapterMismatch, "the adapter's module \"\(pair.module)\" is no linear of this model",
-          remedy: "use the base model that adapter_config.json names")
-      }
-      let expected: [Shape] = [[pair.rank, weight[1]], [weight[0], pair.rank]]
-      guard [pair.a.shape, pair.b.shape] == expected else {
-        throw Diagnostic(
-          .adapterMismatch,
-          "\"\(pair.module)\": expected lora_A \(expected[0]) and lora_B \(expected[1]), found "
-            + "\(pair.a.shape) and \(pair.b.shape)",
-          remedy: "use the base model that adapter_config.json names")
-      }
-      guard pair.a.floats().allSatisfy(\.isFinite), pair.b.floats().allSatisfy(\.isFinite) else {
-        throw Diagnostic(.nonFiniteAdapter, "\"\(pair.module)\" holds a NaN or an infinity")
-      }
-    }
   }
 }
 

@@ -28,10 +28,14 @@ package struct MergedWeights {
     _ source: ModelSource, _ adapter: PEFTAdapter, base: MergeBase, options: LoadOptions,
     backend: any Backend
   ) throws {
-    try adapter.checkFit { module in
-      let name = module + ".weight"
-      guard LlamaBlock.isLinear(module), source.weights.contains(name) else { return nil }
-      return try source.weights.shape(of: name)
+    let suffix = ".weight"
+    let linears = source.weights.names.filter { $0.hasSuffix(suffix) }
+      .map { String($0.dropLast(suffix.count)) }.filter(LlamaBlock.isLinear)
+    try adapter.checkFit(modules: linears) { module in
+      guard LlamaBlock.isLinear(module), source.weights.contains(module + suffix) else {
+        return nil
+      }
+      return try source.weights.shape(of: module + suffix)
     }
     self.source = source
     self.backend = backend

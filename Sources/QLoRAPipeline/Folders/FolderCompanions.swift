@@ -33,9 +33,8 @@ struct FolderCompanions {
   }
 
   private func fromFolder(_ folder: String) throws -> [(name: String, contents: [UInt8])] {
-    let files = PosixFileSystem()
     var result: [(name: String, contents: [UInt8])] = []
-    let config = try JSONValue(parsing: try files.readAll(FilePath.join(folder, "config.json")))
+    let config = try ModelConfig.json(configPath: FilePath.join(folder, "config.json"))
     // What is said of types and quantization is to be true of the weights as they are now.
     let changed = dtype == nil ? [] : ["dtype", "torch_dtype"]
     let members = (config.objectMembers ?? []).filter {
@@ -47,9 +46,8 @@ struct FolderCompanions {
       ? [] : dtype.map { [JSONMember("dtype", .string($0.rawValue))] } ?? []
     result.append(("config.json", Self.file(.object(members + type + entry))))
     for name in Self.copied {
-      let path = FilePath.join(folder, name)
-      if try InputFile.openIfPresent(path) != nil {
-        result.append((name, try files.readAll(path)))
+      if let file = try InputFile.openIfPresent(name, in: folder) {
+        result.append((name, try file.wholeBytes(limit: Tokenizer.maximumFileBytes)))
       }
     }
     return result

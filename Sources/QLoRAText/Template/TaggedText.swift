@@ -139,21 +139,40 @@ struct TaggedText: Sendable {
 
   /// The first place of `needle` at or after `start`.
   func find(_ needle: TaggedText, from start: Int = 0) -> Int? {
-    guard needle.count <= count else { return nil }
-    guard let first = needle.scalars.first else { return start <= count ? start : nil }
-    var index = start
-    while index <= count - needle.count {
-      if scalars[index].scalar == first.scalar, matches(needle, at: index) { return index }
-      index += 1
+    guard start <= count else { return nil }
+    if needle.count == 1 {
+      return scalars[start...].firstIndex { $0.scalar == needle.scalars[0].scalar }
     }
-    return nil
+    return Self.search(needle.scalars, in: scalars[start...]).map { start + $0 }
   }
 
+  /// The last place of `needle` that ends at or before `end`.
   func findLast(_ needle: TaggedText, before end: Int) -> Int? {
-    var index = end - needle.count
-    while index >= 0 {
-      if matches(needle, at: index) { return index }
-      index -= 1
+    guard end >= needle.count else { return nil }
+    let reversed = Array(needle.scalars.reversed())
+    return Self.search(reversed, in: scalars[..<end].reversed()).map { end - needle.count - $0 }
+  }
+
+  /// How many elements of `text` stand before `needle`, in time of the sum of both lengths.
+  /// Source: Knuth, Morris and Pratt 1977, "Fast pattern matching in strings".
+  private static func search(
+    _ needle: [TaggedScalar], in text: some Sequence<TaggedScalar>
+  ) -> Int? {
+    guard !needle.isEmpty else { return 0 }
+    // The longest proper border of each prefix; only as far as the text gets in it.
+    var borders = [0]
+    func extend(_ matched: Int, by scalar: Unicode.Scalar) -> Int {
+      var matched = matched
+      while matched > 0, needle[matched].scalar != scalar { matched = borders[matched - 1] }
+      return needle[matched].scalar == scalar ? matched + 1 : 0
+    }
+    var matched = 0
+    for (index, tagged) in text.enumerated() {
+      matched = extend(matched, by: tagged.scalar)
+      if matched == needle.count { return index + 1 - needle.count }
+      while borders.count < matched {
+        borders.append(extend(borders[borders.count - 1], by: needle[borders.count].scalar))
+      }
     }
     return nil
   }

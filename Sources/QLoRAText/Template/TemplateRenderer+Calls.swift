@@ -65,13 +65,17 @@ extension TemplateRenderer {
     case "namespace", "dict":
       var members = arguments.named.map { (key: TemplateValue.text($0.name), value: $0.value) }
       if let base = arguments.positional.first?.dictionaryValue { members = base.entries + members }
+      // Keys are looked for one after the other.
+      try step(members.count * min(members.count, 1 << 24) / 4, at: offset)
       if name == "dict" {
         return try checked(TemplateValue(.dictionary(ValueDictionary(members))), at: offset)
       }
       return makeNamespace(
         Dictionary(members.map { ($0.key.text().plain, $0.value) }) { _, last in last })
     case "raise_exception":
-      let message = arguments.positional.first?.text().plain ?? "no reason given"
+      let message = try arguments.positional.first.map {
+          try text(of: $0, at: offset).plain
+        } ?? "no reason given"
       throw source.failure(
         .templateRaised, "the chat template refuses this conversation: \(message)", at: offset)
     default:
@@ -127,9 +131,11 @@ extension TemplateRenderer {
     }
     try step(list.elements.count, at: offset)
     if name == "count" {
-      return .int(list.elements.count { $0.isEqual(to: wanted) })
+      return .int(try list.elements.count { try areEqual($0, wanted, at: offset) })
     }
-    guard let index = list.elements.firstIndex(where: { $0.isEqual(to: wanted) }) else {
+    guard let index = try list.elements.firstIndex(where: {
+      try areEqual($0, wanted, at: offset)
+    }) else {
       throw failure("index() of a value that is not in the list", at: offset)
     }
     return .int(index)
@@ -144,9 +150,9 @@ extension TemplateRenderer {
       }
       return arguments.positional[state.index % arguments.positional.count]
     }
-    let isSame = state.lastChanged.map { last in
-      last.count == arguments.positional.count
-        && zip(last, arguments.positional).allSatisfy { $0.isEqual(to: $1) }
+    let isSame = try state.lastChanged.map { last in
+      try last.count == arguments.positional.count
+        && zip(last, arguments.positional).allSatisfy { try areEqual($0, $1, at: offset) }
     }
     state.lastChanged = arguments.positional
     return .bool(isSame != true)

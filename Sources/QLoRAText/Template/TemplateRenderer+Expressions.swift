@@ -77,7 +77,7 @@ extension TemplateRenderer {
     case .concatenation(let parts):
       var text = TaggedText()
       for part in parts {
-        let piece = try evaluate(part, scope).text()
+        let piece = try self.text(of: evaluate(part, scope), at: offset)
         try charge(piece.count, at: offset)
         text.append(piece)
       }
@@ -106,6 +106,8 @@ extension TemplateRenderer {
     _ entries: [(key: TemplateExpression, value: TemplateExpression)], _ scope: Scope,
     _ offset: Int
   ) throws -> TemplateValue {
+    // Keys are looked for one after the other.
+    try step(entries.count * entries.count / 4, at: offset)
     let pairs = try entries.map { entry in
       (key: try evaluate(entry.key, scope), value: try evaluate(entry.value, scope))
     }
@@ -147,6 +149,7 @@ extension TemplateRenderer {
       throw failure("\(what) is undefined, so it has no \"\(name)\"", at: offset)
     case .dictionary(let dictionary):
       if let method = method(name, of: value) { return method }
+      try step(dictionary.entries.count / 16, at: offset)
       return dictionary.value(of: name) ?? .undefined("\"\(name)\"")
     case .namespace(let namespace):
       return namespace.members[name] ?? .undefined("\"\(name)\" of a namespace")

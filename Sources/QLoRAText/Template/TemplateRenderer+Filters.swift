@@ -11,10 +11,16 @@ extension TemplateRenderer {
     throw failure("unknown filter \"\(name)\"", at: offset)
   }
 
+  private static let textFilters: Set<String> = [
+    "trim", "lower", "upper", "capitalize", "title", "string", "safe", "escape", "e", "forceescape",
+    "replace", "indent",
+  ]
+
   private func textFilter(
     _ name: String, _ value: TemplateValue, _ arguments: ValueArguments, at offset: Int
   ) throws -> TemplateValue? {
-    let text = value.text()
+    guard Self.textFilters.contains(name) else { return nil }
+    let text = try text(of: value, at: offset)
     func bound(_ parameters: [String]) throws -> [TemplateValue?] {
       try charge(text.count, at: offset)
       return try bind(arguments, parameters, "the filter \(name)", at: offset)
@@ -43,9 +49,11 @@ extension TemplateRenderer {
       return .string(text.mapScalars(Self.escapeHTML))
     case "replace":
       let values = try bound(["old", "new", "count"])
-      guard let old = values[0]?.text(), let new = values[1]?.text() else {
+      guard let first = values[0], let second = values[1] else {
         throw failure("the filter replace needs two strings", at: offset)
       }
+      let old = try self.text(of: first, at: offset)
+      let new = try self.text(of: second, at: offset)
       return .string(try replace(text, old, new, values[2]?.intValue, at: offset))
     case "indent":
       let values = try bound(["width", "first", "blank"])
@@ -85,6 +93,7 @@ extension TemplateRenderer {
     while remaining > 0, let place = text.find(old, from: position) {
       // An empty pattern stands before every character and at the end.
       let end = old.isEmpty ? min(place + 1, text.count) : place + old.count
+      try step(at: offset)
       try charge(new.count + end - position, at: offset)
       result.append(text[position..<place])
       result.append(new)
@@ -199,10 +208,16 @@ extension TemplateRenderer {
       style.itemSeparator = ","
     }
     if let separators = options[2]?.listValue?.elements, separators.count == 2 {
-      style.itemSeparator = separators[0].text().plain
-      style.keySeparator = separators[1].text().plain
+      style.itemSeparator = try text(of: separators[0], at: offset).plain
+      style.keySeparator = try text(of: separators[1], at: offset).plain
     }
     style.sortsKeys = options[3]?.isTrue ?? false
+    // A part weighs two at least, so this also bounds what separators and indentation add.
+    let separators = style.itemSeparator.utf8.count + style.keySeparator.utf8.count
+    let margins = (style.indent?.utf8.count ?? 0) * value.depth
+    let (characters, overflow) = (value.weight / 2).multipliedReportingOverflow(
+      by: 2 + separators + margins)
+    try charge(overflow ? Int.max : characters, at: offset)
     guard let text = style.text(value) else {
       throw failure("\(value.kindName) or a part of it has no JSON text", at: offset)
     }

@@ -125,18 +125,19 @@ extension TemplateRenderer {
     _ operation: String, _ left: TemplateValue, _ right: TemplateValue, at offset: Int
   ) throws -> Bool {
     switch operation {
-    case "==": return left.isEqual(to: right)
-    case "!=": return !left.isEqual(to: right)
+    case "==": return try areEqual(left, right, at: offset)
+    case "!=": return try !areEqual(left, right, at: offset)
     case "in": return try contains(right, left, at: offset)
     case "not in": return try !contains(right, left, at: offset)
     case "<": return try isBefore(left, right, at: offset)
     case ">": return try isBefore(right, left, at: offset)
-    case "<=": return try left.isEqual(to: right) || isBefore(left, right, at: offset)
-    default: return try left.isEqual(to: right) || isBefore(right, left, at: offset)
+    case "<=": return try areEqual(left, right, at: offset) || isBefore(left, right, at: offset)
+    default: return try areEqual(left, right, at: offset) || isBefore(right, left, at: offset)
     }
   }
 
   func isBefore(_ left: TemplateValue, _ right: TemplateValue, at offset: Int) throws -> Bool {
+    try step(min(left.weight, right.weight) / 4, at: offset)
     if let one = left.intValue, let other = right.intValue { return one < other }
     if let one = left.doubleValue, let other = right.doubleValue { return one < other }
     switch (left.payload, right.payload) {
@@ -160,11 +161,11 @@ extension TemplateRenderer {
       guard let needle = value.textValue else {
         throw failure("only a string can be in a string, not \(value.kindName)", at: offset)
       }
-      try step(text.count / 16, at: offset)
+      try step((text.count + needle.count) / 8, at: offset)
       return text.find(needle) != nil
     case .list(let list):
       try step(list.elements.count, at: offset)
-      return list.elements.contains { $0.isEqual(to: value) }
+      return try list.elements.contains { try areEqual($0, value, at: offset) }
     case .dictionary(let dictionary):
       try step(dictionary.entries.count, at: offset)
       return dictionary.value(of: value) != nil

@@ -18,7 +18,8 @@ extension TemplateRenderer {
     case "join":
       let values = try bound(["d", "attribute"])
       let items = try project(elements(value, offset), values[1], offset)
-      return .string(try join(items, values[0]?.text() ?? TaggedText(), at: offset))
+      let separator = try values[0].map { try text(of: $0, at: offset) } ?? TaggedText()
+      return .string(try join(items, separator, at: offset))
     case "items": return .list(try pairs(value, name, offset))
     case "sum":
       let values = try bound(["attribute", "start"])
@@ -87,7 +88,7 @@ extension TemplateRenderer {
   ) throws -> TaggedText {
     var result = TaggedText()
     for (index, item) in items.enumerated() {
-      let text = item.text()
+      let text = try text(of: item, at: offset)
       try charge(text.count + separator.count, at: offset)
       if index > 0 { result.append(separator) }
       result.append(text)
@@ -179,7 +180,7 @@ extension TemplateRenderer {
     var result: [TemplateValue] = []
     for (element, key) in zip(elements, keys) {
       try step(seen.count, at: offset)
-      guard !seen.contains(where: { $0.isEqual(to: key) }) else { continue }
+      guard try !seen.contains(where: { try areEqual($0, key, at: offset) }) else { continue }
       seen.append(key)
       result.append(element)
     }

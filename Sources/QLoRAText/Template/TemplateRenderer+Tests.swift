@@ -14,7 +14,7 @@ extension TemplateRenderer {
         }
         return number.isMultiple(of: 2) == (name == "even")
       case "lower", "upper":
-        let text = value.text()
+        let text = try text(of: value, at: offset)
         let changed = name == "lower" ? text.lowercased() : text.uppercased()
         return text.hasSameText(as: changed)
           && text.scalars.contains { $0.scalar.properties.isCased }
@@ -22,8 +22,8 @@ extension TemplateRenderer {
       }
     }
     switch name {
-    case "equalto", "eq", "==": return value.isEqual(to: other)
-    case "ne", "!=": return !value.isEqual(to: other)
+    case "equalto", "eq", "==": return try areEqual(value, other, at: offset)
+    case "ne", "!=": return try !areEqual(value, other, at: offset)
     case "lt", "lessthan", "<": return try compare("<", value, other, at: offset)
     case "le", "<=": return try compare("<=", value, other, at: offset)
     case "gt", "greaterthan", ">": return try compare(">", value, other, at: offset)
@@ -31,7 +31,7 @@ extension TemplateRenderer {
     case "in": return try contains(other, value, at: offset)
     case "sameas":
       // Values have no identity here; of equal kinds, equality is what templates mean.
-      return value.kindName == other.kindName && value.isEqual(to: other)
+      return try value.kindName == other.kindName && areEqual(value, other, at: offset)
     case "divisibleby":
       guard let number = value.intValue, let divisor = other.intValue, divisor != 0 else {
         throw failure("\"divisibleby\" needs integers", at: offset)

@@ -65,6 +65,7 @@ extension TemplateRenderer {
         count += 1
         position = place + needle.count
       }
+      try step(count / 4, at: offset)
       return .int(count)
     case "removeprefix":
       let cut = text.matches(needle, at: 0) ? needle.count : 0
@@ -87,6 +88,7 @@ extension TemplateRenderer {
     }
     let wanted = first.listValue?.elements ?? [first]
     for value in wanted {
+      try step(1 + value.weight / 8, at: offset)
       guard let needle = value.textValue else {
         throw failure("\(name)() needs a string, not \(value.kindName)", at: offset)
       }
@@ -98,7 +100,11 @@ extension TemplateRenderer {
   private func split(
     _ text: TaggedText, _ separator: TaggedText?, _ limit: Int, fromRight: Bool, at offset: Int
   ) throws -> [TaggedText] {
-    guard let separator else { return splitAtBlanks(text, limit, fromRight: fromRight) }
+    guard let separator else {
+      let parts = splitAtBlanks(text, limit, fromRight: fromRight)
+      try step(2 * parts.count, at: offset)
+      return parts
+    }
     guard !separator.isEmpty else { throw failure("split() by an empty string", at: offset) }
     var parts: [TaggedText] = []
     if fromRight {
@@ -108,6 +114,7 @@ extension TemplateRenderer {
         end = place
       }
       parts.append(text[0..<end])
+      try step(2 * parts.count, at: offset)
       return parts.reversed()
     }
     var start = 0
@@ -116,7 +123,7 @@ extension TemplateRenderer {
       start = place + separator.count
     }
     parts.append(text[start..<text.count])
-    try step(parts.count, at: offset)
+    try step(2 * parts.count, at: offset)
     return parts
   }
 

@@ -54,7 +54,8 @@ final class TemplateRenderer {
 
   /// Counts work; every statement, expression and element of a list is a step.
   func step(_ count: Int = 1, at offset: Int) throws {
-    steps += count
+    // A count may be of astronomic weight.
+    steps = min(steps, Int.max / 2) + min(count, Int.max / 2)
     if steps > source.limits.steps {
       throw limitFailure("more than \(source.limits.steps) steps", at: offset)
     }
@@ -68,6 +69,21 @@ final class TemplateRenderer {
       throw limitFailure(
         "the template makes more than \(source.limits.textWork) characters of text", at: offset)
     }
+  }
+
+  /// What a value prints, counted before it is made.
+  func text(of value: TemplateValue, at offset: Int) throws -> TaggedText {
+    switch value.payload {
+    case .list, .dictionary: try charge(value.weight, at: offset)
+    default: break
+    }
+    return value.text()
+  }
+
+  /// Whether two values are equal; what is looked at counts.
+  func areEqual(_ left: TemplateValue, _ right: TemplateValue, at offset: Int) throws -> Bool {
+    try step(min(left.weight, right.weight) / 4, at: offset)
+    return left.isEqual(to: right)
   }
 
   func withinDepth<Result>(at offset: Int, _ body: () throws -> Result) throws -> Result {
@@ -129,7 +145,7 @@ final class TemplateRenderer {
     switch statement.kind {
     case .text(let text): try write(TaggedText(text, .template), at: offset)
     case .output(let expression):
-      try write(evaluate(expression, scope).text(), at: offset)
+      try write(text(of: evaluate(expression, scope), at: offset), at: offset)
     case .branch(let branches, let otherwise):
       for branch in branches where try evaluate(branch.test, scope).isTrue {
         return try run(branch.body, scope)
@@ -148,10 +164,10 @@ final class TemplateRenderer {
     case .call(let call, let caller):
       scopes.append(scope)
       let value = TemplateValue(.callable(.macro(caller, scope)))
-      try write(evaluateCall(call, scope, caller: value).text(), at: offset)
+      try write(text(of: evaluateCall(call, scope, caller: value), at: offset), at: offset)
     case .filtered(let filter, let body):
       let text = TemplateValue.string(try capture { try runInside(body, scope, offset) })
-      try write(evaluate(filter, scope, operand: text).text(), at: offset)
+      try write(self.text(of: evaluate(filter, scope, operand: text), at: offset), at: offset)
     case .with(let values, let body):
       let inner = Scope(parent: scope)
       for (target, expression) in values {

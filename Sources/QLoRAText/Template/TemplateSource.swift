@@ -11,7 +11,7 @@ package struct TemplateLimits: Sendable {
   package var macroDepth = 100
   /// Nesting of lists and mappings made by the template.
   package var valueDepth = 100
-  package var steps = 5_000_000
+  package var steps = 3_000_000
   package var rangeLength = 100_000
   package var outputBytes = 16 << 20
   /// Characters written to intermediate strings, over a whole rendering.

@@ -78,6 +78,22 @@ struct TemplateValue: Sendable {
     }
   }
 
+  /// About how many characters the value's text has and how many parts a comparison looks at. What
+  /// is shared counts at each place, so a little template can make a value of astronomic weight.
+  var weight: Int {
+    switch payload {
+    case .string(let text): 2 + text.count
+    case .list(let list): list.weight
+    case .dictionary(let dictionary): dictionary.weight
+    default: 8
+    }
+  }
+
+  /// A sum of weights that stays far from overflow.
+  static func sum(_ weights: some Sequence<Int>) -> Int {
+    weights.reduce(2) { min($0 + $1, 1 << 48) }
+  }
+
   /// The kind as an error message says it.
   var kindName: String {
     switch payload {
@@ -124,10 +140,12 @@ struct ValueList: Sendable {
   let elements: [TemplateValue]
   let isTuple: Bool
   let depth: Int
+  let weight: Int
 
   init(_ elements: [TemplateValue], isTuple: Bool = false) {
     self.elements = elements
     self.isTuple = isTuple
+    weight = TemplateValue.sum(elements.lazy.map(\.weight))
     depth = 1 + (elements.map(\.depth).max() ?? 0)
   }
 }
@@ -137,6 +155,7 @@ struct ValueDictionary: Sendable {
   typealias Entry = (key: TemplateValue, value: TemplateValue)
   let entries: [Entry]
   let depth: Int
+  let weight: Int
 
   /// The last of equal keys wins, in the place of the first, as in Python.
   init(_ pairs: [Entry]) {
@@ -154,6 +173,7 @@ struct ValueDictionary: Sendable {
   /// From pairs whose keys are known to differ.
   init(distinct entries: [Entry]) {
     self.entries = entries
+    weight = TemplateValue.sum(entries.lazy.map { min($0.key.weight + $0.value.weight, 1 << 48) })
     depth = 1 + (entries.map { max($0.key.depth, $0.value.depth) }.max() ?? 0)
   }
 

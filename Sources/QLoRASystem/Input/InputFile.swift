@@ -18,7 +18,23 @@ package final class InputFile: Sendable {
   private let stamp: ChangeStamp
 
   /// - Throws: `fileMissing`, `fileUnreadable`, or `fileNotRegular` for a folder, pipe or device.
-  package init(path: String) throws(Diagnostic) {
+  package convenience init(path: String) throws(Diagnostic) {
+    try self.init(path: path, within: nil)
+  }
+
+  /// A file of a folder that may come from somebody else: a link to a place outside is refused.
+  ///
+  /// - Parameter name: one component, such as `config.json`.
+  /// - Throws: as above, and `fileOutside`.
+  package convenience init(_ name: String, in folder: String) throws(Diagnostic) {
+    try self.init(path: FilePath.join(folder, name), within: folder)
+  }
+
+  private init(path: String, within folder: String?) throws(Diagnostic) {
+    // The system would take the part before a zero byte for the path.
+    guard !path.utf8.contains(0) else {
+      throw Diagnostic(.fileMissing, "a path cannot hold a zero byte", at: .file(path))
+    }
     // Without O_NONBLOCK a pipe would make us wait for its writer, perhaps for ever.
     let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     guard descriptor >= 0 else { throw Self.openFailure(path, errno) }
@@ -33,6 +49,12 @@ package final class InputFile: Sendable {
       throw Diagnostic(
         .fileNotRegular, "expected a plain file, found \(Self.kind(of: status.st_mode))",
         at: .file(path))
+    }
+    if let folder, !FolderBounds.holds(path, status, in: folder) {
+      close(descriptor)
+      throw Diagnostic(
+        .fileOutside, "this is a link that leads out of its folder", at: .file(path),
+        remedy: "copy the file into the folder, or give the folder that it leads to")
     }
     self.path = path
     self.descriptor = descriptor
@@ -51,10 +73,21 @@ package final class InputFile: Sendable {
 
   private static func openFailure(_ path: String, _ code: Int32) -> Diagnostic {
     let reason = String(cString: strerror(code))
+    var link = stat()
+    if code == ENOENT, lstat(path, &link) == 0 {
+      return Diagnostic(
+        .fileNotRegular, "expected a plain file, found a link to nothing", at: .file(path))
+    }
     if code == ENOENT || code == ENOTDIR {
       return Diagnostic(.fileMissing, "there is no such file", at: .file(path))
     }
     return Diagnostic(.fileUnreadable, "cannot be opened: \(reason)", at: .file(path))
+  }
+
+  /// What is at a path, with its article, for messages.
+  package static func kind(at path: String) -> String {
+    var status = stat()
+    return stat(path, &status) == 0 ? kind(of: status.st_mode) : "nothing"
   }
 
   private static func kind(of mode: mode_t) -> String {
@@ -88,6 +121,17 @@ package final class InputFile: Sendable {
       }
       done += count
     }
+  }
+
+  /// The whole file, which must be small.
+  ///
+  /// - Throws: `fileTooLarge` before anything is allocated, and what reading throws.
+  package func wholeBytes(limit: Int) throws(Diagnostic) -> [UInt8] {
+    guard byteCount <= limit else {
+      throw Diagnostic(
+        .fileTooLarge, "\(byteCount) bytes, expected at most \(limit)", at: .file(path))
+    }
+    return try bytes(0..<byteCount)
   }
 
   /// A copy of `range`, which the caller has bounded.

@@ -1,5 +1,6 @@
-/* Compares the NEON kernels with the reference on seeded data; Scripts/check-neon.sh runs it in an
- * emulator. Exit status 1 where one is further off than its rounding allows. */
+/* Compares the kernels of one instruction set, named on the command line, with the reference on
+ * seeded data. Scripts/check-neon.sh runs it in an emulator, Scripts/soak/sanitize.sh under
+ * sanitizers and valgrind. Exit status 1 where one is further off than its rounding allows. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,12 +50,12 @@ static void compare(const char *name, double tolerance) {
   printf("%s: same\n", name);
 }
 
-/* Runs `call` with k, out and half for the reference and for NEON. */
+/* Runs `call` with k, out and half for the reference and for the other. */
 #define CHECK(name, tolerance, table, ...)                                        \
   do {                                                                            \
     fill();                                                                       \
     for (int side = 0; side < 2; side++) {                                        \
-      const __typeof__(*reference->table) *k = side ? neon->table : reference->table; \
+      const __typeof__(*reference->table) *k = side ? other->table : reference->table; \
       float *out = found[side];                                                   \
       uint16_t *half = halves[side];                                              \
       (void)half, (void)out;                                                      \
@@ -63,7 +64,7 @@ static void compare(const char *name, double tolerance) {
     compare(name, tolerance);                                                     \
   } while (0)
 
-static void check_products(const qlora_kernels *reference, const qlora_kernels *neon) {
+static void check_products(const qlora_kernels *reference, const qlora_kernels *other) {
   for (long tokens = 1; tokens <= 48; tokens += 47 - (tokens == 1 ? 41 : 6)) {
     CHECK("pack_f32", 0, product, k->pack_f32(tokens, 37, in1, 41, out));
     CHECK("pack_bf16", 0, product, k->pack_bf16(tokens, 37, bits, 41, out));
@@ -86,7 +87,7 @@ static void check_products(const qlora_kernels *reference, const qlora_kernels *
   CHECK("lane_exp_sum", 1e-4, product, k->lane_exp_sum(65, in1, in2, out));
 }
 
-static void check_rows(const qlora_kernels *reference, const qlora_kernels *neon) {
+static void check_rows(const qlora_kernels *reference, const qlora_kernels *other) {
   const qlora_element f32 = qlora_element_f32, bf16 = qlora_element_bf16;
   CHECK("rms_norm", 1e-5, rows,
         k->rms_norm(3, 101, 1e-5f, in1, f32, in2, f32, out, f32, out + 4000));
@@ -110,7 +111,7 @@ static void check_rows(const qlora_kernels *reference, const qlora_kernels *neon
   CHECK("sgd", 0, rows, k->sgd(1003, out, in1, out + 2000, &sgd));
 }
 
-static void check_attention(const qlora_kernels *reference, const qlora_kernels *neon) {
+static void check_attention(const qlora_kernels *reference, const qlora_kernels *other) {
   static float scratch[1 << 18], sums[2][200];
   const qlora_element f32 = qlora_element_f32;
   enum { rows = 70, size = 16 };
@@ -131,12 +132,13 @@ static void check_attention(const qlora_kernels *reference, const qlora_kernels 
   });
 }
 
-int main(void) {
-  const qlora_kernels *reference = qlora_kernels_for("reference"), *neon = qlora_kernels_for("neon");
-  if (neon == NULL) return puts("no NEON table"), 1;
-  check_products(reference, neon);
-  check_rows(reference, neon);
-  check_attention(reference, neon);
-  printf("%d kernels differ\n", failures);
+int main(int count, char **arguments) {
+  const char *name = count > 1 ? arguments[1] : "neon";
+  const qlora_kernels *reference = qlora_kernels_for("reference"), *other = qlora_kernels_for(name);
+  if (other == NULL) return printf("no table for %s\n", name), 1;
+  check_products(reference, other);
+  check_rows(reference, other);
+  check_attention(reference, other);
+  printf("%s: %d kernels differ\n", name, failures);
   return failures > 0;
 }

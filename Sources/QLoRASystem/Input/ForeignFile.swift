@@ -2,7 +2,10 @@
 // name the remedy. It accepts nothing: the readers ask it only after a file failed their rules.
 import QLoRADiagnostics
 
-enum ForeignFile {
+package enum ForeignFile {
+  /// How a Git LFS pointer begins.
+  static let pointerStart = Array("version https://git-lfs".utf8)
+
   /// First bytes of what else lies about in a downloads folder.
   private static let strangers: [(magic: [UInt8], kind: String)] = [
     ([0x89, 0x50, 0x4E, 0x47], "a PNG picture"), ([0xFF, 0xD8, 0xFF], "a JPEG picture"),
@@ -13,10 +16,10 @@ enum ForeignFile {
   ]
 
   /// What the file is, where its first bytes tell; nil for an unknown file.
-  static func diagnose(_ file: InputFile) throws(Diagnostic) -> Diagnostic? {
+  package static func diagnose(_ file: InputFile) throws(Diagnostic) -> Diagnostic? {
     let head = try file.bytes(0..<min(file.byteCount, 64))
     let place = DiagnosticLocation.file(file.path)
-    if head.starts(with: "version https://git-lfs".utf8) {
+    if head.starts(with: pointerStart) {
       return Diagnostic(
         .fileIsLFSPointer, "this is a Git LFS pointer, not the file itself", at: place,
         remedy: "run `git lfs pull` in its folder")

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Sanitizers and valgrind over what is written in C and over the thread pool.
+# usage: Scripts/soak/sanitize.sh [kernels|valgrind|threads]…      (all when none is named)
+#   kernels   undefined behaviour and addresses: each instruction set beside the reference
+#   valgrind  the same program without sanitizers; valgrind knows no AVX-512, so it is AVX2's
+#   threads   data races: loading, quantizing and training on four threads under ThreadSanitizer
+set -euo pipefail
+source "$(dirname "$0")/../common.sh"
+
+kernels=Sources/CQLoRAKernels
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+
+# build NAME FLAG…: the program that compares kernels.
+build() {
+  local name="$1" source objects="$work/$1.objects"
+  shift
+  mkdir -p "$objects"
+  for source in Scripts/kernel-check.c "$kernels"/*.c "$kernels"/{reference,x86_*}/*.c; do
+    clang -std=gnu17 "$@" -I "$kernels/include" -c "$source" \
+      -o "$objects/$(printf '%s' "$source" | tr / _).o"
+  done
+  clang "$@" "$objects"/*.o -lm -o "$work/$name" 2>"$work/link.log" || cat "$work/link.log" >&2
+}
+
+run_kernels() {
+  build sanitized -g -O1 -fsanitize=undefined,address -fno-sanitize-recover=all
+  local set
+  for set in reference avx2 avx512; do
+    [ "$set" = reference ] || grep -q "${set/512/512f}" /proc/cpuinfo || continue
+    "$work/sanitized" "$set" | tail -n 1 | sed 's/^/undefined behaviour and addresses: /'
+  done
+}
+
+run_valgrind() {
+  command -v valgrind >/dev/null || fail 69 "valgrind is missing: apt-get install valgrind"
+  # Without -g: older valgrinds cannot read the debugging information of newer compilers.
+  build plain -O2
+  QLORA_ISA=avx2 valgrind --quiet --error-exitcode=1 "$work/plain" avx2 | tail -n 1 \
+    | sed 's/^/valgrind: /'
+}
+
+run_threads() {
+  Scripts/fetch-smollm2.sh
+  swift build --sanitize=thread --scratch-path .build-tsan -c release --product qlora \
+    >"$work/build.log" 2>&1 || { tail "$work/build.log" >&2; fail 70 "qlora can't be built"; }
+  # OpenBLAS and Foundation are not built for the sanitizer; races are looked for in our code.
+  printf 'called_from_lib:libopenblas\ncalled_from_lib:libFoundation\n' >"$work/suppressions"
+  local dtype
+  for dtype in bfloat16 float32; do
+    SWIFT_BACKTRACE=enable=no QLORA_CACHE="$work/cache-$dtype" \
+      TSAN_OPTIONS="suppressions=$work/suppressions:halt_on_error=1:exitcode=66" \
+      .build-tsan/release/qlora train Recipes/smollm2-135m-qlora-tool-calls.json \
+      --set threads=4 --set training.steps=2 --set "model.computeDType=$dtype" \
+      --set data.maxTokens=128 --output "$work/run-$dtype" >"$work/threads.log" 2>&1 \
+      || { grep -A 30 'WARNING: ThreadSanitizer' "$work/threads.log" | head -60 >&2
+           tail -n 3 "$work/threads.log" >&2; fail 70 "there are data races, or the run failed"; }
+    say "threads: two steps in $dtype on 4 threads: no race"
+  done
+}
+
+parts=("$@")
+[ "${#parts[@]}" -gt 0 ] || parts=(kernels valgrind threads)
+for part in "${parts[@]}"; do
+  case "$part" in
+    kernels | valgrind | threads) "run_$part" ;;
+    *) fail 64 "no part \"$part\"; there are kernels, valgrind and threads" ;;
+  esac
+done

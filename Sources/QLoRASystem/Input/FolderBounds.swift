@@ -1,0 +1,43 @@
+// Whether a file that was opened by a name in a folder lies in that folder once links are followed.
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+enum FolderBounds {
+  /// - Parameter opened: what the opened file is, so that a link which changed after it was opened
+  ///   can't vouch for another file.
+  static func holds(_ path: String, _ opened: stat, in folder: String) -> Bool {
+    var entry = stat()
+    guard lstat(path, &entry) == 0 else { return false }
+    if entry.st_mode & S_IFMT != S_IFLNK {
+      return entry.st_dev == opened.st_dev && entry.st_ino == opened.st_ino
+    }
+    guard let root = resolved(folder).map(bounds), let real = resolved(path),
+      real.hasPrefix(root == "/" ? root : root + "/"), stat(real, &entry) == 0
+    else { return false }
+    return entry.st_dev == opened.st_dev && entry.st_ino == opened.st_ino
+  }
+
+  /// The folder itself; but the files of the Hugging Face cache, `models--ORG--NAME/snapshots/REV`,
+  /// are links into `models--ORG--NAME/blobs`.
+  private static func bounds(_ folder: String) -> String {
+    let snapshots = FilePath.parent(of: folder)
+    let model = FilePath.parent(of: snapshots)
+    let isCache =
+      FilePath.lastComponent(of: snapshots) == "snapshots"
+      && FilePath.lastComponent(of: model).hasPrefix("models--")
+    return isCache ? model : folder
+  }
+
+  /// The path without links; nil where there is nothing or too many links.
+  private static func resolved(_ path: String) -> String? {
+    // SAFETY: the string that `realpath` allocates is copied and freed here.
+    guard let text = realpath(path, nil) else { return nil }
+    defer { free(text) }
+    return String(cString: text)
+  }
+}
