@@ -52,20 +52,23 @@ extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
     _ resolved: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void
+    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
-      try TrainingRun.start(resolved, cache: cache, interruption: interruption, events: $0)
+      try TrainingRun.start(
+        resolved, cache: cache, interruption: interruption, secondsLeft: secondsLeft, events: $0)
     }
   }
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
     runDirectory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void
+    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
-      try TrainingRun.resume(runDirectory, cache: cache, interruption: interruption, events: $0)
+      try TrainingRun.resume(
+        runDirectory, cache: cache, interruption: interruption, secondsLeft: secondsLeft,
+        events: $0)
     }
   }
 

@@ -47,20 +47,23 @@ package struct TrainingRun {
   private let run: RunDirectory
   private let cache: WeightCache?
   private let isResuming: Bool
+  /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
   private let events: (RunEvent) -> Void
 
   /// Starts a run in a directory without a committed checkpoint.
   ///
-  /// - Parameter interruption: polled before every micro-batch; a signal number asks to stop. Where
-  ///   it is nil, the process's own signals ask, for which handlers are installed.
+  /// - Parameters:
+  ///   - interruption: polled before every micro-batch; a signal number asks to stop. Where it is
+  ///     nil, the process's own signals ask, for which handlers are installed.
+  ///   - secondsLeft: until a scheduler ends the process; nil where none does.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
     _ recipe: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void = { _ in }
+    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
-    let interruption = interruption ?? stopOnSignals()
+    let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     let run = try RunDirectory(starting: recipe.recipe.output)
@@ -81,7 +84,7 @@ package struct TrainingRun {
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
     _ directory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void = { _ in }
+    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
@@ -89,14 +92,26 @@ package struct TrainingRun {
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
-      recipe: saved, run: run, cache: cache, isResuming: true, interruption: interruption,
-      events: events
+      recipe: saved, run: run, cache: cache, isResuming: true,
+      interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }
 
-  private static func stopOnSignals() -> () -> Int32? {
+  package static func stopOnSignals() -> () -> Int32? {
     Signals.install()
     return { Signals.pending }
+  }
+
+  /// What asks for a stop: signals first, then the nearest end of time.
+  private static func stopping(
+    _ interruption: (() -> Int32?)?, _ recipe: ResolvedRecipe, _ secondsLeft: Double?
+  ) -> () -> Int32? {
+    let interruption = interruption ?? stopOnSignals()
+    let own = recipe.recipe.training.maxWallTime.map { Double($0.seconds) }
+    guard let seconds = [own, secondsLeft].compactMap({ $0 }).min() else { return interruption }
+    // A generation at most: more does not fit a duration.
+    let deadline = Deadline(.seconds(min(max(0, seconds), 1e9)))
+    return { interruption() ?? deadline.poll() }
   }
 
   private func perform() throws -> RunResult {
@@ -153,7 +168,7 @@ package struct TrainingRun {
     let recipe = recipe.recipe
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
     let inputs = TrainingInputs(
-      model: loaded.model, backend: loaded.model.backend, batches: PlannedBatches(plan: plan),
+      model: loaded.model, backend: loaded.model.backend, batches: batches(plan),
       validation: data.validationBatches(recipe.batchSettings),
       artifacts: CheckpointArtifacts(
         codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
@@ -174,6 +189,11 @@ package struct TrainingRun {
     try exportAdapter(loaded.model, config)
     events(.exported(path: run.adapterPath))
     return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)
+  }
+
+  private func batches(_ plan: BatchPlan) -> PlannedBatches {
+    let names = recipe.recipe.data.train.map { FilePath.lastComponent(of: $0.path) }
+    return PlannedBatches(plan: plan, sources: names)
   }
 
   /// A picture that cannot be drawn is no reason to fail.

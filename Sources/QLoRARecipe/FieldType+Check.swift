@@ -32,6 +32,7 @@ extension FieldType {
     case .textMap: textMapProblem(value)
     case .targets: targetsProblem(value)
     case .byteBudget: byteBudgetProblem(value)
+    case .duration: durationProblem(value)
     case .section: value.objectMembers == nil ? wrongType(value) : nil
     case .sections: value.arrayValue == nil ? wrongType(value) : nil
     }
@@ -119,6 +120,12 @@ extension FieldType {
     guard let text = value.stringValue else { return wrongType(value) }
     if text == "none" || text == "full" || ByteCount.parse(text) != nil { return nil }
     return outOfRange(value, remedy: "units are KiB, MiB, GiB, kB, MB and GB")
+  }
+
+  private func durationProblem(_ value: JSONValue) -> ValueProblem? {
+    guard let text = value.stringValue else { return wrongType(value) }
+    if Recipe.WallTime(text) != nil { return nil }
+    return outOfRange(value, remedy: "units are d, h, m and s, in this order, each at most once")
   }
 
   private static func isPlain(_ text: String) -> Bool {

@@ -44,7 +44,7 @@ extension Trainer {
     let payload = (parameterTensors + optimizer.state).reduce(0) { $0 + $1.tensor.byteCount }
     let path = try run.checkpoints.save(
       step: state.step, expectedByteCount: payload + Self.smallFilesByteCount,
-      facts: manifestFacts, keep: options.keep, writeFiles)
+      facts: manifestFacts, keep: options.keep, alsoKeeping: rollbackStep, writeFiles)
     lastSavedStep = state.step
     saveFailures = 0
     events(
@@ -77,13 +77,19 @@ extension Trainer {
 
   /// A checkpoint never holds a value that is not finite.
   private func checkParameters() throws {
-    let broken = inputs.model.parameters.first {
-      !inputs.backend.sumOfSquares($0.value).isFinite
+    if let broken = firstNonFiniteUpdated {
+      throw diverged(.parameterNotFinite, "after step \(state.step), \(broken) is not finite")
     }
-    if let broken {
-      throw diverged(
-        .parameterNotFinite, "after step \(state.step), \(broken.name) is not finite")
+  }
+
+  /// Where rolling back returns to: the end of the last interval at least a step ago, since from
+  /// the state of the step before, the same step would fail again. Where else the run was stopped
+  /// and saved does not matter, so a resumed run returns to the same place.
+  var rollbackStep: Int? {
+    guard case .rollback = options.onNonFinite, options.saveEvery > 0, state.step > 0 else {
+      return nil
     }
+    return (state.step - 1) / options.saveEvery * options.saveEvery
   }
 
   // MARK: Restoring
@@ -93,6 +99,13 @@ extension Trainer {
   func restoreNewest() throws -> String? {
     let newest = try run.checkpoints.newestIntact { events(.warning($0)) }
     guard let checkpoint = newest else { return nil }
+    try restore(checkpoint)
+    warnOfOtherDevice(than: checkpoint)
+    return checkpoint.path
+  }
+
+  /// Takes over a checkpoint: parameters, optimizer and counters.
+  func restore(_ checkpoint: CheckpointStore.Checkpoint) throws {
     func bytes(_ name: String) throws -> [UInt8] {
       try checkpoint.manifest.read(name, of: checkpoint.path, run.fileSystem)
     }
@@ -108,11 +121,10 @@ extension Trainer {
     try TensorRestoration.copy(
       adapter, into: parameterTensors, file: path(CheckpointFile.adapter))
     try optimizer.restore(
-      optimizerState, step: restored.step, file: path(CheckpointFile.optimizer))
+      optimizerState, step: restored.step - restored.skippedSteps,
+      file: path(CheckpointFile.optimizer))
     state = restored
     lastSavedStep = restored.step
-    warnOfOtherDevice(than: checkpoint)
-    return checkpoint.path
   }
 
   /// Other kernels round otherwise: the run is sound, but its bits are not those of one machine.

@@ -8,6 +8,8 @@ import QLoRATensor
 package enum TrainingOutcome: Sendable, Equatable {
   case finished(step: Int)
   /// Asked to stop by `signal`; the checkpoint at `path` is committed.
+  ///
+  /// The signal is 0 where it was not a signal that asked, but the end of the run's time.
   case interrupted(step: Int, signal: Int32, path: String)
 }
 
@@ -49,6 +51,8 @@ package final class Trainer {
   var lastSavedStep: Int?
   var saveFailures = 0
   var isLogFailing = false
+  /// What an update changes, the parameters first; they share the model's and optimizer's memory.
+  let updated: [NamedTensor]
   var log: JSONLinesWriter?
   /// When this stretch of the run began, and what the stretches before took.
   private var began = ContinuousClock.now
@@ -69,6 +73,7 @@ package final class Trainer {
     gradients = Gradients(inputs.model.parameters, backend: inputs.backend)
     optimizer = options.optimizer.makeOptimizer(
       inputs.model.parameters, backend: inputs.backend)
+    updated = inputs.model.parameters.map { NamedTensor($0.name, $0.value) } + optimizer.state
   }
 
   package var stepCount: Int { inputs.batches.stepCount }
@@ -100,7 +105,11 @@ package final class Trainer {
   private func trainToEnd() throws {
     if state.isEvaluationPending { try evaluate() }
     while state.step < stepCount {
-      try trainStep(state.step + 1)
+      do {
+        try trainStep(state.step + 1)
+      } catch let failure as NonFiniteStep {
+        guard try leaveOut(failure) else { continue }
+      }
       if !inputs.validation.isEmpty, isDue(options.evalEvery) {
         state.isEvaluationPending = true
         try evaluate()
