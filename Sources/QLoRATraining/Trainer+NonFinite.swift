@@ -7,7 +7,12 @@ import QLoRATensor
 
 /// A step that must not count as it is. It never leaves this module.
 struct NonFiniteStep: Error {
-  enum Cause: String { case loss, gradient, update }
+  enum Cause: String {
+    case loss, gradient, update, evaluation
+
+    /// Whether the state before the step is sound.
+    var isBeforeUpdate: Bool { self == .loss || self == .gradient }
+  }
 
   let step: Int
   let cause: Cause
@@ -35,6 +40,12 @@ extension Trainer {
     return failure(
       step, .gradient, .gradientNotFinite,
       "the gradient of step \(step) is not finite, first in \(name)" + rows(step, nil))
+  }
+
+  func evaluationNotFinite() -> NonFiniteStep {
+    failure(
+      state.step, .evaluation, .lossNotFinite,
+      "the evaluation loss after step \(state.step) is not finite")
   }
 
   /// Parameters and moments after an update, before anything builds on them.
@@ -79,13 +90,24 @@ extension Trainer {
 
   // MARK: Going on
 
+  /// Whether what `body` does counts; false where it was not finite and the run went back.
+  func counts(_ body: () throws -> Void) throws -> Bool {
+    do {
+      try body()
+      return true
+    } catch let failure as NonFiniteStep {
+      return try leaveOut(failure)
+    }
+  }
+
   /// Does with a step that failed what the options say.
   ///
   /// - Returns: whether the step counts as done; else the run goes on behind a checkpoint.
   /// - Throws: the failure's diagnostic where the run is to end.
-  func leaveOut(_ failure: NonFiniteStep) throws -> Bool {
+  private func leaveOut(_ failure: NonFiniteStep) throws -> Bool {
     switch options.onNonFinite {
-    case .skip(let limit) where failure.cause != .update && state.skippedSteps < limit:
+    case .skip(let limit)
+    where failure.cause.isBeforeUpdate && state.skippedSteps < limit:
       skip(failure)
       return true
     case .rollback(let limit) where state.rollbacks < limit:

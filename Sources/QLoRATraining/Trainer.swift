@@ -103,16 +103,12 @@ package final class Trainer {
   }
 
   private func trainToEnd() throws {
-    if state.isEvaluationPending { try evaluate() }
+    if state.isEvaluationPending { _ = try counts { try evaluate() } }
     while state.step < stepCount {
-      do {
-        try trainStep(state.step + 1)
-      } catch let failure as NonFiniteStep {
-        guard try leaveOut(failure) else { continue }
-      }
+      guard try counts({ try trainStep(state.step + 1) }) else { continue }
       if !inputs.validation.isEmpty, isDue(options.evalEvery) {
         state.isEvaluationPending = true
-        try evaluate()
+        guard try counts({ try evaluate() }) else { continue }
       }
       if isDue(options.saveEvery), state.step < stepCount { try saveOrWarn() }
     }
