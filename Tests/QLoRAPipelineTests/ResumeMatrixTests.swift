@@ -1,5 +1,5 @@
-// Runs of many kinds, cut in many places and on other threads, end with the bits of an uninterrupted
-// run. With QLORA_SOAK=1 the whole matrix, else a sample of it.
+// Runs of many kinds, cut in many places and on other threads, end with the bits of uninterrupted
+// ones. With QLORA_SOAK=1 the whole matrix, else a sample of it.
 import Foundation
 import QLoRAPipeline
 import TestSupport
@@ -8,7 +8,7 @@ import Testing
 @Suite struct ResumeMatrixTests {
   static let isWhole = ProcessInfo.processInfo.environment["QLORA_SOAK"] == "1"
 
-  /// Each value of each axis once in CI.
+  /// In CI each value of each axis comes up.
   static let cases = isWhole ? ResumeCase.all(160) : sample
 
   /// Every fifth of the pairs, and the values that are not in them.

@@ -146,8 +146,8 @@ import Testing
 
   /// The step's own update is at fault, so leaving out the next one would not mend it.
   @Test func aBrokenUpdateIsRolledBackAndNotSkipped() throws {
-    for (policy, finishes) in [(NonFinitePolicy.skip(atMost: 9), false), (.rollback(atMost: 1), true)]
-    {
+    let cases = [(NonFinitePolicy.skip(atMost: 9), false), (.rollback(atMost: 1), true)]
+    for (policy, finishes) in cases {
       let folder = try TemporaryFolder()
       var hasFailed = false
       var run = ToyRun(onNonFinite: policy)
