@@ -41,7 +41,8 @@ def wait(phase, process, run, generator, seconds):
         time.sleep(generator.uniform(0, seconds["load"]))
     elif phase == "step":
         watch(process)
-        time.sleep(generator.uniform(0, seconds["run"] - seconds["load"]))
+        # Late moments would often find the run finished.
+        time.sleep(generator.uniform(0, 0.7 * (seconds["run"] - seconds["load"])))
     else:
         with Arrivals(run / "checkpoints", ".tmp-step-") as saves:
             saves.wait(generator.randint(1, STEPS - 1), process)
@@ -94,6 +95,10 @@ def main():
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     progress = Progress("signals")
+    # Ignored signals, as nohup and shells in the background leave them, would stay so in children;
+    # handled ones do not.
+    for one in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, lambda number, _: sys.exit(128 + number))
     wrong = 0
     with Workplace() as place:
         # Every run quantizes.

@@ -22,11 +22,11 @@ extension Trainer {
 
   // MARK: Saving
 
-  /// Saves; a failure is a warning until too many came in a row.
+  /// Saves; a failure of the disk is a warning until too many came in a row.
   func saveOrWarn() throws {
     do {
       _ = try save()
-    } catch let failure as Diagnostic where failure.code.exitCode != .diverged {
+    } catch let failure as Diagnostic {
       saveFailures += 1
       if saveFailures >= options.maximumSaveFailures { throw failure }
       events(.warning(failure))
@@ -38,7 +38,8 @@ extension Trainer {
   func save() throws -> String {
     let clock = ContinuousClock()
     let start = clock.now
-    try checkParameters()
+    // A checkpoint never holds a value that is not finite.
+    try checkUpdate(state.step)
     try log?.synchronize()
     state.metricsByteCount = log?.byteCount ?? 0
     let payload = (parameterTensors + optimizer.state).reduce(0) { $0 + $1.tensor.byteCount }
@@ -73,13 +74,6 @@ extension Trainer {
     let named = inputs.artifacts.identity + inputs.artifacts.provenance
     return [JSONMember("step", .int(state.step))]
       + named.map { JSONMember($0.name, .string($0.value)) }
-  }
-
-  /// A checkpoint never holds a value that is not finite.
-  private func checkParameters() throws {
-    if let broken = firstNonFiniteUpdated {
-      throw diverged(.parameterNotFinite, "after step \(state.step), \(broken) is not finite")
-    }
   }
 
   /// Where rolling back returns to: the end of the last interval at least a step ago, since from

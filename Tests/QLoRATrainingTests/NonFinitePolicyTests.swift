@@ -144,6 +144,22 @@ import Testing
     #expect(try CheckpointStore(folder.path("run/checkpoints")).newestIntact()?.step == 2)
   }
 
+  /// Found by the save after step 4, which makes no checkpoint of it.
+  @Test func aBrokenParameterIsRolledBack() throws {
+    let folder = try TemporaryFolder()
+    let model = ToyModel()
+    var steps: [Int] = []
+    let run = ToyRun(evalEvery: 0, onNonFinite: .rollback(atMost: 1))
+    let outcome = try run.train(folder.path("run"), model: model) { event in
+      guard case .step(let metrics) = event else { return }
+      steps.append(metrics.step)
+      if steps == [1, 2, 3, 4] { model.b.value[flat: 7] = .nan }
+    }
+    #expect(outcome == .finished(step: 6))
+    #expect(steps == [1, 2, 3, 4, 3, 4, 5, 6])
+    #expect(model.parameters.allSatisfy { $0.value.floats().allSatisfy(\.isFinite) })
+  }
+
   /// The step's own update is at fault, so leaving out the next one would not mend it.
   @Test func aBrokenUpdateIsRolledBackAndNotSkipped() throws {
     let cases = [(NonFinitePolicy.skip(atMost: 9), false), (.rollback(atMost: 1), true)]
