@@ -1,7 +1,8 @@
 """Signals to runs that load and quantize, that step, and that save: the exit code is one of the
 contract's, and a resume ends with the bits of an uninterrupted run.
 
-usage: Scripts/soak/signal_trials.py [TRIALS] [SEED]      (50 1), of each signal in each phase
+usage: Scripts/soak/signal_trials.py [TRIALS] [SEED] [SIGNAL]      (50 1, all)
+Trials are of each signal in each phase.
 
 Before the program has begun to watch for signals, they end it as they end any program; nothing is
 on record then, and the run is started again.
@@ -59,6 +60,8 @@ def trial(place, name, phase, number, seed, expected, seconds):
     wait(phase, process, run, generator, seconds)
     for one in SIGNALS[name]:
         process.send_signal(one)
+        # Two that arrive together are one to the kernel.
+        time.sleep(generator.uniform(0, 0.01))
     code, _ = finish(process)
     if code == 0:
         return code, place.result(output) == expected
@@ -94,6 +97,7 @@ def measure(place):
 def main():
     trials = int(sys.argv[1]) if len(sys.argv) > 1 else 50
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    names = sys.argv[3:] or list(SIGNALS)
     progress = Progress("signals")
     # Ignored signals, as nohup and shells in the background leave them, would stay so in children;
     # handled ones do not.
@@ -108,7 +112,7 @@ def main():
         done = 0
         lock = threading.Lock()
         jobs = int(os.environ.get("SOAK_JOBS", "2"))
-        for name in SIGNALS:
+        for name in names:
             for phase in PHASES:
                 codes = collections.Counter()
 
