@@ -7,7 +7,7 @@
 #   races    200 pairs of processes that want the same folder
 #   disk     50 runs on disks that are too small (needs the right to mount)
 #   long     20,000 steps
-#   matrix   every kind of run, cut and resumed, and 10,000 flipped bits
+#   matrix   every kind of run, cut and resumed; 10,000 flipped bits; every failing file operation
 set -euo pipefail
 source "$(dirname "$0")/../common.sh"
 
@@ -23,7 +23,7 @@ for part in "${parts[@]}"; do
     long) python3 Scripts/soak/long_run.py ;;
     matrix)
       QLORA_SOAK=1 swift test -c release --disable-testable-imports \
-        --filter 'ResumeMatrixTests|everyFlippedBitIsFound'
+        --filter 'ResumeMatrixTests|everyFlippedBitIsFound|RunCrashTests'
       ;;
     *) fail 64 "no part \"$part\"; there are kills, signals, races, disk, long and matrix" ;;
   esac

@@ -45,7 +45,7 @@ extension Pipeline {
     defer { try? files.removeTree(folder) }
     try diagnosing { () throws(FileFailure) in try files.makeDirectories(folder) }
     func recipe(_ name: String) -> ResolvedRecipe {
-      resolved.writing(to: FilePath.join(folder, name))
+      resolved.withoutLimit(writingTo: FilePath.join(folder, name))
     }
     func checkNotStopped(_ outcome: RunOutcome) throws {
       guard outcome.interrupted else { return }

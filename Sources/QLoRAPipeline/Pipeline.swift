@@ -52,11 +52,13 @@ extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
     _ resolved: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
+    secondsLeft: Double? = nil, fileSystem: any FileSystem = PosixFileSystem(),
+    events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.start(
-        resolved, cache: cache, interruption: interruption, secondsLeft: secondsLeft, events: $0)
+        resolved, cache: cache, interruption: interruption, secondsLeft: secondsLeft,
+        fileSystem: fileSystem, events: $0)
     }
   }
 

@@ -61,12 +61,13 @@ package struct TrainingRun {
   ///   training meet.
   package static func start(
     _ recipe: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void = { _ in }
+    secondsLeft: Double? = nil, fileSystem: any FileSystem = PosixFileSystem(),
+    events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let run = try RunDirectory(starting: recipe.recipe.output)
+    let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
         recipe: recipe, run: run, cache: cache, isResuming: false, interruption: interruption,
@@ -145,7 +146,7 @@ package struct TrainingRun {
 
   private func save(_ recipe: Recipe) throws {
     let text = JSONWriter.text(recipe.recipeJSON, style: .indented) + "\n"
-    try AtomicFile.write(run.recipePath, Array(text.utf8))
+    try AtomicFile.write(run.recipePath, Array(text.utf8), run.fileSystem)
   }
 
   /// Puts the adapters on the model. Returns their configuration.
@@ -241,11 +242,11 @@ package struct TrainingRun {
   }
 
   private func exportAdapter(_ model: LlamaModel, _ config: PEFTAdapterConfig) throws {
-    if AdapterExport.isComplete(run.adapterPath) { return }
+    if AdapterExport.isComplete(run.adapterPath, run.fileSystem) { return }
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
     try AdapterExport.write(
       model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
-      to: run.adapterPath)
+      to: run.adapterPath, run.fileSystem)
   }
 }

@@ -25,10 +25,11 @@ package struct ResolvedRecipe: Sendable {
   /// The text of `recipe.resolved.json`.
   package var text: String { JSONWriter.text(jsonValue, style: .indented) + "\n" }
 
-  /// The same run into another folder.
-  package func writing(to output: String) -> ResolvedRecipe {
+  /// The same run into another folder, however long it takes.
+  package func withoutLimit(writingTo output: String) -> ResolvedRecipe {
     var recipe = recipe
     recipe.output = output
+    recipe.training.maxWallTime = nil
     return ResolvedRecipe(
       recipe: recipe, file: file, origins: origins, inputFolders: inputFolders)
   }

@@ -35,6 +35,13 @@ import Testing
     }
   }
 
+  @Test func aLimitOfTimeIsNotForProofs() throws {
+    let recipe = try TinyRun().recipe("unused", ["training.maxWallTime=1s"])
+    #expect(recipe.recipe.training.maxWallTime?.seconds == 1)
+    let proof = recipe.withoutLimit(writingTo: "elsewhere").recipe
+    #expect(proof.training.maxWallTime == nil && proof.output == "elsewhere")
+  }
+
   /// Differences put into the resumed run before the comparison.
   @Test(arguments: ["adapter/adapter_model.safetensors", "adapter/README.md", "metrics.jsonl"])
   func oneOtherByte(file: String) throws {
