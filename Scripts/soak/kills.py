@@ -1,7 +1,7 @@
 """Kill trials: runs that SIGKILL ends at random moments, many of them within a save, and that
 `qlora resume` brings to the bits of an uninterrupted run.
 
-usage: Scripts/soak/kills.py [TRIALS] [SEED]      (1000 1)
+usage: Scripts/soak/kills.py [TRIALS] [SEED]      (1100 1)
 
 A kill counts as within a save where what the save had not yet committed or removed is still there
 afterwards. SOAK_TMPDIR says on which file system, SOAK_JOBS how many run at a time (2).
@@ -50,7 +50,8 @@ def kill(process, run, generator, seconds, counts):
             if saves.wait(generator.randint(1, STEPS - 1), process):
                 time.sleep(generator.uniform(0, seconds["save"]))
     else:
-        time.sleep(generator.uniform(0, seconds["run"]))
+        # Late moments would often find the run finished.
+        time.sleep(generator.uniform(0, 0.8 * seconds["run"]))
     process.send_signal(signal.SIGKILL)
     code, _ = finish(process)
     if code == -signal.SIGKILL:
@@ -113,7 +114,7 @@ def measure(place):
 
 
 def main():
-    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 1100
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     progress = Progress("kills")
     counts = Counts()

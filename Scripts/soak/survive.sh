@@ -2,7 +2,7 @@
 # What runs survive, at the length that is too long for every change; Docs/Reliability/kills.md has
 # what came of it. Needs the release build of qlora.
 # usage: Scripts/soak/survive.sh [PART]…      (all when none is named)
-#   kills    1,000 runs, killed at random moments, many within a save
+#   kills    1,100 runs, killed at random moments, many within a save
 #   signals  50 runs for each signal while loading, stepping and saving
 #   races    200 pairs of processes that want the same folder
 #   disk     50 runs on disks that are too small (needs the right to mount)
