@@ -31,6 +31,15 @@ from quantized import compare_bytes, compare_outputs, flags, settings, tensors
 from reference import mean_losses
 
 GOLDEN = json.loads((GOLDENS / "smollm2.json").read_text(encoding="utf-8"))
+TEXTS = [
+    GOLDEN["passage"],
+    "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n"
+    "    return total / len(values)\n",
+    "The square of the hypotenuse is the sum of the squares of the other two sides; so a triangle "
+    "of 3, 4 and 5 has a right angle, and one of 5, 12 and 13 has, too.",
+    "Der Zug nach Basel fährt um 7:45 Uhr von Gleis 12 ab. Le train arrive à midi.",
+    '{"name": "set_alarm", "arguments": {"time": "06:30", "days": ["Monday", "Friday"]}}',
+]
 TYPES = [("nf4", True), ("nf4", False), ("fp4", True), ("fp4", False)]
 
 
@@ -87,6 +96,79 @@ def smollm2(work):
     model = transformers.AutoModelForCausalLM.from_pretrained(work / "plain")
     found, _ = mean_losses(model, [(ended, ended)])
     check("smollm2 dequantized: |loss - quantized|", abs(found - expected), 1e-5)
+
+
+def token_losses(model, rows):
+    """Negative log-likelihoods of all tokens but each row's first, and the logits behind them."""
+    losses, all_logits = [], []
+    with torch.no_grad():
+        for tokens in rows:
+            logits = model(torch.tensor([tokens]), use_cache=False).logits[0, :-1]
+            logits = logits.double() if logits.dtype == torch.float64 else logits.float()
+            losses.append(torch.nn.functional.cross_entropy(
+                logits, torch.tensor(tokens[1:]), reduction="none"))
+            all_logits.append(logits)
+    return torch.cat(losses), torch.cat(all_logits)
+
+
+def logits(work):
+    """Token by token on folders of both makers, over texts of several kinds.
+
+    float32 rounds both, each in its own order of summing. How much that may be is measured: by
+    transformers' own distance from the same weights in float64. A token that is most likely may
+    change only where two logits are as near as that.
+    """
+    data = work / "texts.jsonl"
+    write_rows(data, [{"text": text} for text in TEXTS])
+    for kind, double in (("nf4", True), ("fp4", False)):
+        name = f"smollm2 {kind}{' double' if double else ''}"
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            FLOAT32, quantization_config=settings(kind, double))
+        model.save_pretrained(work / f"{kind}-theirs")
+        qlora("quantize", MODEL, "--output", work / f"{kind}-ours", *flags(kind, double))
+        for part in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(work / f"{kind}-ours" / part, work / f"{kind}-theirs" / part)
+        qlora("dequantize", work / f"{kind}-theirs", "--output", work / f"{kind}-plain",
+              "--dtype", "fp32")
+        double_precision = transformers.AutoModelForCausalLM.from_pretrained(
+            work / f"{kind}-plain", dtype=torch.float64)
+        # In evaluation bitsandbytes repacks weights for products in bf16.
+        model.train()
+        for maker in ("ours", "theirs"):
+            file = work / f"{kind}-{maker}.jsonl"
+            evaluate(work / f"{kind}-{maker}", data, "text", "--tokens", file)
+            rows = [json.loads(line) for line in file.read_text().splitlines()]
+            expected, values = token_losses(model, [row["tokens"] for row in rows])
+            exact, _ = token_losses(double_precision, [row["tokens"] for row in rows])
+            rounding = (expected - exact).abs().max().item()
+            found = torch.tensor([x for row in rows for x in row["negativeLogLikelihoods"][1:]])
+            check(f"{name} by {maker}: largest |loss - float64's| of {len(found)} tokens, "
+                  f"transformers' being {rounding:.3g}",
+                  (found - exact).abs().max().item(), 2 * rounding)
+            likely = torch.tensor([x for row in rows for x in row["mostLikely"][1:]])
+            behind = values.max(1).values - values.gather(1, likely[:, None])[:, 0]
+            check(f"{name} by {maker}: how far the most likely tokens are behind transformers'",
+                  behind.max().item(), 4 * rounding)
+
+
+def half_precision(work):
+    """float16 beside PyTorch's: how far each token's loss is from float32's."""
+    data = work / "texts.jsonl"
+    write_rows(data, [{"text": text} for text in TEXTS])
+    losses = {}
+    for dtype in ("float32", "float16"):
+        file = work / f"{dtype}.jsonl"
+        evaluate(MODEL, data, "text", "--compute-dtype", dtype, "--tokens", file)
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        losses[dtype] = torch.tensor(
+            [x for row in rows for x in row["negativeLogLikelihoods"][1:]])
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            FLOAT32, dtype=getattr(torch, dtype))
+        losses[f"theirs {dtype}"], _ = token_losses(model, [row["tokens"] for row in rows])
+    theirs = (losses["theirs float16"] - losses["theirs float32"]).abs()
+    ours = (losses["float16"] - losses["float32"]).abs()
+    check(f"smollm2 in float16: mean |loss - float32's|, PyTorch's being {theirs.mean():.3g}",
+          ours.mean().item(), theirs.mean().item())
 
 
 def read_theirs(work):
@@ -152,7 +234,7 @@ def t5_encoder(work):
 
 
 with tempfile.TemporaryDirectory() as folder:
-    for part in (t5_encoder, read_theirs, smollm2):
+    for part in (t5_encoder, read_theirs, smollm2, logits, half_precision):
         (pathlib.Path(folder) / part.__name__).mkdir()
         part(pathlib.Path(folder) / part.__name__)
 finish()

@@ -173,6 +173,12 @@ def of_diffusers(work):
                 folder, torch_dtype=torch.float32, device_map="cpu", **more),
             lambda m: m(**inputs, return_dict=False)[0], diffusers,
             TYPES if name in ("flux", "sd3") else TYPES[:1])
+    sd3 = diffusers.SD3Transformer2DModel
+    qlora("quantize", work / "sd3", "--output", work / "sd3-skip", "--skip", "proj_out")
+    again = sd3.from_pretrained(work / "sd3-skip", torch_dtype=torch.float32, device_map="cpu")
+    left = [name for name, module in again.named_modules() if type(module) is torch.nn.Linear]
+    require("sd3 without proj_out: that linear is left, loaded with nothing said",
+            left == ["proj_out"])
 
 
 with tempfile.TemporaryDirectory() as folder:

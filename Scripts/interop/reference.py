@@ -7,15 +7,15 @@ from common import UNTRAINED
 torch.set_num_threads(1)
 
 
-def load_causal_model(folder, nf4=False):
-    """A transformers model in float32, optionally with an NF4 + double quantization base."""
+def load_causal_model(folder, nf4=False, fp4=False):
+    """A transformers model in float32, optionally with a base in 4 bits, doubly quantized."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     arguments = {}
-    if nf4:
+    if nf4 or fp4:
         arguments["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
+            bnb_4bit_quant_type="fp4" if fp4 else "nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.float32,
         )

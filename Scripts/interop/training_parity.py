@@ -2,7 +2,7 @@
 
 Both start from one adapter that PEFT saved and take the batches of `qlora preview --json`; PyTorch
 runs each row alone. AdamW with decay, clipping, warm-up and a cosine schedule; the base is plain or
-NF4 with double quantization; rows stand alone, or packed and accumulated.
+in 4 bits with double quantization; rows stand alone, or packed and accumulated.
 """
 
 import json
@@ -39,13 +39,13 @@ def rate(step):
     return RATE * 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / (STEPS - WARMUP)))
 
 
-def first_adapter(base, nf4, folder):
+def first_adapter(base, kind, folder):
     """A model with an adapter whose both halves count, saved by PEFT to `folder`."""
     torch.manual_seed(5)
     config = LoraConfig(
         r=4, lora_alpha=8, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
-    model = get_peft_model(load_causal_model(base, nf4=nf4), config)
+    model = get_peft_model(load_causal_model(base, nf4=kind == "nf4", fp4=kind == "fp4"), config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -75,14 +75,14 @@ def torch_steps(model, lines):
     return losses, norms, counts
 
 
-def compare(work, name, nf4, data, training, sequences):
+def compare(work, name, kind, data, training, sequences):
     initial, run = work / f"initial-{name}", work / f"run-{name}"
-    model = first_adapter(work / "base", nf4, initial)
+    model = first_adapter(work / "base", kind, initial)
     recipe = write_recipe(
         work / f"{name}.json",
         work / "base",
         work / "train.jsonl",
-        model={"quantization": {"type": "nf4" if nf4 else "none"}},
+        model={"quantization": {"type": kind}},
         adapter={"initializeFrom": str(initial)},
         data=data,
         training={
@@ -150,8 +150,9 @@ with tempfile.TemporaryDirectory() as folder:
         {"batchSize": 2, "gradientAccumulation": 2},
         4 * STEPS,
     )
-    compare(work, "plain", False, *single)
-    compare(work, "plain packed", False, *packed)
-    compare(work, "nf4dq", True, *single)
-    compare(work, "nf4dq packed", True, *packed)
+    compare(work, "plain", "none", *single)
+    compare(work, "plain packed", "none", *packed)
+    compare(work, "nf4dq", "nf4", *single)
+    compare(work, "nf4dq packed", "nf4", *packed)
+    compare(work, "fp4dq", "fp4", *single)
 finish()

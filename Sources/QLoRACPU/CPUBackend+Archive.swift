@@ -51,7 +51,7 @@ extension CPUBackend: WeightArchiving {
     case .dense(let dtype):
       let weight = DenseWeight(
         outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype,
-        panels: try memory(archived, 0))
+        panels: try memory(archived, 0), rows)
       try check(archived, [(weight.paddedCount, dtype)])
       return weight
     case .int8(let spec):

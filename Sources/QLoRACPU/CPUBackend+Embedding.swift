@@ -47,12 +47,9 @@ extension CPUBackend {
       let row = Int(tokens[index])
       let values = memory(worker)
       decodeRows(weight, rows: row..<row + 1, into: values, panel: values + columns)
-      if output.dtype == .float32 {
-        (output.pointer(Float.self) + index * columns).update(from: values, count: columns)
-      } else {
-        let bits = output.pointer(UInt16.self) + index * columns
-        for column in 0..<columns { bits[column] = values[column].bfloat16Bits }
-      }
+      self.rows.convert(
+        columns, values, qlora_element_f32, output.address(at: index * columns),
+        output.dtype.element)
     }
     withExtendedLifetime(storage) {}
   }

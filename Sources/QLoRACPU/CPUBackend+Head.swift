@@ -129,7 +129,8 @@ extension CPUBackend {
     for start in stride(from: 0, to: rows.count, by: step) {
       let range = start..<min(start + step, rows.count)
       let gathered = gather(hidden, rows[range])
-      let tiles = pack(gathered, tokens: range.count, columns: weight.inFeatures)
+      let float = gathered.dtype == .float16 ? widened(gathered) : gathered
+      let tiles = pack(float, tokens: range.count, columns: weight.inFeatures)
       let chunk = LogitChunk(tokens: range.count, vocabulary: weight.outFeatures, storagePool)
       fill(chunk, weight, tiles)
       body(range, chunk, softmax(of: chunk, vocabulary: weight.outFeatures))

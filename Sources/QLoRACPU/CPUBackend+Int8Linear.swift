@@ -3,11 +3,6 @@
 import CQLoRAKernels
 import QLoRATensor
 
-extension LinearTerm {
-  /// Whether the product splits its activations into 8 bits and outliers.
-  var isMixed: Bool { isInference && weight is Int8Weight }
-}
-
 /// One term as the loops want it.
 private struct Int8Term {
   let weight: Int8Weight
@@ -50,13 +45,18 @@ extension CPUBackend {
   private static let int8Unit: Float = 6.200124e-05
   private static let int8ItemsPerThread = 4
 
-  /// - Parameter terms: whose weights are all `Int8Weight`s.
+  /// Whether the product splits its activations into 8 bits and outliers.
+  func isMixed(_ term: LinearTerm) -> Bool {
+    term.isInference && panelWeight(term.weight) is Int8Weight
+  }
+
+  /// - Parameter terms: of which all are mixed.
   func linearByInt8(_ input: Tensor, _ terms: [LinearTerm]) {
     let x = widened(input)
     projectFewTokens(x, terms.compactMap(\.adapter))
     var split: [Float: Int8Tokens] = [:]
     let prepared: [Int8Term] = terms.compactMap { term in
-      guard let weight = term.weight as? Int8Weight else { return nil }
+      guard let weight = panelWeight(term.weight) as? Int8Weight else { return nil }
       let threshold = weight.specification.threshold
       let tokens = split[threshold] ?? Int8Tokens(x, threshold: threshold, self)
       split[threshold] = tokens

@@ -9,10 +9,14 @@ extension CPUBackend {
   package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
-    let mixed = terms.filter(\.isMixed)
+    let mixed = terms.filter(isMixed)
     if !mixed.isEmpty {
       linearByInt8(input, mixed)
-      return linear(input, terms.filter { !$0.isMixed })
+      return linear(input, terms.filter { !isMixed($0) })
+    }
+    if input.dtype == .float16 {
+      linearOfHalf(input, terms)
+      return
     }
     let weights = terms.map { panelWeight($0.weight) }
     if usesOpenBLAS {
@@ -35,7 +39,19 @@ extension CPUBackend {
     multiply(tiles, terms, weights, adapters)
   }
 
+  /// The kernels of products know float32 and bfloat16: half precision is a type of storage.
+  private func linearOfHalf(_ input: Tensor, _ terms: [LinearTerm]) {
+    let wide = terms.map { term in
+      var term = term
+      term.output = allocate(term.output.shape, .float32)
+      return term
+    }
+    linear(widened(input), wide)
+    for (wide, term) in zip(wide, terms) { convert(wide.output, into: term.output) }
+  }
+
   func panelWeight(_ weight: any PreparedWeight) -> any PanelWeight {
+    let weight = (weight as? any LentWeight)?.borrow() ?? weight
     guard let weight = weight as? any PanelWeight else {
       preconditionFailure("a weight of another backend")
     }
@@ -150,8 +166,10 @@ extension CPUBackend {
     let values = output.pointer(Float.self)
     if input.dtype == .float32 {
       values.update(from: input.pointer(Float.self), count: input.count)
-    } else {
+    } else if input.dtype == .bfloat16 {
       product.widen_bf16(input.count, input.pointer(UInt16.self), values)
+    } else {
+      convert(input, into: output)
     }
     return output
   }

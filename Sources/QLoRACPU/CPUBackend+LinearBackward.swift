@@ -23,6 +23,7 @@ extension CPUBackend {
     _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool
   ) {
     if input.shape[0] == 0 { return }
+    let input = input.dtype == .float16 ? widened(input) : input
     if let kernels = matrixKernels(for: input.dtype) {
       linearBackwardByMatrix(
         terms, input: input, inputGradient: inputGradient, accumulating: accumulating, kernels)

@@ -29,9 +29,8 @@ extension CPUBackend {
       return Int8Builder(
         outFeatures: outFeatures, inFeatures: inFeatures, spec: spec, backend: self)
     case .dense(let dtype):
-      guard dtype == .float32 || dtype == .bfloat16 else {
-        throw Diagnostic(
-          .weightShapeInvalid, "a dense weight is kept as float32 or bfloat16, not as \(dtype)")
+      guard dtype.isActivation else {
+        throw Diagnostic(.weightShapeInvalid, "a dense weight is kept as a float, not as \(dtype)")
       }
       if let hollowPool {
         return HollowBuilder(hollowDense(outFeatures, inFeatures, dtype, hollowPool))
@@ -111,7 +110,7 @@ extension CPUBackend {
   package func quantizedMatrix(
     _ weight: any PreparedWeight, sourceDType: DType
   ) -> QuantizedMatrix? {
-    guard let weight = weight as? FourBitWeight else { return nil }
+    guard let weight = panelWeight(weight) as? FourBitWeight else { return nil }
     let (outFeatures, inFeatures) = (weight.outFeatures, weight.inFeatures)
     let count = outFeatures * inFeatures
     let packed = Tensor(uninitialized: [(count + 1) / 2], .uint8)

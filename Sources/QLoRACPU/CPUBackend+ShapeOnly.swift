@@ -32,7 +32,8 @@ extension CPUBackend {
   ) -> DenseWeight {
     let bytes = DenseWeight.panelBytes(outFeatures, inFeatures, dtype)
     return DenseWeight(
-      outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: pool.borrow(bytes))
+      outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: pool.borrow(bytes),
+      rows)
   }
 
   /// A tensor that counts as no activation: a shape-only parameter or moment.

@@ -25,19 +25,23 @@ extension PanelWeight {
 }
 
 // SAFETY: immutable after its builder has finished.
-/// An fp32 or bf16 weight in panels.
+/// A weight of floats of 32 or 16 bits in panels.
 final class DenseWeight: PanelWeight, @unchecked Sendable {
   let outFeatures: Int
   let inFeatures: Int
   let dtype: DType
   let panels: Storage
+  private let rows: qlora_row_kernels
   var spec: QuantizationSpec? { nil }
-  var servesFewTokens: Bool { true }
+  var servesFewTokens: Bool { dtype != .float16 }
   /// Elements with those of the rows that fill the last group.
   var paddedCount: Int { groups * 8 * inFeatures }
   var byteCount: Int { Self.panelBytes(outFeatures, inFeatures, dtype) }
 
-  init(outFeatures: Int, inFeatures: Int, dtype: DType, panels: Storage) {
+  init(
+    outFeatures: Int, inFeatures: Int, dtype: DType, panels: Storage, _ rows: qlora_row_kernels
+  ) {
+    self.rows = rows
     self.outFeatures = outFeatures
     self.inFeatures = inFeatures
     self.dtype = dtype
@@ -45,11 +49,14 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
   }
 
   /// Panels of zeros.
-  convenience init(outFeatures: Int, inFeatures: Int, dtype: DType) {
+  convenience init(
+    outFeatures: Int, inFeatures: Int, dtype: DType, _ rows: qlora_row_kernels
+  ) {
     let bytes = Self.panelBytes(outFeatures, inFeatures, dtype)
     let panels = Storage(byteCount: bytes)
     panels.baseAddress.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-    self.init(outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: panels)
+    self.init(
+      outFeatures: outFeatures, inFeatures: inFeatures, dtype: dtype, panels: panels, rows)
   }
 
   static func panelBytes(_ outFeatures: Int, _ inFeatures: Int, _ dtype: DType) -> Int {
@@ -64,9 +71,13 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
     if dtype == .float32 {
       let values = panels.baseAddress.assumingMemoryBound(to: Float.self) + start
       output.update(from: values, count: columns.count * 8)
-    } else {
-      let bits = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + start
+      return
+    }
+    let bits = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + start
+    if dtype == .bfloat16 {
       kernels.widen_bf16(columns.count * 8, bits, output)
+    } else {
+      rows.convert(columns.count * 8, bits, dtype.element, output, qlora_element_f32)
     }
   }
 
@@ -97,9 +108,9 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
     } else {
       let panel = panels.baseAddress.assumingMemoryBound(to: UInt16.self) + place
       for index in 0..<count {
-        // Nearest, ties to even; builders let no NaN through.
-        let bits = values[index].bitPattern
-        panel[index * 8] = UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
+        let value = values[index]
+        panel[index * 8] =
+          dtype == .bfloat16 ? value.bfloat16Bits : Float16(value).bitPattern
       }
     }
   }
@@ -108,7 +119,7 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
   /// builder alone.
   func insertGroup(
     _ group: Int, _ values: UnsafePointer<Float>, _ scratch: UnsafeMutablePointer<Float>,
-    _ kernels: qlora_product_kernels, _ rowKernels: qlora_row_kernels
+    _ kernels: qlora_product_kernels
   ) {
     let rows = min(8, outFeatures - group * 8)
     let place = panels.baseAddress + group * 8 * inFeatures * dtype.byteSize
@@ -117,7 +128,7 @@ final class DenseWeight: PanelWeight, @unchecked Sendable {
         rows, inFeatures, values, inFeatures, place.assumingMemoryBound(to: Float.self))
     } else {
       kernels.panel_f32(rows, inFeatures, values, inFeatures, scratch)
-      rowKernels.convert(8 * inFeatures, scratch, qlora_element_f32, place, qlora_element_bf16)
+      self.rows.convert(8 * inFeatures, scratch, qlora_element_f32, place, dtype.element)
     }
   }
 }

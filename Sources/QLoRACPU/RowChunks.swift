@@ -15,7 +15,7 @@ extension DType {
   }
 
   /// Whether activations may have this type.
-  var isActivation: Bool { self == .float32 || self == .bfloat16 }
+  var isActivation: Bool { [.float32, .bfloat16, .float16].contains(self) }
 }
 
 extension CPUBackend {

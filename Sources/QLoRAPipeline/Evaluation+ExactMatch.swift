@@ -15,19 +15,19 @@ extension Evaluator {
     predicted.rows = all.map(Int32.init)
     predicted.targets = all.map { batch.tokens[$0 + 1] }
     let scores = loaded.model.score(predicted)
-    var likely: [Int: (loss: Float, token: Int32)] = [:]
+    var likely: [Int: (loss: Float, mostLikely: Int32)] = [:]
     for (index, position) in all.enumerated() {
       likely[position + 1] = (scores.negativeLogLikelihoods[index], scores.mostLikely[index])
     }
     return rows.indices.map { index in
       let start = batch.bounds[index]
-      var score = RowScore(lossSum: 0, labelledTokens: 0, isMatch: false)
+      var score = RowScore(predictions: rows[index].tokens.indices.map { likely[start + $0] })
       for (offset, label) in rows[index].labels.enumerated() where label != untrainedLabel {
-        score.lossSum += Double(likely[start + offset]?.loss ?? 0)
+        score.lossSum += Double(score.predictions[offset]?.loss ?? 0)
         score.labelledTokens += 1
       }
       if exactMatch {
-        score.isMatch = isMatch(rows[index]) { likely[start + $0]?.token }
+        score.isMatch = isMatch(rows[index]) { score.predictions[$0]?.mostLikely }
       }
       return score
     }

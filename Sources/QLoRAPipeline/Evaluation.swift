@@ -2,7 +2,9 @@
 
 import QLoRAData
 import QLoRADiagnostics
+import QLoRAJSON
 import QLoRAModels
+import QLoRASystem
 import QLoRATensor
 
 /// What to measure on which rows.
@@ -15,16 +17,20 @@ package struct EvaluationRequest: Sendable {
   package var rowLimit: Int?
   /// How many answers to return in full.
   package var exampleCount: Int
+  /// A new file that takes a line of JSON for each row: what each of its tokens cost.
+  package var tokensPath: String?
 
   package init(
     source: DataSource, measuresExactMatch: Bool = false,
-    groupKey: String? = nil, rowLimit: Int? = nil, exampleCount: Int = 0
+    groupKey: String? = nil, rowLimit: Int? = nil, exampleCount: Int = 0,
+    tokensPath: String? = nil
   ) {
     self.source = source
     self.measuresExactMatch = measuresExactMatch
     self.groupKey = groupKey
     self.rowLimit = rowLimit
     self.exampleCount = exampleCount
+    self.tokensPath = tokensPath
   }
 }
 
@@ -69,6 +75,22 @@ package struct Evaluator {
   package func evaluate(
     _ request: EvaluationRequest, progress: (Int, Int) -> Void = { _, _ in }
   ) throws -> EvaluationReport {
+    guard let path = request.tokensPath else {
+      return try evaluate(request, progress: progress) { _, _ in }
+    }
+    var report = EvaluationReport()
+    try AtomicFile.write(path, replacing: false) { sink in
+      report = try evaluate(request, progress: progress) { row, score in
+        try sink.write(JSONWriter.text(score.json(of: row)) + "\n")
+      }
+    }
+    return report
+  }
+
+  private func evaluate(
+    _ request: EvaluationRequest, progress: (Int, Int) -> Void,
+    scored: (EncodedRow, RowScore) throws -> Void
+  ) throws -> EvaluationReport {
     let (rows, groups) = try encodedRows(request)
     guard rows.contains(where: { $0.labelledTokenCount > 0 }) else {
       throw Diagnostic(
@@ -77,8 +99,10 @@ package struct Evaluator {
     var report = EvaluationReport()
     for batch in batches(rows) {
       let scores = try score(Array(rows[batch]), exactMatch: request.measuresExactMatch)
+      try loaded.model.checkWeights()
       for (row, score) in zip(batch, scores) {
         add(score, to: &report, group: groups[rows[row].number])
+        try scored(rows[row], score)
         if report.examples.count < request.exampleCount {
           report.examples.append(example(rows[row]))
         }
@@ -145,9 +169,23 @@ package struct Evaluator {
 
 /// The measures of one row.
 struct RowScore {
-  var lossSum: Double
-  var labelledTokens: Int
-  var isMatch: Bool
+  /// Of each token: its negative log-likelihood after those before it, and the token that would
+  /// have been most likely. Of the first nothing is known.
+  let predictions: [(loss: Float, mostLikely: Int32)?]
+  var lossSum = 0.0
+  var labelledTokens = 0
+  var isMatch = false
+
+  /// The line of `tokensPath`.
+  func json(of row: EncodedRow) -> JSONValue {
+    func list(_ values: [Int32]) -> JSONValue { .list(values.map { .int(Int($0)) }) }
+    let losses = predictions.map { $0.map { JSONValue.double(Double($0.loss)) } ?? .null }
+    let likely = predictions.map { $0.map { JSONValue.int(Int($0.mostLikely)) } ?? .null }
+    return .dictionary([
+      ("row", .int(row.number)), ("tokens", list(row.tokens)), ("labels", list(row.labels)),
+      ("negativeLogLikelihoods", .list(losses)), ("mostLikely", .list(likely)),
+    ])
+  }
 }
 
 extension EvaluationCounts {

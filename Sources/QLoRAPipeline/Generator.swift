@@ -55,6 +55,7 @@ package struct Generator {
     let start = clock.now
     while count < options.maxTokens {
       let token = sampler.next(loaded.model.nextLogits(after: next, cache))
+      try loaded.model.checkWeights()
       if loaded.text.endTokens.contains(token) {
         reason = "stop"
         break

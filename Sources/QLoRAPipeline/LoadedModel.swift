@@ -15,14 +15,19 @@ package struct ModelRequest: Sendable {
   package var threads: Int
   /// Whether products with 4-bit weights are computed in 16-bit integers.
   package var usesInt16: Bool
+  /// Bytes that the process may take in all; layers that do not fit wait on the disk. nil: what the
+  /// machine has.
+  package var maxMemory: Int?
 
   package init(
-    path: String, load: LoadOptions = LoadOptions(), threads: Int = 0, usesInt16: Bool = false
+    path: String, load: LoadOptions = LoadOptions(), threads: Int = 0, usesInt16: Bool = false,
+    maxMemory: Int? = nil
   ) {
     self.path = path
     self.load = load
     self.threads = threads
     self.usesInt16 = usesInt16
+    self.maxMemory = maxMemory
   }
 }
 
@@ -31,28 +36,47 @@ package struct LoadedModel {
   package let model: LlamaModel
   package let text: ModelText
 
-  /// - Parameter cache: where the quantized base may be found, or is kept for the next time.
-  /// - Throws: diagnostics for missing or damaged files (exit codes 65 and 66).
+  /// For evaluation and generation.
+  ///
+  /// - Parameters:
+  ///   - cache: where the quantized base may be found, or is kept for the next time.
+  ///   - adapterBytes: what an adapter is going to take beside the model.
+  /// - Throws: diagnostics for missing or damaged files (exit codes 65 and 66), and for a
+  ///   `maxMemory` that is too small (81).
   package static func load(
-    _ request: ModelRequest, cache: WeightCache? = nil,
-    progress: @escaping (Double) -> Void = { _ in }
+    _ request: ModelRequest, cache: WeightCache? = nil, adapterBytes: Int = 0,
+    on machine: MachineMemory = MachineMemory(), progress: @escaping (Double) -> Void = { _ in }
   ) throws -> LoadedModel {
     let source = try ModelSource.open(request.path)
     let text = try ModelText(source)
-    return try load(request, source, text, cache: cache, progress: progress)
+    let layout = try InferenceMemory(source, request, adapterBytes: adapterBytes)
+      .layout(on: machine)
+    return try load(
+      request, source, text, layout: layout, scratchFolder: InferenceMemory.scratchFolder,
+      cache: cache, progress: progress)
   }
 
   /// The same for a model that is open already.
   ///
-  /// - Parameter content: of the model's files, where it is known.
+  /// - Parameters:
+  ///   - content: of the model's files, where it is known.
+  ///   - scratchFolder: for layers that stay on the disk and that no cache keeps.
   static func load(
     _ request: ModelRequest, _ source: ModelSource, _ text: ModelText, content: Digest? = nil,
-    cache: WeightCache?, progress: @escaping (Double) -> Void
+    layout: WeightLayout, scratchFolder: String, cache: WeightCache?,
+    progress: @escaping (Double) -> Void
   ) throws -> LoadedModel {
     let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let shelf = try cache?.shelf(
       for: source, content: content, options: request.load, backend: backend)
-    let prepared = shelf?.weights() ?? [:]
+    if layout.placement.usesDisk {
+      let model = try PlacedLoad(
+        source: source, backend: backend, options: request.load, layout: layout, shelf: shelf,
+        scratchFolder: scratchFolder, progress: progress
+      ).load()
+      return LoadedModel(source: source, model: model, text: text)
+    }
+    let prepared = shelf?.base()?.weights ?? [:]
     let model = try ModelLoader(
       source, backend: backend, options: request.load, prepared: prepared, progress: progress
     ).load()

@@ -8,7 +8,10 @@ package struct MemoryForecast: Sendable, Equatable {
   /// The program itself with its tokenizer and rows: what this process, which has them too, takes
   /// now.
   package var processBytes: Int
+  /// Of the weights that stay in memory.
   package var weightBytes: Int
+  /// Of the buffers that layers on disk take turns in.
+  package var readAheadBytes = 0
   /// Adapters, and as many bytes of gradients.
   package var adapterBytes: Int
   package var optimizerBytes: Int
@@ -24,16 +27,21 @@ package struct MemoryForecast: Sendable, Equatable {
     self.processBytes = processBytes
     weightBytes = rehearsal.model.weightBytes
     adapterBytes = rehearsal.parameterBytes
-    optimizerBytes = rehearsal.model.parameters.reduce(0) {
-      $0 + optimizer.stateByteCounts(of: $1.value.count).reduce(0, +)
-    }
+    optimizerBytes = optimizer.memoryBytes(of: rehearsal.model.parameters.map(\.value.count))
     self.step = step
+  }
+
+  /// Takes the layers out of memory that lie on disk.
+  mutating func place(_ placement: LayerPlacement) {
+    weightBytes -= placement.diskBytes
+    readAheadBytes = placement.readAheadBytes
   }
 
   package var gradientBytes: Int { adapterBytes }
 
-  /// While weights are read; the buffers that they are read through are small.
-  package var loadingPeakBytes: Int { processBytes + weightBytes }
+  /// While weights are read; the buffers that they are read through are small. A layer that goes
+  /// to the disk is prepared where the buffers will be.
+  package var loadingPeakBytes: Int { processBytes + weightBytes + readAheadBytes }
 
   package var trainingPeakBytes: Int { residentBytes + step.poolBytes }
 
@@ -46,6 +54,6 @@ package struct MemoryForecast: Sendable, Equatable {
 
   /// What stays from step to step.
   private var residentBytes: Int {
-    processBytes + weightBytes + adapterBytes + gradientBytes + optimizerBytes
+    processBytes + weightBytes + readAheadBytes + adapterBytes + gradientBytes + optimizerBytes
   }
 }

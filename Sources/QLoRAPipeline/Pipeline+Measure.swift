@@ -30,6 +30,11 @@ package struct LoadMeasurement: Sendable {
 package struct StepMeasurement: Sendable {
   package var load: LoadMeasurement
   package var memory: MemoryForecast
+  package var placement: LayerPlacement
+  /// Of the layers on disk, in all steps.
+  package var reading: ReadStatistics
+  /// The wall time of all steps.
+  package var allStepSeconds: Double
   /// Without those that warmed up.
   package var steps: [StepMetrics]
   package var cost: StepCost
@@ -45,14 +50,25 @@ private struct RepeatedStep: BatchSource {
 extension Pipeline {
   /// Weights only: tokenizers take time and memory that say nothing about them.
   private static func measuredLoad(
-    _ request: ModelRequest, _ shape: ModelShape?
+    _ request: ModelRequest, _ shape: ModelShape?, _ layout: WeightLayout? = nil
   ) throws -> (model: LlamaModel, measurement: LoadMeasurement) {
     let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let clock = ContinuousClock()
     let start = clock.now
-    let model = try ModelLoader(
-      try source(request, shape), backend: backend, options: request.load
-    ).load()
+    let source = try source(request, shape)
+    let isBounded = layout == nil && request.maxMemory != nil
+    let layout =
+      isBounded
+      ? try InferenceMemory(source, request, adapterBytes: 0).layout(on: MachineMemory()) : layout
+    let model =
+      if let layout, layout.placement.usesDisk {
+        try PlacedLoad(
+          source: source, backend: backend, options: request.load, layout: layout, shelf: nil,
+          scratchFolder: InferenceMemory.scratchFolder, progress: { _ in }
+        ).load()
+      } else {
+        try ModelLoader(source, backend: backend, options: request.load).load()
+      }
     let parameters = model.linears.reduce(0) { $0 + $1.weight.outFeatures * $1.weight.inFeatures }
     return (
       model,
@@ -84,8 +100,8 @@ extension Pipeline {
   package static func measureSteps(
     _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil
   ) throws -> StepMeasurement {
-    let (memory, policies) = try forecast(request, workload, shape)
-    let (model, load) = try measuredLoad(request, shape)
+    let (memory, policies, layout) = try forecast(request, workload, shape)
+    let (model, load) = try measuredLoad(request, shape, layout)
     if let adapter = workload.adapter {
       try model.addAdapters(try AdapterFolder.open(adapter).adapter)
     } else {
@@ -105,14 +121,18 @@ extension Pipeline {
     let schedule = LearningRateSchedule(
       shape: .constant, peak: 0, warmupSteps: 0, stepCount: inputs.batches.stepCount)
     var steps: [StepMetrics] = []
-    let trainer = Trainer(
-      inputs, options: TrainingOptions(schedule: schedule), run: try RunDirectory(starting: folder)
+    let options = TrainingOptions(optimizer: workload.optimizer, schedule: schedule)
+    let trainer = try Trainer(
+      inputs, options: options, run: try RunDirectory(starting: folder)
     ) { event in
       if case .step(let metrics) = event { steps.append(metrics) }
     }
     _ = try trainer.train()
     return StepMeasurement(
-      load: load, memory: memory, steps: Array(steps.dropFirst(workload.warmup)),
+      load: load, memory: memory, placement: layout.placement,
+      reading: (model.blockStore as? StreamedBlocks)?.statistics ?? ReadStatistics(),
+      allStepSeconds: steps.reduce(0) { $0 + Double($1.tokens) / $1.tokensPerSecond },
+      steps: Array(steps.dropFirst(workload.warmup)),
       cost: StepCost(
         model.config, batches,
         adapterParameters: model.parameters.reduce(0) { $0 + $1.value.count }))
@@ -121,8 +141,10 @@ extension Pipeline {
   /// What the steps will take, in this process as it is now.
   private static func forecast(
     _ request: ModelRequest, _ workload: StepWorkload, _ shape: ModelShape?
-  ) throws -> (MemoryForecast, [ActivationPolicy]) {
-    let processBytes = MachineMemory().residentBytes ?? 0
+  ) throws -> (MemoryForecast, [ActivationPolicy], WeightLayout) {
+    let machine = MachineMemory()
+    let processBytes = machine.residentBytes ?? 0
+    let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
     let rehearsal = try Rehearsal(try source(request, shape), request) { model, tensor in
       if let adapter = workload.adapter {
         try model.addAdapters(try AdapterFolder.open(adapter).adapter)
@@ -135,9 +157,11 @@ extension Pipeline {
       throw Diagnostic(.nothingToTrain, "the step has no micro-batch")
     }
     let policies = try rehearsal.policies(workload.activationMemory, largest)
-    let memory = MemoryForecast(
-      rehearsal, step: rehearsal.step(largest, policies), processBytes: processBytes)
-    return (memory, policies)
+    var memory = MemoryForecast(
+      rehearsal, optimizer: workload.optimizer, step: rehearsal.step(largest, policies),
+      processBytes: processBytes)
+    let layout = try rehearsal.layout(&memory, budget)
+    return (memory, policies, layout)
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random

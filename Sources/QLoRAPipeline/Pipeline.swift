@@ -21,18 +21,21 @@ package struct BaseOptions {
   /// nil: as the adapter was trained, else float32.
   package var computeDType: String?
   package var threads: Int
+  /// As in `ModelRequest`.
+  package var maxMemory: Int?
   /// Where quantized bases are kept; nil: nowhere.
   package var cache: WeightCache?
 
   package init(
     model: String, adapter: String?, quantization: String?, computeDType: String?, threads: Int,
-    cache: WeightCache? = nil
+    maxMemory: Int? = nil, cache: WeightCache? = nil
   ) {
     self.model = model
     self.adapter = adapter
     self.quantization = quantization
     self.computeDType = computeDType
     self.threads = threads
+    self.maxMemory = maxMemory
     self.cache = cache
   }
 }
@@ -51,26 +54,28 @@ package struct RunOutcome: Sendable {
 extension Pipeline {
   /// Starts a run; see `TrainingRun.start`.
   package static func train(
-    _ resolved: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
+    _ resolved: ResolvedRecipe, cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     secondsLeft: Double? = nil, fileSystem: any FileSystem = PosixFileSystem(),
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.start(
-        resolved, cache: cache, interruption: interruption, secondsLeft: secondsLeft,
+        resolved, cache: cache, on: machine, interruption: interruption, secondsLeft: secondsLeft,
         fileSystem: fileSystem, events: $0)
     }
   }
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
+    runDirectory: String, cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.resume(
-        runDirectory, cache: cache, interruption: interruption, secondsLeft: secondsLeft,
-        events: $0)
+        runDirectory, cache: cache, on: machine, interruption: interruption,
+        secondsLeft: secondsLeft, events: $0)
     }
   }
 
@@ -117,8 +122,9 @@ extension Pipeline {
     let adapter = try base.adapter.map(AdapterFolder.open)
     let loaded = try LoadedModel.load(
       ModelRequest(
-        path: base.model, load: loadOptions(base, trained: adapter?.load), threads: base.threads),
-      cache: base.cache, progress: progress)
+        path: base.model, load: loadOptions(base, trained: adapter?.load), threads: base.threads,
+        maxMemory: base.maxMemory),
+      cache: base.cache, adapterBytes: adapter?.adapter.memoryBytes ?? 0, progress: progress)
     if let adapter { try loaded.model.addAdapters(adapter.adapter) }
     return loaded
   }
@@ -139,12 +145,20 @@ extension Pipeline {
   package static func evaluate(
     _ base: BaseOptions, _ request: EvaluationRequest, progress: (Int, Int) -> Void
   ) throws -> EvaluationReport {
-    try Evaluator(try load(base)).evaluate(request, progress: progress)
+    if let path = request.tokensPath { try requireAbsent(path) }
+    return try Evaluator(try load(base)).evaluate(request, progress: progress)
   }
 
   package static func generate(
     _ base: BaseOptions, _ options: GenerationOptions, emit: (String) -> Void
   ) throws -> GenerationReport {
     try Generator(try load(base)).generate(options, emit: emit)
+  }
+}
+
+extension PEFTAdapter {
+  /// On a model: its values, and as many bytes of gradients.
+  fileprivate var memoryBytes: Int {
+    pairs.reduce(0) { $0 + 2 * ($1.a.count + $1.b.count) * DType.float32.byteSize }
   }
 }

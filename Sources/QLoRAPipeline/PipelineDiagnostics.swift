@@ -58,6 +58,14 @@ extension DiagnosticCode {
     "The model has no weight of a linear that is to be quantized: its matrices are all embeddings, "
       + "heads or norms, or `--skip` names them all.")
 
+  package static let memoryBudgetTooSmall = DiagnosticCode(
+    "E0563", .wouldNotFit,
+    "maxMemory.cpu of a recipe, or --max-memory, is less than the process needs with every layer "
+      + "of the model on the disk: the program, embedding and head, the buffers that layers are "
+      + "read into, adapters with gradients and states, and the memory of a step. The message "
+      + "names the least. In training a paged optimizer, training.activationMemory \"full\" and a "
+      + "smaller batch lower it.")
+
   package static let resumeDiffers = DiagnosticCode(
     "E0565", .internalError,
     "A run that was stopped and resumed ended with other bits than one that was not. That is a "
@@ -71,7 +79,7 @@ extension DiagnosticCode {
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
-    diskExceeded, nothingToQuantize, resumeDiffers, proofStopped,
+    diskExceeded, nothingToQuantize, memoryBudgetTooSmall, resumeDiffers, proofStopped,
   ]
 }
 

@@ -10,7 +10,7 @@ extension Recipe {
   var modelRequest: ModelRequest {
     ModelRequest(
       path: model.path, load: loadOptions, threads: threads,
-      usesInt16: model.computeDType == "int16")
+      usesInt16: model.computeDType == "int16", maxMemory: maxMemory.cpu)
   }
 
   var loadOptions: LoadOptions {
@@ -28,7 +28,8 @@ extension Recipe {
     // With int16 products everything else is float32.
     return LoadOptions(
       quantization: quantization, skip: model.quantization.skip,
-      computeDType: model.computeDType == "bfloat16" ? .bfloat16 : .float32)
+      computeDType: DType(rawValue: model.computeDType).flatMap { $0.isFloatingPoint ? $0 : nil }
+        ?? .float32)
   }
 
   var adapterOptions: AdapterOptions {
@@ -58,16 +59,17 @@ extension Recipe {
   var optimizerOptions: OptimizerOptions {
     let chosen = training.optimizer
     switch chosen.type {
-    case .adamw, .adamw8bit:
+    case .adamw, .adamw8bit, .pagedadamw, .pagedadamw8bit:
       return .adamW(
         AdamWOptions(
           beta1: chosen.beta1, beta2: chosen.beta2, epsilon: chosen.epsilon,
-          weightDecay: chosen.weightDecay, isBlockwise: chosen.type == .adamw8bit))
-    case .lion, .lion8bit:
+          weightDecay: chosen.weightDecay, isBlockwise: chosen.type.isBlockwise,
+          isPaged: chosen.type.isPaged))
+    case .lion, .lion8bit, .pagedlion, .pagedlion8bit:
       return .lion(
         LionOptions(
           beta1: chosen.beta1, beta2: chosen.beta2, weightDecay: chosen.weightDecay,
-          isBlockwise: chosen.type == .lion8bit))
+          isBlockwise: chosen.type.isBlockwise, isPaged: chosen.type.isPaged))
     case .sgd:
       return .sgd(SGDOptions(momentum: chosen.momentum, weightDecay: chosen.weightDecay))
     }

@@ -42,6 +42,24 @@ struct Rehearsal {
   /// As `doctor` and records name it.
   var device: String { "\(backend.name), \(backend.threadPool.threads) threads" }
 
+  /// Where a file would have the weights.
+  var index: WeightIndex {
+    var index = WeightIndex()
+    for (module, weight) in model.weightsByModule { index.add(module, backend.archive(weight)) }
+    return index
+  }
+
+  /// Lets layers wait on the disk where `memory`, which has them all, is more than there is.
+  /// - Throws: `memoryBudgetTooSmall` (exit 81).
+  func layout(_ memory: inout MemoryForecast, _ budget: MemoryBudget) throws -> WeightLayout {
+    let index = index
+    let placement = try budget.place(
+      model.blockBytes, peakBytes: memory.peakBytes,
+      readAheadBytes: WeightLayout.readAheadBytes(index))
+    memory.place(placement)
+    return WeightLayout(placement: placement, index: index)
+  }
+
   var parameterBytes: Int { model.parameters.reduce(0) { $0 + $1.value.byteCount } }
 
   /// What each block is to keep in a step over `batch`.

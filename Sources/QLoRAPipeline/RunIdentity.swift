@@ -65,6 +65,7 @@ struct RunIdentity {
     recipe.output = blank.output
     recipe.threads = blank.threads
     recipe.device = blank.device
+    recipe.maxMemory = blank.maxMemory
     recipe.digests = [:]
     recipe.model.path = ""
     recipe.data.train = recipe.data.train.map { .init(path: "", format: $0.format) }

@@ -5,7 +5,17 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
 import QLoRARecipe
+import QLoRASystem
 import QLoRATensor
+
+/// What a run's memory is used for.
+struct Arrangement {
+  /// What each block keeps until backward.
+  let policies: [ActivationPolicy]
+  let layout: WeightLayout
+  let memory: MemoryForecast
+  let rehearsal: Rehearsal
+}
 
 struct RunMemory {
   private let recipe: Recipe
@@ -18,21 +28,26 @@ struct RunMemory {
     self.data = data
   }
 
-  /// What each block keeps.
-  /// - Throws: `activationBudgetTooSmall` (exit 81).
-  var policies: [ActivationPolicy] {
-    get throws {
-      let budget = recipe.training.activationMemory.budget
-      // Only a budget needs to know what things cost.
-      guard case .bytes = budget else {
-        let policy: ActivationPolicy = budget == .least ? .input : .everything
-        return Array(repeating: policy, count: source.config.layers)
-      }
-      return try rehearsal().policies(budget, largestBatch)
-    }
+  /// - Parameter machine: before the rehearsal, which leaves traces of its own, it says what this
+  ///   process takes now.
+  /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81).
+  func arrangement(on machine: MachineMemory) throws -> Arrangement {
+    let processBytes = machine.residentBytes ?? 0
+    let budget = MemoryBudget(
+      maxMemory: recipe.maxMemory.cpu, by: "maxMemory.cpu", device: recipe.device, on: machine)
+    let rehearsal = try rehearsal()
+    let batch = largestBatch
+    let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
+    var memory = MemoryForecast(
+      rehearsal, optimizer: recipe.optimizerOptions, step: rehearsal.step(batch, policies),
+      processBytes: processBytes)
+    memory.evaluationBytes = try largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
+    let layout = try rehearsal.layout(&memory, budget)
+    return Arrangement(
+      policies: policies, layout: layout, memory: memory, rehearsal: rehearsal)
   }
 
-  func rehearsal() throws -> Rehearsal {
+  private func rehearsal() throws -> Rehearsal {
     try Rehearsal(source, recipe.modelRequest) { model, tensor in
       model.dropoutSeed = recipe.dropoutSeed
       guard let path = recipe.adapter.initializeFrom else {
@@ -62,7 +77,7 @@ struct RunMemory {
 
 extension TokenBatch {
   /// Sequences of `length` tokens, `total` in all, every one labelled that has a next one.
-  init(length: Int, total: Int) {
+  package init(length: Int, total: Int) {
     let bounds = Array(stride(from: 0, to: total, by: max(1, length))) + [total]
     let positions = (0..<total).map { $0 % max(1, length) }
     let rows = positions.indices.filter { $0 + 1 < total && positions[$0 + 1] != 0 }
@@ -81,10 +96,15 @@ extension Pipeline {
   package static func activationBudget(_ text: String) throws -> ActivationBudget {
     if text == "none" { return .everything }
     if text == "full" { return .least }
-    guard let bytes = ByteCount.parse(text) ?? Int(text), bytes > 0 else {
+    guard let bytes = byteCount(text) else {
       throw Diagnostic(
         .recipeOutOfRange, "\"\(text)\" is neither none, nor full, nor a size such as 512MiB")
     }
     return .bytes(bytes)
+  }
+
+  /// Bytes, or a size such as `3GiB`; nil for anything else.
+  package static func byteCount(_ text: String) -> Int? {
+    (ByteCount.parse(text) ?? Int(text)).flatMap { $0 > 0 ? $0 : nil }
   }
 }

@@ -27,6 +27,7 @@ package struct RunPlan {
   package var memory: MemoryForecast
   /// Bytes that the machine, or the container, has for this process in all; nil where unknown.
   package var memoryLimitBytes: Int?
+  package var placement: LayerPlacement
   /// How many blocks have each policy that some block has.
   package var policies: [(policy: ActivationPolicy, blocks: Int)]
   /// Of products and attention, over the first step's own batches, forward and backward.
@@ -63,13 +64,22 @@ package struct DiskForecast: Sendable, Equatable {
   package var checkpointBytes: Int
   /// Checkpoints that exist at once: those that are kept, and the next one while it is written.
   package var checkpoints: Int
+  /// Of layers that wait on the disk, and of states that an optimizer keeps there: as long as the
+  /// process runs. Layers may lie in the cache of bases instead.
+  package var layerBytes: Int
+  package var pagedBytes: Int
   /// nil where the system does not say.
   package var availableBytes: Int?
 
-  package var totalBytes: Int { adapterBytes + checkpoints * checkpointBytes }
+  package var totalBytes: Int {
+    adapterBytes + checkpoints * checkpointBytes + layerBytes + pagedBytes
+  }
   package var fits: Bool { totalBytes <= availableBytes ?? .max }
 
-  init(_ model: LlamaModel, optimizer: OptimizerOptions, keep: Int, output: String) {
+  init(
+    _ model: LlamaModel, optimizer: OptimizerOptions, keep: Int, layers: WeightLayout,
+    output: String
+  ) {
     // Name, type, shape and offsets of one tensor in the header of a safetensors file.
     let entryBytes = 160
     let values = model.parameters.reduce(0) { $0 + $1.value.byteCount + entryBytes }
@@ -78,6 +88,8 @@ package struct DiskForecast: Sendable, Equatable {
       optimizer.stateByteCounts(of: parameter.value.count).reduce(sum) { $0 + $1 + entryBytes }
     }
     checkpoints = keep + 1
+    layerBytes = layers.onDiskOnly.byteCount
+    pagedBytes = optimizer.diskBytes(of: model.parameters.map(\.value.count))
     var folder = output
     while !FileManager.default.fileExists(atPath: folder) {
       let parent = FilePath.parent(of: folder)
@@ -91,25 +103,21 @@ package struct DiskForecast: Sendable, Equatable {
 
 extension Pipeline {
   /// - Throws: what is wrong with the recipe's inputs, and `activationBudgetTooSmall`.
-  package static func plan(_ resolved: ResolvedRecipe) throws -> RunPlan {
+  package static func plan(
+    _ resolved: ResolvedRecipe, on machine: MachineMemory = MachineMemory()
+  ) throws -> RunPlan {
     let recipe = resolved.recipe
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     let source = try ModelSource.open(recipe.model.path)
     let data = try RunData(recipe, text: try ModelText(source))
-    let machine = MachineMemory()
-    let processBytes = machine.residentBytes ?? 0
-    let limit = machine.availableBytes.map { $0 + processBytes }
+    let limit = machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
 
     let run = RunMemory(recipe, source: source, data: data)
-    let rehearsal = try run.rehearsal()
+    let arrangement = try run.arrangement(on: machine)
+    let (rehearsal, policies) = (arrangement.rehearsal, arrangement.policies)
     let batch = run.largestBatch
-    let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
     let plain = rehearsal.step(batch, policies.map { _ in .everything })
-    let step = rehearsal.step(batch, policies)
-    var memory = MemoryForecast(
-      rehearsal, optimizer: recipe.optimizerOptions, step: step, processBytes: processBytes)
-    memory.evaluationBytes = try run.largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
 
     let batches = BatchPlan(rows: data.train, settings: recipe.batchSettings)
     let first = batches.microBatches(step: 1).map(\.tokenBatch)
@@ -119,14 +127,15 @@ extension Pipeline {
       recipe: resolved, device: rehearsal.device,
       trainableParameters: rehearsal.model.parameters.reduce(0) { $0 + $1.value.count },
       report: data.report, stepCount: batches.stepCount, largestTokens: batch.tokens.count,
-      memory: memory, memoryLimitBytes: limit,
+      memory: arrangement.memory, memoryLimitBytes: limit,
+      placement: arrangement.layout.placement,
       policies: ActivationPolicy.allCases.map { policy in
         (policy, policies.count { $0 == policy })
       }.filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, tokens)),
-      recomputedFraction: step.operations / plain.operations - 1,
+      recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
       disk: DiskForecast(
         rehearsal.model, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
-        output: recipe.output))
+        layers: arrangement.layout, output: recipe.output))
   }
 }

@@ -6,6 +6,7 @@ import QLoRAJSON
 import QLoRAModels
 import QLoRARandom
 import QLoRATensor
+import QLoRATraining
 
 /// A training step to time.
 package struct StepWorkload: Sendable {
@@ -18,6 +19,7 @@ package struct StepWorkload: Sendable {
   /// A PEFT adapter to start from; nil makes a fresh one of `rank` on all linears.
   package var adapter: String?
   package var activationMemory: ActivationBudget
+  var optimizer = OptimizerOptions.adamW(AdamWOptions())
   package var warmup: Int
   package var steps: Int
 
@@ -33,6 +35,10 @@ package struct StepWorkload: Sendable {
     self.activationMemory = activationMemory
     self.warmup = warmup
     self.steps = steps
+  }
+
+  package mutating func usesAdamW(isBlockwise: Bool, isPaged: Bool) {
+    optimizer = .adamW(AdamWOptions(isBlockwise: isBlockwise, isPaged: isPaged))
   }
 
   var adapterOptions: AdapterOptions { AdapterOptions(rank: rank, alpha: 2 * Double(rank)) }

@@ -25,7 +25,10 @@ package struct RunSummary: Sendable {
   package var device: String
   package var output: String
   package var trainableParameters: Int
+  /// Of the weights in memory.
   package var weightBytes: Int
+  package var layers: Int
+  package var layersOnDisk: Int
   package var stepCount: Int
   package var report: EncodingReport
   package var validationRows: Int
@@ -46,6 +49,7 @@ package struct TrainingRun {
   private let recipe: ResolvedRecipe
   private let run: RunDirectory
   private let cache: WeightCache?
+  private let machine: MachineMemory
   private let isResuming: Bool
   /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
@@ -60,7 +64,8 @@ package struct TrainingRun {
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
-    _ recipe: ResolvedRecipe, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
+    _ recipe: ResolvedRecipe, cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     secondsLeft: Double? = nil, fileSystem: any FileSystem = PosixFileSystem(),
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
@@ -70,8 +75,8 @@ package struct TrainingRun {
     let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
-        recipe: recipe, run: run, cache: cache, isResuming: false, interruption: interruption,
-        events: events
+        recipe: recipe, run: run, cache: cache, machine: machine, isResuming: false,
+        interruption: interruption, events: events
       ).perform()
     } catch {
       run.abandon()
@@ -84,8 +89,9 @@ package struct TrainingRun {
   ///
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, cache: WeightCache? = nil, interruption: (() -> Int32?)? = nil,
-    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void = { _ in }
+    _ directory: String, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
+    interruption: (() -> Int32?)? = nil, secondsLeft: Double? = nil,
+    events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
@@ -93,7 +99,7 @@ package struct TrainingRun {
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
-      recipe: saved, run: run, cache: cache, isResuming: true,
+      recipe: saved, run: run, cache: cache, machine: machine, isResuming: true,
       interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }
@@ -128,13 +134,15 @@ package struct TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
-    let policies = try RunMemory(recipe, source: source, data: data).policies
+    let arrangement = try RunMemory(recipe, source: source, data: data)
+      .arrangement(on: machine)
     let loaded = try LoadedModel.load(
-      recipe.modelRequest, source, text, content: content, cache: cache
+      recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
+      scratchFolder: run.path, cache: cache
     ) { events(.loading($0)) }
     let config = try prepare(loaded.model)
-    loaded.model.activationPolicies = policies
-    return try train(loaded, data, identity, config)
+    loaded.model.activationPolicies = arrangement.policies
+    return try train(loaded, data, identity, config, arrangement.layout.placement)
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
@@ -164,7 +172,8 @@ package struct TrainingRun {
   }
 
   private func train(
-    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity, _ config: PEFTAdapterConfig
+    _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity, _ config: PEFTAdapterConfig,
+    _ placement: LayerPlacement
   ) throws -> RunResult {
     let recipe = recipe.recipe
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
@@ -178,8 +187,8 @@ package struct TrainingRun {
           .init("tool", ToolVersion.text),
           .init(CheckpointArtifacts.deviceFact, loaded.model.backend.name),
         ]))
-    events(.prepared(summary(loaded.model, plan, data)))
-    let trainer = Trainer(
+    events(.prepared(summary(loaded.model, plan, data, placement)))
+    let trainer = try Trainer(
       inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run,
       events: { events(.training($0)) }, interruption: interruption)
     defer { drawLosses() }
@@ -206,11 +215,15 @@ package struct TrainingRun {
     } catch {}
   }
 
-  private func summary(_ model: LlamaModel, _ plan: BatchPlan, _ data: RunData) -> RunSummary {
+  private func summary(
+    _ model: LlamaModel, _ plan: BatchPlan, _ data: RunData, _ placement: LayerPlacement
+  ) -> RunSummary {
     RunSummary(
       name: recipe.recipe.name, device: model.backend.name, output: run.path,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
-      weightBytes: model.weightBytes, stepCount: plan.stepCount, report: data.report,
+      weightBytes: model.weightBytes, layers: placement.devices.count,
+      layersOnDisk: placement.layers(on: LayerPlacement.disk).count,
+      stepCount: plan.stepCount, report: data.report,
       validationRows: data.validation.count, logEvery: recipe.recipe.training.logEvery,
       saveEvery: recipe.recipe.training.saveEvery)
   }

@@ -9,9 +9,7 @@ package struct Capabilities: Sendable {
   package init(available: [String: [String]]) { self.available = available }
 
   package static let current = Capabilities(available: [
-    "model.quantization.type": ["nf4", "fp4", "int8", "none"],
-    "model.computeDType": ["bfloat16", "float32", "int16"],
-    "device": ["auto", "cpu"],
+    "device": ["auto", "cpu"]
   ])
 
   /// Everything that the format can say, for tests.

@@ -31,7 +31,8 @@ extension FieldType {
       value.isNull ? nil : type.problem(with: value).map { alternative($0, type, value) }
     case .textMap: textMapProblem(value)
     case .targets: targetsProblem(value)
-    case .byteBudget: byteBudgetProblem(value)
+    case .byteBudget: byteSizeProblem(value, orWord: ["none", "full"])
+    case .byteCount: byteSizeProblem(value, orWord: [])
     case .duration: durationProblem(value)
     case .section: value.objectMembers == nil ? wrongType(value) : nil
     case .sections: value.arrayValue == nil ? wrongType(value) : nil
@@ -115,10 +116,10 @@ extension FieldType {
     return nil
   }
 
-  private func byteBudgetProblem(_ value: JSONValue) -> ValueProblem? {
+  private func byteSizeProblem(_ value: JSONValue, orWord words: [String]) -> ValueProblem? {
     if let bytes = value.intValue { return bytes > 0 ? nil : outOfRange(value) }
     guard let text = value.stringValue else { return wrongType(value) }
-    if text == "none" || text == "full" || ByteCount.parse(text) != nil { return nil }
+    if words.contains(text) || ByteCount.parse(text) != nil { return nil }
     return outOfRange(value, remedy: "units are KiB, MiB, GiB, kB, MB and GB")
   }
 

@@ -19,6 +19,8 @@ package indirect enum FieldType: Sendable, Equatable {
   case textMap
   case targets
   case byteBudget
+  /// Bytes, or a size such as `3GiB`.
+  case byteCount
   /// A stretch of time such as `3h50m`.
   case duration
   /// An object whose keys are the schema's children.
@@ -74,6 +76,7 @@ extension FieldType {
     case .textMap: "an object of strings"
     case .targets: "\"all-linear\", a regular expression, or a list of names"
     case .byteBudget: "\"none\", \"full\" or a size such as \"512MiB\""
+    case .byteCount: "a size such as \"3GiB\""
     case .duration: "a time such as \"3h50m\" or \"90s\""
     case .section: "an object"
     case .sections: "a list of objects"

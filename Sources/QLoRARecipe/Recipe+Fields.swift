@@ -12,7 +12,9 @@ extension Recipe: RecipeSection {
     Field(section: "training", \.training, "How to train."),
     Field(
       "device", \.device, .choice(["auto", "cpu", "cuda"]),
-      "Where to compute; auto takes the fastest device that is present."),
+      "Where to compute; auto takes the fastest device that is present, and lets layers wait on "
+        + "the disk that do not fit into its memory."),
+    Field(section: "maxMemory", \.maxMemory, "What the run may take of each device's memory."),
     Field(
       "threads", \.threads, .integer(0...4096), "Threads of the CPU backend; 0 means all cores.",
       unit: "threads"),
@@ -23,6 +25,15 @@ extension Recipe: RecipeSection {
       "digests", \.digests, .textMap,
       "Digests that model, tokenizer, template and data must have; a run records them here.",
       omitted: { $0.digests.isEmpty }),
+  ]
+}
+
+extension Recipe.MaxMemory: RecipeSection {
+  package static let fields: [Field<Self>] = [
+    Field(
+      "cpu", \.size, .optional(.byteCount),
+      "Memory for the whole process, such as \"3GiB\"; null takes what the machine or the "
+        + "container has. Layers that do not fit wait on the disk where device is \"auto\".")
   ]
 }
 
@@ -164,7 +175,7 @@ extension Recipe.Optimizer: RecipeSection {
   package static let fields: [Field<Self>] = [
     Field(
       "type", \.type, .choice(Kind.allCases.map(\.rawValue)),
-      "AdamW, Lion, or gradient descent; 8bit holds the states in 8 bits."),
+      "AdamW, Lion, or gradient descent; 8bit holds the states in 8 bits, paged on the disk."),
     Field(
       "learningRate", \.learningRate, .number(.atLeast(0)), "Highest rate of the schedule."),
     Field(
@@ -176,7 +187,7 @@ extension Recipe.Optimizer: RecipeSection {
       omitted: { !$0.takes("beta2") }),
     Field(
       "epsilon", \.epsilon, .number(.above(0)),
-      "Added to the root of the squares' mean; with adamw and adamw8bit only.",
+      "Added to the root of the squares' mean; with kinds of adamw only.",
       omitted: { !$0.takes("epsilon") }),
     Field(
       "momentum", \.momentum, .number(.atLeast(0, below: 1)),

@@ -45,7 +45,16 @@ extension Recipe {
   }
 
   package struct Optimizer: Sendable, Equatable {
-    package enum Kind: String, Sendable, CaseIterable { case adamw, adamw8bit, lion, lion8bit, sgd }
+    package enum Kind: String, Sendable, CaseIterable {
+      case adamw, adamw8bit, pagedadamw, pagedadamw8bit, lion, lion8bit, pagedlion, pagedlion8bit
+      case sgd
+
+      /// Whether the states lie on the disk.
+      package var isPaged: Bool { rawValue.hasPrefix("paged") }
+      /// Whether the states are held in 8 bits.
+      package var isBlockwise: Bool { rawValue.hasSuffix("8bit") }
+      fileprivate var isAdamW: Bool { rawValue.contains("adamw") }
+    }
 
     package var type = Kind.adamw
     package var learningRate = 2e-4
@@ -65,7 +74,7 @@ extension Recipe {
     func takes(_ key: String) -> Bool {
       switch key {
       case "beta1", "beta2": type != .sgd
-      case "epsilon": type == .adamw || type == .adamw8bit
+      case "epsilon": type.isAdamW
       case "momentum": type == .sgd
       default: true
       }

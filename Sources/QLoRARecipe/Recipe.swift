@@ -10,6 +10,7 @@ package struct Recipe: Sendable, Equatable {
   package var data = Data()
   package var training = Training()
   package var device = "auto"
+  package var maxMemory = MaxMemory()
   /// 0 means all cores.
   package var threads = 0
   /// Empty until the loader sets `runs/<name>`.
@@ -22,6 +23,23 @@ package struct Recipe: Sendable, Equatable {
 }
 
 extension Recipe {
+  /// What a run may take of the memory of each device.
+  package struct MaxMemory: Sendable, Equatable {
+    /// Bytes; nil is what there is.
+    package var cpu: Int? {
+      get { size?.bytes }
+      set { size = newValue.map { ByteSize(bytes: $0) } }
+    }
+    var size: ByteSize?
+
+    package init() {}
+  }
+
+  /// A number of bytes that is written as `3GiB`.
+  package struct ByteSize: Sendable, Equatable {
+    package var bytes: Int
+  }
+
   /// The frozen base model and how it is held in memory.
   package struct Model: Sendable, Equatable {
     package var path = ""

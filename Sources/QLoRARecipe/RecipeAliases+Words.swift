@@ -8,10 +8,8 @@ extension RecipeAliases {
     var plain = Nearness.plain(word)
     let isPaged = plain.hasPrefix("paged")
     if isPaged { plain = String(plain.dropFirst("paged".count)) }
-    guard let ours = optimizers[plain] else { return nil }
-    return isPaged
-      ? "paging is not available here; without it, \"\(word)\" is \"\(ours)\""
-      : "\"\(word)\" is \"\(ours)\" here"
+    guard let ours = optimizers[plain], ours != "sgd" || !isPaged else { return nil }
+    return "\"\(word)\" is \"\(isPaged ? "paged" : "")\(ours)\" here"
   }
 
   /// Optimizers as transformers, PEFT, axolotl, torchtune and bitsandbytes name them, spelled

@@ -96,6 +96,10 @@ package enum RecipeAliases {
     // The run.
     "outputdir": "output", "outdir": "output", "savedir": "output", "runname": "name",
     "experimentname": "name", "numthreads": "threads", "nthreads": "threads",
+    "maxmemorymb": "maxMemory.cpu", "devicemap": "device",
+    "offloadfolder": "(layers wait in the cache of bases, QLORA_CACHE, else in the run's folder)",
+    "offloadstatedict": "(layers go to the disk one by one as they are quantized)",
+    "llmint8enablefp32cpuoffload": "(layers that do not fit wait on the disk, still quantized)",
     "resumefromcheckpoint": "(use `qlora resume RUN_DIR` to continue a run)",
     "trainoninputs": "(prompts are never trained; the format of the data says what is)",
   ]

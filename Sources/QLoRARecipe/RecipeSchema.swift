@@ -80,19 +80,18 @@ package enum RecipeSchema {
     case .byteBudget:
       [
         (
-          "anyOf",
-          .list([
-            .dictionary([("enum", .list(["none", "full"]))]),
-            .dictionary([
-              ("type", "string"), ("pattern", "^[0-9]+ *([KMGT]i|[kMGT])?B$"),
-            ]),
-            .dictionary([("type", "integer"), ("minimum", .int(1))]),
-          ])
+          "anyOf", .list([.dictionary([("enum", .list(["none", "full"]))])] + byteSizes)
         )
       ]
+    case .byteCount: [("anyOf", .list(byteSizes))]
     case .duration:
       [("type", "string"), ("pattern", "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")]
     case .section, .sections: []
     }
   }
+
+  private static let byteSizes: [JSONValue] = [
+    .dictionary([("type", "string"), ("pattern", "^[0-9]+ *([KMGT]i|[kMGT])?B$")]),
+    .dictionary([("type", "integer"), ("minimum", .int(1))]),
+  ]
 }

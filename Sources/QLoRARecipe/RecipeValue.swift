@@ -128,6 +128,14 @@ extension Recipe.ActivationMemory: RecipeValue {
   }
 }
 
+extension Recipe.ByteSize: RecipeValue {
+  package init?(recipeJSON value: JSONValue) {
+    guard let bytes = value.stringValue.map(ByteCount.parse) ?? value.intValue else { return nil }
+    self.bytes = bytes
+  }
+  package var recipeJSON: JSONValue { .string(ByteCount.spell(bytes)) }
+}
+
 /// Sizes such as `512MiB`.
 package enum ByteCount {
   private static let units: [(name: String, bytes: Int)] = [

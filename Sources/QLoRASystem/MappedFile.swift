@@ -14,5 +14,14 @@ package final class MappedFile: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
   }
 
+  /// Takes the whole pages of a range out of this process's memory, until they are touched again.
+  package func release(_ range: Range<Int>) {
+    let page = DirectFile.alignment
+    let start = (range.lowerBound + page - 1) / page * page
+    let end = range.upperBound / page * page
+    guard start < end, let first = bytes.baseAddress else { return }
+    _ = qlora_map_release(UnsafeMutableRawPointer(mutating: first + start), Int64(end - start))
+  }
+
   deinit { _ = qlora_unmap(bytes.baseAddress, Int64(bytes.count)) }
 }

@@ -16,7 +16,7 @@ package protocol PreparedWeight: AnyObject, Sendable {
 package enum WeightStorage: Sendable, Hashable {
   case fourBit(QuantizationSpec)
   case int8(Int8Spec)
-  /// `float32` or `bfloat16`.
+  /// `float32`, `bfloat16` or `float16`.
   case dense(DType)
 }
 
@@ -83,7 +83,7 @@ package struct LinearTerm: Sendable {
   /// `[out]` float32.
   package var bias: Tensor?
   package var adapter: AdapterTerm?
-  /// `[tokens, out]`, float32 or bfloat16.
+  /// `[tokens, out]`, float32 or of the input's type.
   package var output: Tensor
   /// Whether no backward pass follows: 8-bit weights are then multiplied in 8 bits.
   package var isInference: Bool

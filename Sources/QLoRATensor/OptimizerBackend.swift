@@ -76,16 +76,20 @@ package struct OptimizerMoment: Sendable {
   }
 
   /// Zeros for a parameter of `shape`, in 8 bits where that is wanted and the shape large enough.
-  package init(zeros shape: Shape, blockwise: Bool) {
+  /// - Parameter tensor: makes a tensor of zeros.
+  package init(
+    zeros shape: Shape, blockwise: Bool,
+    tensor: (Shape, DType) -> Tensor = { Tensor(zeros: $0, $1) }
+  ) {
     guard blockwise, shape.count >= Self.smallestBlockwiseCount else {
-      self.init(Tensor(zeros: shape))
+      self.init(tensor(shape, .float32))
       return
     }
     let blocks = (shape.count + Self.blockSize - 1) / Self.blockSize
-    self.init(Tensor(zeros: shape, .uint8), scales: Tensor(zeros: [blocks]))
+    self.init(tensor(shape, .uint8), scales: tensor([blocks], .float32))
   }
 
-  /// Bytes of the tensors that `init(zeros:blockwise:)` would make for so many elements.
+  /// Bytes of the tensors that `init(zeros:blockwise:)` makes for so many elements.
   package static func byteCounts(of count: Int, blockwise: Bool) -> [Int] {
     guard blockwise, count >= smallestBlockwiseCount else {
       return [count * DType.float32.byteSize]

@@ -18,6 +18,12 @@ package struct ArchivedWeight: Sendable {
   }
 }
 
+/// A weight that lies elsewhere and is in memory from one use to the next.
+package protocol LentWeight: PreparedWeight {
+  /// The weight in memory, for the length of one operation.
+  func borrow() -> any PreparedWeight
+}
+
 /// A backend whose prepared weights are host memory.
 package protocol WeightArchiving: Backend {
   /// Names the layout of the parts. Processes with the same name, on whatever processor, make the

@@ -1,4 +1,5 @@
 // AdamW's state and its place in checkpoints.
+import QLoRADiagnostics
 import QLoRATensor
 
 /// AdamW with one pair of moments per parameter, in float32 or in 8 bits.
@@ -8,21 +9,23 @@ package final class AdamW: Optimizer {
   private let options: AdamWOptions
   private let parameters: [Parameter]
   private let backend: any OptimizerBackend
-  private let firstMoments: [OptimizerMoment]
-  private let secondMoments: [OptimizerMoment]
+  /// Of each parameter the first and the second one.
+  private let moments: ParameterMoments
   /// Bias correction depends on it.
   package var step = 0
 
+  /// - Parameter folder: where states are paged to that do not stay in memory.
+  /// - Throws: where the disk has no room for them.
   package init(
-    _ parameters: [Parameter], backend: any OptimizerBackend, options: AdamWOptions
-  ) {
+    _ parameters: [Parameter], backend: any OptimizerBackend, options: AdamWOptions,
+    pagesIn folder: String
+  ) throws(Diagnostic) {
     self.parameters = parameters
     self.backend = backend
     self.options = options
-    func moments() -> [OptimizerMoment] {
-      parameters.map { OptimizerMoment(zeros: $0.value.shape, blockwise: options.isBlockwise) }
-    }
-    (firstMoments, secondMoments) = (moments(), moments())
+    moments = try ParameterMoments(
+      parameters, count: 2, blockwise: options.isBlockwise,
+      pagesIn: options.isPaged ? folder : nil)
   }
 
   package func update(learningRate: Double) {
@@ -30,18 +33,20 @@ package final class AdamW: Optimizer {
     let hyperparameters = AdamWStep(
       learningRate: learningRate, beta1: options.beta1, beta2: options.beta2,
       epsilon: options.epsilon, weightDecay: options.weightDecay, step: step)
-    for (index, parameter) in parameters.enumerated() {
+    moments.forEach { index, moments in
       backend.adamW(
-        parameter: parameter.value, gradient: parameter.gradient,
-        firstMoment: firstMoments[index], secondMoment: secondMoments[index], hyperparameters)
+        parameter: parameters[index].value, gradient: parameters[index].gradient,
+        firstMoment: moments[0], secondMoment: moments[1], hyperparameters)
     }
   }
 
   package var state: [NamedTensor] {
     let names = options.isBlockwise ? ("state1", "state2") : ("exp_avg", "exp_avg_sq")
     return parameters.enumerated().flatMap { index, parameter in
-      firstMoments[index].named(parameter, names.0, "absmax1")
-        + secondMoments[index].named(parameter, names.1, "absmax2")
+      moments[index][0].named(parameter, names.0, "absmax1")
+        + moments[index][1].named(parameter, names.1, "absmax2")
     }
   }
+
+  package func releasePages() { moments.releasePages() }
 }

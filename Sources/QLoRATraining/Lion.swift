@@ -1,4 +1,5 @@
 // Lion's state and its place in checkpoints.
+import QLoRADiagnostics
 import QLoRATensor
 
 /// Steps of one size along the sign of a running mean, which is all its state: in float32 or in
@@ -9,18 +10,22 @@ package final class Lion: Optimizer {
   private let options: LionOptions
   private let parameters: [Parameter]
   private let backend: any OptimizerBackend
-  private let means: [OptimizerMoment]
+  /// Of each parameter its mean.
+  private let moments: ParameterMoments
   package var step = 0
 
+  /// - Parameter folder: where states are paged to that do not stay in memory.
+  /// - Throws: where the disk has no room for them.
   package init(
-    _ parameters: [Parameter], backend: any OptimizerBackend, options: LionOptions
-  ) {
+    _ parameters: [Parameter], backend: any OptimizerBackend, options: LionOptions,
+    pagesIn folder: String
+  ) throws(Diagnostic) {
     self.parameters = parameters
     self.backend = backend
     self.options = options
-    means = parameters.map {
-      OptimizerMoment(zeros: $0.value.shape, blockwise: options.isBlockwise)
-    }
+    moments = try ParameterMoments(
+      parameters, count: 1, blockwise: options.isBlockwise,
+      pagesIn: options.isPaged ? folder : nil)
   }
 
   package func update(learningRate: Double) {
@@ -28,13 +33,16 @@ package final class Lion: Optimizer {
     let hyperparameters = LionStep(
       learningRate: learningRate, beta1: options.beta1, beta2: options.beta2,
       weightDecay: options.weightDecay)
-    for (parameter, mean) in zip(parameters, means) {
+    moments.forEach { index, moments in
       backend.lion(
-        parameter: parameter.value, gradient: parameter.gradient, moment: mean, hyperparameters)
+        parameter: parameters[index].value, gradient: parameters[index].gradient,
+        moment: moments[0], hyperparameters)
     }
   }
 
   package var state: [NamedTensor] {
-    zip(parameters, means).flatMap { $1.named($0, "state1", "absmax1") }
+    parameters.enumerated().flatMap { moments[$0][0].named($1, "state1", "absmax1") }
   }
+
+  package func releasePages() { moments.releasePages() }
 }

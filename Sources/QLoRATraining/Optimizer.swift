@@ -13,15 +13,20 @@ package protocol Optimizer: AnyObject {
   var state: [NamedTensor] { get }
   /// One update from the gradients as they stand.
   func update(learningRate: Double)
+  /// Lets go of the memory that states on the disk were read into by whoever used `state`.
+  func releasePages()
 }
 
 extension Optimizer {
+  package func releasePages() {}
+
   /// Takes the state of a checkpoint made after `step` updates.
   /// - Throws: a diagnostic where names, shapes or types differ; then nothing was changed.
   package func restore(
     _ tensors: [NamedTensor], step: Int, file: String
   ) throws(Diagnostic) {
     try TensorRestoration.copy(tensors, into: state, file: file)
+    releasePages()
     self.step = step
   }
 }

@@ -1,4 +1,5 @@
 // Which optimizer, and the hyperparameters that do not change from step to step.
+import QLoRADiagnostics
 import QLoRATensor
 
 /// Source: Loshchilov & Hutter 2019, arXiv:1711.05101.
@@ -9,16 +10,19 @@ package struct AdamWOptions: Sendable, Hashable {
   package var weightDecay: Double
   /// Whether the moments of large parameters are held in 8 bits.
   package var isBlockwise: Bool
+  /// Whether the moments lie on the disk; no bit of them depends on it.
+  package var isPaged: Bool
 
   package init(
     beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0,
-    isBlockwise: Bool = false
+    isBlockwise: Bool = false, isPaged: Bool = false
   ) {
     self.beta1 = beta1
     self.beta2 = beta2
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.isBlockwise = isBlockwise
+    self.isPaged = isPaged
   }
 }
 
@@ -29,14 +33,18 @@ package struct LionOptions: Sendable, Hashable {
   package var weightDecay: Double
   /// Whether the means of large parameters are held in 8 bits.
   package var isBlockwise: Bool
+  /// Whether the means lie on the disk; no bit of them depends on it.
+  package var isPaged: Bool
 
   package init(
-    beta1: Double = 0.9, beta2: Double = 0.99, weightDecay: Double = 0, isBlockwise: Bool = false
+    beta1: Double = 0.9, beta2: Double = 0.99, weightDecay: Double = 0, isBlockwise: Bool = false,
+    isPaged: Bool = false
   ) {
     self.beta1 = beta1
     self.beta2 = beta2
     self.weightDecay = weightDecay
     self.isBlockwise = isBlockwise
+    self.isPaged = isPaged
   }
 }
 
@@ -56,14 +64,38 @@ package enum OptimizerOptions: Sendable, Hashable {
   case lion(LionOptions)
   case sgd(SGDOptions)
 
+  /// - Parameter folder: where a paged optimizer makes the file of its states.
+  /// - Throws: where the disk has no room for it.
   package func makeOptimizer(
-    _ parameters: [Parameter], backend: any OptimizerBackend
-  ) -> any Optimizer {
+    _ parameters: [Parameter], backend: any OptimizerBackend, pagesIn folder: String
+  ) throws(Diagnostic) -> any Optimizer {
     switch self {
-    case .adamW(let options): AdamW(parameters, backend: backend, options: options)
-    case .lion(let options): Lion(parameters, backend: backend, options: options)
+    case .adamW(let options):
+      try AdamW(parameters, backend: backend, options: options, pagesIn: folder)
+    case .lion(let options):
+      try Lion(parameters, backend: backend, options: options, pagesIn: folder)
     case .sgd(let options): SGD(parameters, backend: backend, options: options)
     }
+  }
+
+  private var isPaged: Bool {
+    switch self {
+    case .adamW(let options): options.isPaged
+    case .lion(let options): options.isPaged
+    case .sgd: false
+    }
+  }
+
+  /// Bytes of memory that the states of parameters of so many elements take; of states on the disk
+  /// those of two parameters, of which one is updated and one is read.
+  package func memoryBytes(of counts: [Int]) -> Int {
+    let states = counts.map { stateByteCounts(of: $0).reduce(0, +) }
+    return isPaged ? 2 * (states.max() ?? 0) : states.reduce(0, +)
+  }
+
+  /// Bytes of the file that the states lie in; 0 where they are in memory.
+  package func diskBytes(of counts: [Int]) -> Int {
+    isPaged ? StateLayout(counts.map(stateByteCounts)).byteCount : 0
   }
 
   /// Bytes of each tensor of state that belongs to a parameter of `count` elements.

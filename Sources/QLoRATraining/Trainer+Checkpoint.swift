@@ -60,7 +60,10 @@ extension Trainer {
     ] {
       let payload = tensors.reduce(0) { $0 + $1.tensor.byteCount }
       try directory.write(name, byteCount: payload) { sink in
-        try inputs.artifacts.codec.encode(tensors, metadata: metadata) { try sink.write($0) }
+        try inputs.artifacts.codec.encode(tensors, metadata: metadata) {
+          try sink.write($0)
+          optimizer.releasePages()
+        }
       }
     }
     try directory.write(

@@ -50,7 +50,9 @@ extension Trainer {
 
   /// Parameters and moments after an update that may have spoiled them, and before every save.
   func checkUpdate(_ step: Int) throws {
-    guard let broken = firstNonFiniteUpdated else { return }
+    let broken = firstNonFiniteUpdated
+    optimizer.releasePages()
+    guard let broken else { return }
     throw failure(
       step, .update, .parameterNotFinite,
       "after the update of step \(step), \(broken) is not finite"

@@ -60,19 +60,20 @@ package final class Trainer {
 
   /// - Parameters:
   ///   - interruption: polled before every micro-batch; a signal number asks the run to stop.
+  /// - Throws: where the disk has no room for the states of a paged optimizer.
   package init(
     _ inputs: TrainingInputs, options: TrainingOptions, run: RunDirectory,
     events: @escaping TrainingEventSink = { _ in },
     interruption: @escaping () -> Int32? = { Signals.pending }
-  ) {
+  ) throws(Diagnostic) {
     self.inputs = inputs
     self.options = options
     self.run = run
     self.interruption = interruption
     self.events = events
     gradients = Gradients(inputs.model.parameters, backend: inputs.backend)
-    optimizer = options.optimizer.makeOptimizer(
-      inputs.model.parameters, backend: inputs.backend)
+    optimizer = try options.optimizer.makeOptimizer(
+      inputs.model.parameters, backend: inputs.backend, pagesIn: run.path)
     updated = inputs.model.parameters.map { NamedTensor($0.name, $0.value) } + optimizer.state
   }
 

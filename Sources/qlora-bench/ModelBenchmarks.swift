@@ -15,24 +15,30 @@ struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "nf4, fp4 or none; 4-bit types are doubly quantized, in blocks of 64.")
   var quantization = "nf4"
 
-  @Option(help: "float32, bfloat16 or int16.")
+  @Option(help: "float32, bfloat16, float16 or int16.")
   var computeDtype = "bfloat16"
 
   @Option(help: "Threads; 0 means all cores.")
   var threads = 0
 
+  @Option(help: "Memory for the process, such as 4GiB; layers that do not fit wait on the disk.")
+  var maxMemory: String?
+
   @Flag(help: "Prints JSON instead of text.")
   var json = false
 
   func validate() throws {
+    guard maxMemory == nil || maxMemory.flatMap(Pipeline.byteCount) != nil else {
+      throw ValidationError("--max-memory is a size such as 4GiB")
+    }
     guard (model == nil) != (shape == nil) else {
       throw ValidationError("either --model or --shape is needed")
     }
     guard quantization == "none" || WeightQuantization(word: quantization) != nil else {
       throw ValidationError("--quantization is nf4, fp4, int8 or none")
     }
-    guard ["float32", "bfloat16", "int16"].contains(computeDtype) else {
-      throw ValidationError("--compute-dtype is float32, bfloat16 or int16")
+    guard ["float32", "bfloat16", "float16", "int16"].contains(computeDtype) else {
+      throw ValidationError("--compute-dtype is float32, bfloat16, float16 or int16")
     }
   }
 
@@ -41,8 +47,10 @@ struct MeasuredModelOptions: ParsableArguments {
       path: model ?? "",
       load: LoadOptions(
         quantization: WeightQuantization(word: quantization),
-        computeDType: computeDtype == "bfloat16" ? .bfloat16 : .float32),
-      threads: threads, usesInt16: computeDtype == "int16")
+        computeDType: DType(rawValue: computeDtype).flatMap { $0.isFloatingPoint ? $0 : nil }
+          ?? .float32),
+      threads: threads, usesInt16: computeDtype == "int16",
+      maxMemory: maxMemory.flatMap(Pipeline.byteCount))
   }
 
   /// What every record says about its circumstances.

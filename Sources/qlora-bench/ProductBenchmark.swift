@@ -12,6 +12,7 @@ struct ProductBenchmark {
   private let timer: AlternatingTimer
   private let size: ProductCase
   private let weight: any PreparedWeight
+  private let eightBit: any PreparedWeight
   private let adapter: AdapterTerm
   private let input: Tensor
   private let output: Tensor
@@ -26,6 +27,7 @@ struct ProductBenchmark {
     (self.fused, self.openBLAS, self.int16) = (fused, openBLAS, int16)
     (self.timer, self.size) = (timer, size)
     weight = try fused.rampWeight(size.outFeatures, size.inFeatures)
+    eightBit = try fused.rampWeight(size.outFeatures, size.inFeatures, .int8(Int8Spec()))
     adapter = fused.seededAdapter(
       rank: rank, size.outFeatures, size.inFeatures, tokens: size.tokens)
     input = fused.seededTensor([size.tokens, size.inFeatures], seed: 3)
@@ -70,7 +72,7 @@ struct ProductBenchmark {
       + overHalf({ fused.linear(input, [term]) }) {
         fused.linear($0.input, [LinearTerm(weight: weight, output: $0.output)])
       }
-    return record("linear", own[0], others + [
+    return record("linear", own[0], others + overEightBit() + [
       ("adapterShare", "\(rounded(own[0].ratio(of: own[1]) - 1))"),
       ("openBLASShareOfPeak", "\(rounded(times[1].shareOfPeak(operations)))"),
       ("openBLASOverFused", "\(rounded(times[0].ratio(of: times[1])))"),
@@ -118,6 +120,14 @@ struct ProductBenchmark {
     return [("fusedOverInt16", "\(rounded(times[0].ratio(of: times[1])))")]
   }
 
+  /// The same of fp32 with 4-bit weights and of LLM.int8, whose inputs have no outliers here.
+  private func overEightBit() -> Record {
+    let term = LinearTerm(weight: weight, output: output)
+    let mixed = LinearTerm(weight: eightBit, output: output, isInference: true)
+    let times = timer.run([{ fused.linear(input, [mixed]) }, { fused.linear(input, [term]) }])
+    return [("fusedOverInt8", "\(rounded(times[0].ratio(of: times[1])))")]
+  }
+
   /// The same of fp32 and bf16, and bf16's rate.
   private func overHalf(
     _ whole: () -> Void, _ body: (_ half: (input: Tensor, output: Tensor)) -> Void
@@ -149,10 +159,13 @@ struct ProductBenchmark {
 }
 
 extension CPUBackend {
-  /// A 4-bit weight of a repeated ramp: which values it holds changes no time.
-  func rampWeight(_ outFeatures: Int, _ inFeatures: Int) throws -> any PreparedWeight {
+  /// A quantized weight of a repeated ramp: which values it holds changes no time.
+  func rampWeight(
+    _ outFeatures: Int, _ inFeatures: Int,
+    _ storage: WeightStorage = .fourBit(QuantizationSpec())
+  ) throws -> any PreparedWeight {
     let builder = try makeWeightBuilder(
-      outFeatures: outFeatures, inFeatures: inFeatures, .fourBit(QuantizationSpec()))
+      outFeatures: outFeatures, inFeatures: inFeatures, storage)
     let row = (0..<inFeatures).map { Float($0 % 23) / 23 - 0.5 }
     for _ in 0..<outFeatures { try row.withUnsafeBufferPointer { try builder.append($0) } }
     return try builder.finish()

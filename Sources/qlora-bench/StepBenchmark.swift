@@ -31,6 +31,9 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "What is kept for backward: none recomputes nothing, full all, 512MiB between.")
   var activationMemory = "none"
 
+  @Option(help: "adamw, adamw8bit, or either with paged before it.")
+  var optimizer = "adamw"
+
   @Flag(help: "The same as --activation-memory full.")
   var checkpointing = false
 
@@ -44,15 +47,19 @@ struct StepBenchmark: ParsableCommand {
     guard min(sequences, rank, steps) > 0, length > 1, warmup >= 0 else {
       throw ValidationError("sizes must be positive, and --length at least 2")
     }
+    let optimizers = ["adamw", "adamw8bit", "pagedadamw", "pagedadamw8bit"]
+    guard optimizers.contains(optimizer) else {
+      throw ValidationError("--optimizer is one of \(optimizers.joined(separator: ", "))")
+    }
   }
 
   func run() throws {
     let budget = checkpointing ? .least : try Pipeline.activationBudget(activationMemory)
-    let measurement = try Pipeline.measureSteps(
-      base.request,
-      StepWorkload(
-        sequences: sequences, length: length, batchFile: batches, rank: rank, adapter: adapter,
-        activationMemory: budget, warmup: warmup, steps: steps), shape: base.shape)
+    var workload = StepWorkload(
+      sequences: sequences, length: length, batchFile: batches, rank: rank, adapter: adapter,
+      activationMemory: budget, warmup: warmup, steps: steps)
+    workload.usesAdamW(isBlockwise: optimizer.hasSuffix("8bit"), isPaged: optimizer.hasPrefix("p"))
+    let measurement = try Pipeline.measureSteps(base.request, workload, shape: base.shape)
     let measured = measurement.steps
     guard let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
@@ -76,8 +83,29 @@ struct StepBenchmark: ParsableCommand {
         ("activationMemory", "\"\(checkpointing ? "full" : activationMemory)\""),
         ("activationBytes", "\(measurement.memory.step.activationBytes)"),
         ("workspaceBytes", "\(measurement.memory.step.workspaceBytes)"),
+        ("optimizer", "\"\(optimizer)\""),
+      ] + disk(measurement) + [
         ("losses", list(measured.map(\.loss))),
         ("gradientNorms", list(measured.map(\.gradientNorm))),
       ])
+  }
+
+  /// Of all steps, those that warmed up included.
+  private func disk(_ measurement: StepMeasurement) -> [(String, String)] {
+    let (placement, reading) = (measurement.placement, measurement.reading)
+    let layers = placement.layers(on: LayerPlacement.disk)
+    if layers.isEmpty { return [] }
+    let seconds = measurement.allStepSeconds
+    return [
+      ("layersOnDisk", "\(layers.count)"), ("layers", "\(placement.devices.count)"),
+      ("diskBytes", "\(placement.diskBytes)"), ("readBytes", "\(reading.bytes)"),
+      ("readSeconds", "\(rounded(reading.readSeconds))"),
+      ("waitedSeconds", "\(rounded(reading.waitedSeconds))"),
+      ("computeBoundShare", "\(rounded(1 - reading.waitedSeconds / seconds))"),
+      (
+        "hiddenShareOfReads",
+        "\(rounded(1 - reading.waitedSeconds / max(reading.readSeconds, 1e-9)))"
+      ),
+    ]
   }
 }

@@ -17,21 +17,30 @@ struct BaseModelOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "bfloat16 or float32; as the adapter was trained if not given, else float32.",
+      "bfloat16, float16 or float32; as the adapter was trained if not given, else float32.",
       valueName: "type"))
   var computeDtype: String?
 
   @Option(help: "Threads to compute with; 0 means all cores.")
   var threads = 0
 
+  @Option(
+    help: ArgumentHelp(
+      "Memory for the process, such as 3GiB; layers that do not fit wait on the disk. What the "
+        + "machine has if not given.", valueName: "size"))
+  var maxMemory: String?
+
   func validate() throws {
     if let quantization, !["nf4", "fp4", "int8", "none"].contains(quantization) {
       throw ValidationError(
         "--quantization must be nf4, fp4, int8 or none, found \"\(quantization)\".")
     }
-    if let computeDtype, !["bfloat16", "float32"].contains(computeDtype) {
+    if let computeDtype, !["bfloat16", "float16", "float32"].contains(computeDtype) {
       throw ValidationError(
-        "--compute-dtype must be bfloat16 or float32, found \"\(computeDtype)\".")
+        "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
+    }
+    if let maxMemory, Pipeline.byteCount(maxMemory) == nil {
+      throw ValidationError("--max-memory must be a size such as 3GiB, found \"\(maxMemory)\".")
     }
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }
@@ -39,6 +48,7 @@ struct BaseModelOptions: ParsableArguments {
   func values() throws -> BaseOptions {
     BaseOptions(
       model: model, adapter: adapter, quantization: quantization, computeDType: computeDtype,
-      threads: threads, cache: try BaseCache.standard { Console.error("warning: \($0)") })
+      threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount),
+      cache: try BaseCache.standard { Console.error("warning: \($0)") })
   }
 }

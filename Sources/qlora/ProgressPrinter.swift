@@ -38,7 +38,9 @@ final class ProgressPrinter {
     say("\(summary.name) on \(summary.device), into \(summary.output)")
     say(
       "\(summary.trainableParameters) trainable parameters; base weights "
-        + "\(ProgressText.size(summary.weightBytes)); "
+        + ProgressText.size(summary.weightBytes)
+        + (summary.layersOnDisk > 0
+          ? " in memory, \(summary.layersOnDisk) of \(summary.layers) layers on disk; " : "; ")
         + "\(rows.rows) rows, \(rows.tokens) tokens, \(rows.labelledTokens) of them trained")
     if rows.truncated + rows.dropped > 0 {
       say("\(rows.truncated) rows truncated to data.maxTokens, \(rows.dropped) dropped")

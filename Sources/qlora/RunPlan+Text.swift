@@ -14,11 +14,17 @@ extension RunPlan {
       ("blocks", .list(policies.map { .dictionary([
         ("keep", .string($0.policy.rawValue)), ("count", .int($0.blocks)),
       ]) })),
+      ("layers", .dictionary([
+        ("memory", .list(placement.layers(on: LayerPlacement.memory).map { .int($0) })),
+        ("disk", .list(placement.layers(on: LayerPlacement.disk).map { .int($0) })),
+        ("diskBytes", .int(placement.diskBytes)),
+      ])),
       ("operationsPerToken", .double(operationsPerToken)),
       ("recomputedPercent", .double(recomputedFraction * 100)),
       ("diskBytes", .dictionary([
         ("adapter", .int(disk.adapterBytes)), ("checkpoint", .int(disk.checkpointBytes)),
-        ("checkpoints", .int(disk.checkpoints)), ("total", .int(disk.totalBytes)),
+        ("checkpoints", .int(disk.checkpoints)), ("layers", .int(disk.layerBytes)),
+        ("optimizer", .int(disk.pagedBytes)), ("total", .int(disk.totalBytes)),
         ("available", disk.availableBytes.map { .int($0) } ?? .null),
       ])), ("fits", .bool(fits)),
     ])
@@ -40,7 +46,9 @@ extension RunPlan {
   private var parts: [(key: String, name: String, bytes: Int)] {
     [
       ("process", "program, tokenizer and rows", memory.processBytes),
-      ("weights", "weights", memory.weightBytes), ("adapters", "adapters", memory.adapterBytes),
+      ("weights", "weights", memory.weightBytes),
+      ("readAhead", "layers read ahead", memory.readAheadBytes),
+      ("adapters", "adapters", memory.adapterBytes),
       ("gradients", "their gradients", memory.gradientBytes),
       ("optimizer", "optimizer", memory.optimizerBytes),
       ("activations", "activations", memory.step.activationBytes),
@@ -58,11 +66,13 @@ extension RunPlan {
         + "\(report.labelledTokens) labelled"),
       ("steps", "\(stepCount) of \(training.gradientAccumulation) × \(training.batchSize) "
         + "sequences, at most \(largestTokens) tokens at once"),
-      ("blocks", kept),
+      ("blocks", kept), ("layers", placement.words),
       ("work", "\(decimal(operationsPerToken / 1e9)) billion operations per token; recomputation "
         + "adds \(decimal(recomputedFraction * 100)) %"),
       ("disk", "\(size(disk.totalBytes)): adapter \(size(disk.adapterBytes)), "
-        + "\(disk.checkpoints) checkpoints of \(size(disk.checkpointBytes))"),
+        + "\(disk.checkpoints) checkpoints of \(size(disk.checkpointBytes))"
+        + (disk.layerBytes > 0 ? ", layers \(size(disk.layerBytes))" : "")
+        + (disk.pagedBytes > 0 ? ", optimizer \(size(disk.pagedBytes))" : "")),
     ]
     let width = facts.map(\.0.count).max() ?? 0
     let peaks = [
@@ -78,6 +88,24 @@ extension RunPlan {
   private func size(_ bytes: Int) -> String { ProgressText.size(bytes) }
 
   private func decimal(_ value: Double) -> String { ProgressText.decimal(value, 1) }
+}
+
+extension LayerPlacement {
+  /// Such as `0–29 in memory, 30–39 on disk (1205 MiB)`.
+  fileprivate var words: String {
+    let (memory, disk) = (layers(on: Self.memory), layers(on: Self.disk))
+    if disk.isEmpty { return "all in memory" }
+    let onDisk = "\(span(disk)) on disk (\(ProgressText.size(diskBytes)))"
+    return memory.isEmpty ? onDisk : "\(span(memory)) in memory, \(onDisk)"
+  }
+
+  /// Neighbours stay together, so the ends say it all.
+  private func span(_ layers: [Int]) -> String {
+    guard let first = layers.first, let last = layers.last, first < last else {
+      return layers.map(String.init).joined()
+    }
+    return "\(first)–\(last)"
+  }
 }
 
 extension ActivationPolicy {

@@ -50,7 +50,8 @@ extension RunSummary {
     .dictionary([
       ("event", "prepared"), ("name", .string(name)), ("device", .string(device)),
       ("output", .string(output)), ("trainableParameters", .int(trainableParameters)),
-      ("weightBytes", .int(weightBytes)), ("steps", .int(stepCount)), ("rows", .int(report.rows)),
+      ("weightBytes", .int(weightBytes)), ("layersOnDisk", .int(layersOnDisk)),
+      ("steps", .int(stepCount)), ("rows", .int(report.rows)),
       ("tokens", .int(report.tokens)), ("labelledTokens", .int(report.labelledTokens)),
       ("truncatedRows", .int(report.truncated)), ("droppedRows", .int(report.dropped)),
       ("controlLookalikes", .int(report.controlLookalikes)),

@@ -47,7 +47,9 @@ extension CPUBackend {
     if dtype == .float32 { return Tensor(values, shape: shape) }
     let tensor = Tensor(uninitialized: shape, dtype)
     tensor.withMutableElements(UInt16.self) { bits in
-      for (index, value) in values.enumerated() { bits[index] = value.bfloat16Bits }
+      for (index, value) in values.enumerated() {
+        bits[index] = dtype == .bfloat16 ? value.bfloat16Bits : Float16(value).bitPattern
+      }
     }
     return tensor
   }

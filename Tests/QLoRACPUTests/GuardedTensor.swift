@@ -47,6 +47,10 @@ extension Tensor {
     case .float32: withMutableElements(Float.self) { _ = $0.update(fromContentsOf: values) }
     case .bfloat16:
       withMutableElements(UInt16.self) { _ = $0.update(fromContentsOf: values.map(\.bfloat16Bits)) }
+    case .float16:
+      withMutableElements(UInt16.self) {
+        _ = $0.update(fromContentsOf: values.map { Float16($0).bitPattern })
+      }
     default: preconditionFailure("fill of \(dtype)")
     }
   }

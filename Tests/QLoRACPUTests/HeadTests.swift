@@ -46,10 +46,10 @@ struct HeadTests {
     let backend = try CPUBackend(threads: 2, instructionSet: instructionSet)
     let (vocabulary, tokens) = size
     let storages: [WeightStorage] = [
-      .dense(.float32), .dense(.bfloat16), .fourBit(QuantizationSpec()),
+      .dense(.float32), .dense(.bfloat16), .dense(.float16), .fourBit(QuantizationSpec()),
     ]
     for storage in storages {
-      for dtype in [DType.float32, .bfloat16] {
+      for dtype in [DType.float32, .bfloat16, .float16] {
         let (head, exact) = try backend.seededWeight(vocabulary, 64, storage)
         let rounds = backend.roundsProducts(of: dtype)
         let values =

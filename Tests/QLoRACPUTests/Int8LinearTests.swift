@@ -92,6 +92,28 @@ struct Int8LinearTests {
     }
   }
 
+  /// With activations of fp16, as the goldens were made, nothing but the order of sums differs.
+  @Test(arguments: CPUBackend.instructionSets, [Float(0), 6])
+  func equalsBitsandbytesInHalfPrecision(instructionSet: String, threshold: Float) throws {
+    let golden = try Golden("threshold\(Int(threshold))")
+    let backend = try CPUBackend(threads: 2, instructionSet: instructionSet)
+    let input = Tensor(uninitialized: [9, 80], .float16)
+    backend.convert(golden.input, into: input)
+    let output = Tensor(uninitialized: [9, 48], .float16)
+    backend.linear(
+      input,
+      [
+        LinearTerm(
+          weight: try weight(golden, threshold: threshold, backend), bias: golden.bias,
+          output: output, isInference: true)
+      ])
+    let wide = Tensor(zeros: [9, 48])
+    backend.convert(output, into: wide)
+    for (found, expected) in zip(wide.floats(), golden.output) {
+      #expect(abs(found - expected) <= Float(Float16(expected).ulp))
+    }
+  }
+
   /// The definition in double precision: what bitsandbytes computes, from `x` on.
   private func oracle(_ x: Tensor, _ matrix: Int8Matrix, threshold: Float) -> Oracle {
     let (tokens, columns, rows) = (x.shape[0], x.shape[1], matrix.shape[0])

@@ -58,6 +58,8 @@ struct LinearBackwardTests {
     }
     try check(backend, tokens: tokens, 37, 61, .fourBit(QuantizationSpec()), rank: 3)
     try check(backend, tokens: tokens, 37, 61, .dense(.bfloat16), rank: 17)
+    try check(
+      backend, tokens: tokens, 40, 64, .fourBit(QuantizationSpec()), rank: 4, dtype: .float16)
     // Where bf16 products are rounded, MatrixLinearTests has their oracle.
     if backend.roundsProducts(of: .bfloat16) { return }
     try check(

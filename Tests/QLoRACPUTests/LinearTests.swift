@@ -1,5 +1,6 @@
 // Forward products against an fp64 oracle, on every instruction set.
 import ProductCases
+import QLoRADiagnostics
 import QLoRATensor
 import TestSupport
 import Testing
@@ -9,7 +10,7 @@ import QLoRACPU
 struct LinearTests {
   static let storages: [WeightStorage] = [
     .fourBit(QuantizationSpec()), .fourBit(QuantizationSpec(blockSize: 32, doubleQuantized: false)),
-    .fourBit(QuantizationSpec(type: .fp4)), .dense(.float32), .dense(.bfloat16),
+    .fourBit(QuantizationSpec(type: .fp4)), .dense(.float32), .dense(.bfloat16), .dense(.float16),
     .int8(Int8Spec()),
   ]
 
@@ -82,6 +83,44 @@ struct LinearTests {
       let distance = try distance(backend, tokens: tokens, 40, 128, storage, dtype: .bfloat16)
       // Half a unit in the last of 8 bits, relative to the largest element.
       #expect(distance < 1.01 / 256)
+    }
+  }
+
+  @Test(arguments: CPUBackend.instructionSets, [ProductEngine.fused, .openBLAS])
+  func float16RoundsOnceAtTheEnd(instructionSet: String, engine: ProductEngine) throws {
+    let backend = try CPUBackend(threads: 2, product: engine, instructionSet: instructionSet)
+    for storage in [WeightStorage.fourBit(QuantizationSpec()), .dense(.float16)] {
+      for tokens in [1, 5, 50] {
+        let distance = try distance(
+          backend, tokens: tokens, 40, 128, storage, dtype: .float16, adapter: 4)
+        // The same of 11 bits.
+        #expect(distance < 1.01 / 2048)
+      }
+    }
+  }
+
+  @Test func aWeightTooLargeForFloat16IsRefused() throws {
+    let backend = try CPUBackend(threads: 2)
+    let values: [Float] = [1, -65_519, 65_520, 0]
+    for dtype in [DType.float16, .bfloat16] {
+      for kept in [2, 4] {
+        let builder = try backend.makeWeightBuilder(
+          outFeatures: 1, inFeatures: kept, .dense(dtype))
+        let fill = {
+          try builder.fill { range, floats in
+            for index in range { floats[index - range.lowerBound] = values[index] }
+          }
+        }
+        guard dtype == .float16, kept == 4 else {
+          try fill()
+          continue
+        }
+        let found = #expect(throws: Diagnostic.self) { try fill() }
+        #expect(found?.code == .weightNotFinite && found?.message.contains("element 2") == true)
+        #expect(throws: Diagnostic.self) {
+          try values.withUnsafeBufferPointer { try builder.append($0) }
+        }
+      }
     }
   }
 

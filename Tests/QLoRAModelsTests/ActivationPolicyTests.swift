@@ -41,7 +41,10 @@ import QLoRAModels
 
   @Test(arguments: choices)
   func changesNoBit(policies: [ActivationPolicy]) throws {
-    for (base, dtype) in [(GoldenBase.float32, DType.float32), (.nf4dq, .bfloat16)] {
+    let cases: [(GoldenBase, DType)] = [
+      (.float32, .float32), (.nf4dq, .bfloat16), (.nf4dq, .float16),
+    ]
+    for (base, dtype) in cases {
       let plain = try train(TinyLlama(base, computeDType: dtype, dropout: 0.1), [.everything])
       let other = try train(TinyLlama(base, computeDType: dtype, dropout: 0.1), policies)
       #expect(other == plain, "\(base) in \(dtype)")

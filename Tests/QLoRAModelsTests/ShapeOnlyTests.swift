@@ -24,7 +24,10 @@ import QLoRAModels
 
   @Test(arguments: ActivationPolicy.allCases)
   func asksForWhatARealStepAsksFor(policy: ActivationPolicy) throws {
-    for (base, dtype) in [(GoldenBase.float32, DType.float32), (.nf4dq, .bfloat16)] {
+    let cases: [(GoldenBase, DType)] = [
+      (.float32, .float32), (.nf4dq, .bfloat16), (.nf4dq, .float16),
+    ]
+    for (base, dtype) in cases {
       let real = try TinyLlama(base, computeDType: dtype)
       let hollow = try ShapeOnlyLlama(quantization: base.quantization, computeDType: dtype)
       let backend = try #require(real.model.backend as? CPUBackend)

@@ -74,6 +74,12 @@ import Testing
     try compare(batch + ["model.computeDType=int16"], batch, tolerance: 1e-3)
   }
 
+  /// Half precision rounds each activation by 2⁻¹¹ at most; sums and gradients stay float32.
+  @Test func float16TrainsAsFloat32() throws {
+    let batch = ["training.steps=1", "training.batchSize=8", "data.packing=true"]
+    try compare(batch + ["model.computeDType=float16"], batch, tolerance: 0x1p-9)
+  }
+
   @Test func recomputationGivesTheSameBits() throws {
     let tiny = try TinyRun()
     try tiny.train("none")

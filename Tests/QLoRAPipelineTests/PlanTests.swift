@@ -36,6 +36,18 @@ import Testing
     #expect(try plan(tiny, settings).memory.optimizerBytes == file.count - 8 - header)
   }
 
+  /// Of states on the disk, memory holds those of two parameters at the most.
+  @Test func pagedStatesAreOnTheDisk() throws {
+    let tiny = try TinyRun()
+    let settings = { (type: String) in
+      ["training.optimizer.type=\(type)", "adapter.rank=64"]
+    }
+    let (plain, paged) = (try plan(tiny, settings("adamw")), try plan(tiny, settings("pagedadamw")))
+    #expect(paged.memory.optimizerBytes * 5 < plain.memory.optimizerBytes)
+    #expect(plain.disk.pagedBytes == 0)
+    #expect(paged.disk.pagedBytes >= plain.memory.optimizerBytes)
+  }
+
   @Test func writesNothing() throws {
     let tiny = try TinyRun()
     let before = try FileManager.default.subpathsOfDirectory(atPath: tiny.folder.url.path())

@@ -15,13 +15,13 @@ struct ResumeCase: CustomTestStringConvertible, Hashable {
   static let axes: [[[String]]] = [
     [
       ["type=adamw", "weightDecay=0.1"], ["type=adamw8bit"], ["type=lion", "beta2=0.99"],
-      ["type=lion8bit"], ["type=sgd"], ["type=sgd", "momentum=0.9"],
+      ["type=lion8bit"], ["type=pagedadamw8bit"], ["type=pagedlion"], ["type=sgd"], ["type=sgd", "momentum=0.9"],
     ].map { $0.map { "training.optimizer." + $0 } },
     ["cosine", "linear", "constant"].map { ["training.schedule.type=\($0)"] },
     [["data.packing=false"], ["data.packing=true", "data.maxTokens=64"]],
     [1, 3, 4].map { ["training.gradientAccumulation=\($0)"] },
     [0.1, 0].map { ["adapter.dropout=\($0)"] },
-    ["float32", "bfloat16"].map { ["model.computeDType=\($0)"] },
+    ["float32", "bfloat16", "float16"].map { ["model.computeDType=\($0)"] },
     ["nf4", "none"].map { ["model.quantization.type=\($0)"] },
     ["none", "full"].map { ["training.activationMemory=\($0)"] },
     Cut.allCases.map { [$0.rawValue] },

@@ -51,7 +51,7 @@ import Testing
   /// Matrices of 4,096 elements and more beside smaller ones, through the files of a real run.
   @Test(arguments: [
     ["type=adamw8bit"], ["type=lion", "beta2=0.99"], ["type=lion8bit"], ["type=sgd"],
-    ["type=sgd", "momentum=0.9"],
+    ["type=sgd", "momentum=0.9"], ["type=pagedadamw8bit"], ["type=pagedlion"],
   ])
   func everyOptimizerResumes(settings: [String]) throws {
     let tiny = try TinyRun()

@@ -32,13 +32,30 @@ import Testing
         + #"did you mean "learningRate"?"#),
     Fault(
       "training", #""optimizer":{"type":"adamw_bnb_8bit"}"#,
-      #"error[E0106]: training.optimizer.type must be "adamw", "adamw8bit", "lion", "lion8bit" "#
-        + #"or "sgd", found "adamw_bnb_8bit"; "adamw_bnb_8bit" is "adamw8bit" here"#),
+      #"error[E0106]: training.optimizer.type must be "adamw", "adamw8bit", "pagedadamw", "#
+        + #""pagedadamw8bit", "lion", "lion8bit", "pagedlion", "pagedlion8bit" or "sgd", "#
+        + #"found "adamw_bnb_8bit"; "adamw_bnb_8bit" is "adamw8bit" here"#),
     Fault(
       "training", #""optimizer":{"type":"paged_adamw_8bit"}"#,
-      #"error[E0106]: training.optimizer.type must be "adamw", "adamw8bit", "lion", "lion8bit" "#
-        + #"or "sgd", found "paged_adamw_8bit"; paging is not available here; without it, "#
-        + #""paged_adamw_8bit" is "adamw8bit""#),
+      #"error[E0106]: training.optimizer.type must be "adamw", "adamw8bit", "pagedadamw", "#
+        + #""pagedadamw8bit", "lion", "lion8bit", "pagedlion", "pagedlion8bit" or "sgd", "#
+        + #"found "paged_adamw_8bit"; "paged_adamw_8bit" is "pagedadamw8bit" here"#),
+    Fault(
+      "", #""maxMemory":{"cpu":"3 gigs"}"#,
+      #"error[E0105]: maxMemory.cpu must be a size such as "3GiB", found "3 gigs"; "#
+        + "units are KiB, MiB, GiB, kB, MB and GB"),
+    Fault(
+      "", #""maxMemory":{"cpu":0}"#,
+      #"error[E0105]: maxMemory.cpu must be a size such as "3GiB", found 0"#),
+    Fault(
+      "", #""maxMemory":{"cuda":"3GiB"}"#,
+      #"error[E0102]: unknown key "cuda" in maxMemory; known here: cpu"#),
+    Fault(
+      "", #""max_memory":{"cpu":"3GiB"}"#,
+      #"error[E0102]: unknown key "max_memory"; did you mean "maxMemory"?"#),
+    Fault(
+      "", #""device_map":"auto""#,
+      #"error[E0102]: unknown key "device_map"; "device_map" is "device" here"#),
     Fault(
       "training", #""optimizer":{"type":"sgd","beta2":0.9}"#,
       #"error[E0108]: training.optimizer.beta2 means nothing to "sgd"; delete it, or choose "#
@@ -143,10 +160,6 @@ import Testing
       "model", #""quantization":{"type":"fp4","threshold":6}"#,
       #"error[E0108]: model.quantization.threshold is for "int8" only; delete it, or choose "#
         + "another model.quantization.type"),
-    Fault(
-      "model", #""computeDType":"float16""#,
-      #"error[E0109]: model.computeDType "float16" is not available in this version of qlora; "#
-        + #"use "bfloat16", "float32" or "int16""#),
     Fault(
       "", #""device":"cuda""#,
       #"error[E0109]: device "cuda" is not available in this version of qlora; "#

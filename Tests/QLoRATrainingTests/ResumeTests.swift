@@ -20,6 +20,14 @@ import Testing
     .adamW(AdamWOptions(weightDecay: 0.1, isBlockwise: true)),
     .lion(LionOptions(weightDecay: 0.1)), .lion(LionOptions(isBlockwise: true)),
     .sgd(SGDOptions(weightDecay: 0.1)), .sgd(SGDOptions(momentum: 0.9)),
+  ] + paged
+
+  /// Of the first four the same with states on the disk.
+  static let paged: [OptimizerOptions] = [
+    .adamW(AdamWOptions(weightDecay: 0.1, isPaged: true)),
+    .adamW(AdamWOptions(weightDecay: 0.1, isBlockwise: true, isPaged: true)),
+    .lion(LionOptions(weightDecay: 0.1, isPaged: true)),
+    .lion(LionOptions(isBlockwise: true, isPaged: true)),
   ]
 
   private func uninterrupted(_ run: ToyRun) throws -> ToyResult {
@@ -30,7 +38,7 @@ import Testing
 
   /// Every poll of the flag is a place to stop: before each step and micro-batch, and within
   /// evaluations.
-  @Test(arguments: 0..<11)
+  @Test(arguments: 0..<15)
   func stoppingAnywhereOnce(variant: Int) throws {
     let run = Self.variants[variant]
     let expected = try uninterrupted(run)
@@ -54,7 +62,7 @@ import Testing
     }
   }
 
-  @Test(arguments: 0..<11)
+  @Test(arguments: 0..<15)
   func stoppingAgainAndAgain(variant: Int) throws {
     let run = Self.variants[variant]
     let expected = try uninterrupted(run)
@@ -98,6 +106,27 @@ import Testing
     #expect(found.joined(separator: ", ") == expected)
     #expect(
       state.map(\.tensor.byteCount) == optimizer.stateByteCounts(of: 40_000))
+  }
+
+  /// Bit for bit, and nothing of the pages is left.
+  @Test(arguments: zip(optimizers, paged))
+  func pagingChangesNoBit(plain: OptimizerOptions, paged: OptimizerOptions) throws {
+    let folder = try TemporaryFolder()
+    _ = try ToyRun(optimizer: plain, width: 40_000).train(folder.path("plain"))
+    _ = try ToyRun(optimizer: paged, width: 40_000).train(folder.path("paged"))
+    #expect(try ToyResult(folder.path("paged")) == ToyResult(folder.path("plain")))
+    let files = PosixFileSystem()
+    #expect(try files.list(folder.path("paged")) == files.list(folder.path("plain")))
+    #expect(paged.diskBytes(of: [40_000, 7]) >= plain.memoryBytes(of: [40_000, 7]))
+    #expect(paged.memoryBytes(of: [1000, 1000, 1000]) == plain.memoryBytes(of: [1000, 1000]))
+  }
+
+  @Test func pagesNeedAFolder() throws {
+    let error = #expect(throws: Diagnostic.self) {
+      try Self.paged[0].makeOptimizer(
+        ToyModel(width: 16).parameters, backend: ToyBackend(), pagesIn: "nowhere/at-all")
+    }
+    #expect(error?.code == .fileMissing)
   }
 
   @Test func aSignalBeforeTheFirstStepLeavesAResumableRun() throws {

@@ -80,6 +80,18 @@ void qlora_signals_clear(void);
 int32_t qlora_map(const char *path, int64_t size, const void **address);
 int32_t qlora_unmap(const void *address, int64_t size);
 
+/* Opens a regular file for reads around the page cache, where the file system has such reads. */
+int32_t qlora_open_direct(const char *path);
+/* Reads at an offset and leaves nothing in the page cache. Direct reads need offset, count and
+ * memory at multiples of 4096; at the end of the file fewer bytes come. */
+int64_t qlora_read_at(int32_t file, void *bytes, size_t count, int64_t offset);
+/* Maps the first `size` bytes of a file for reading and writing; writes reach the file. */
+int32_t qlora_map_shared(const char *path, int64_t size, void **address);
+/* Begins to read a part of a mapping, which begins at a page; comes back before it is there. */
+int32_t qlora_map_will_need(void *address, int64_t size);
+/* Lets go of a part of a shared mapping, which begins at a page: its content stays in the file. */
+int32_t qlora_map_release(void *address, int64_t size);
+
 /* The peak resident size of this process in bytes, or 0 where the system does not say. */
 int64_t qlora_peak_memory_bytes(void);
 /* Gives every allocation of at least this size memory of its own from the system, and back to it,

@@ -13,7 +13,9 @@ package enum StepStage: Sendable {
 
 extension LlamaModel: TrainableModel {
   package func accumulateGradients(_ batch: TokenBatch, dropoutStream: UInt64) throws -> Double {
-    accumulateGradients(batch, dropoutStream: dropoutStream) { _ in }
+    let sum = accumulateGradients(batch, dropoutStream: dropoutStream) { _ in }
+    try checkWeights()
+    return sum
   }
 
   /// As above, telling `reached` where memory may be looked at.
@@ -35,8 +37,10 @@ extension LlamaModel: TrainableModel {
 
   package func lossSum(_ batch: TokenBatch) throws -> Double {
     let tape = Tape(backend: backend, isRecording: false)
-    return tape.linearCrossEntropy(
+    let sum = tape.linearCrossEntropy(
       evaluated(batch, on: tape), rows: batch.rows, targets: batch.targets, head: head)
+    try checkWeights()
+    return sum
   }
 
   /// Negative log-likelihood of every labelled token and the token that the model likes best there.

@@ -21,6 +21,8 @@ package final class LlamaModel {
   /// What each block keeps until backward.
   package var activationPolicies: [ActivationPolicy]
   package var dropoutSeed: UInt64 = 0
+  /// Where the weights of blocks are that are not in memory; nil where all are.
+  package var blockStore: (any BlockStore)?
   private var rotary: RotaryTable
 
   init(
@@ -43,12 +45,16 @@ package final class LlamaModel {
 
   /// Bytes of the frozen weights in memory.
   package var weightBytes: Int {
-    let linears = blocks.flatMap { block in
-      LlamaBlock.linearPaths.map { block[keyPath: $0].weight.byteCount }
-    }
     let tables = embedding === head ? embedding.byteCount : embedding.byteCount + head.byteCount
     let norms = (2 * blocks.count + 1) * finalNorm.byteCount
-    return linears.reduce(0, +) + tables + norms
+    return blockBytes.reduce(0, +) + tables + norms
+  }
+
+  /// The same of each block's linears.
+  package var blockBytes: [Int] {
+    blocks.map { block in
+      LlamaBlock.linearPaths.reduce(0) { $0 + block[keyPath: $1].weight.byteCount }
+    }
   }
 
   /// Final hidden states `[tokens, hidden]`, normalised.
@@ -61,6 +67,7 @@ package final class LlamaModel {
     let context = ForwardContext(
       positions: positions, attention: attention, rotary: rotaryTable(covering: positions),
       activationDType: activationDType, dropout: dropout)
+    announcePass(isRecording: tape.isRecording)
     let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
     backend.embedding(tokens, embedding, into: embedded)
     observe("model.embed_tokens", embedded)

@@ -10,3 +10,11 @@ extension LlamaModel {
     return [(ModelLoader.embeddingModule, embedding)] + head + linears.map { ($0.name, $0.weight) }
   }
 }
+
+extension ModelLoader {
+  /// The block that a module's weight belongs to; nil for the embedding and the head.
+  package static func block(of module: String) -> Int? {
+    let parts = module.split(separator: ".")
+    return parts.count > 2 && parts[1] == "layers" ? Int(parts[2]) : nil
+  }
+}

@@ -46,6 +46,8 @@ package struct ModelLoader {
   let options: LoadOptions
   /// Weights by module that an earlier load prepared with the same options.
   let prepared: [String: any PreparedWeight]
+  /// Gets each weight that was made, and returns what the model is to hold in its place.
+  let keeping: (_ module: String, _ weight: any PreparedWeight) throws -> any PreparedWeight
   /// Called after each tensor with the fraction of parameters loaded.
   let progress: (Double) -> Void
   private let skip: ModulePatterns
@@ -53,12 +55,14 @@ package struct ModelLoader {
   package init(
     _ source: ModelSource, backend: any Backend, options: LoadOptions,
     prepared: [String: any PreparedWeight] = [:],
+    keeping: @escaping (String, any PreparedWeight) throws -> any PreparedWeight = { $1 },
     progress: @escaping (Double) -> Void = { _ in }
   ) throws {
     self.source = source
     self.backend = backend
     self.options = options
     self.prepared = prepared
+    self.keeping = keeping
     self.progress = progress
     skip = try ModulePatterns(options.skip)
   }
@@ -121,6 +125,12 @@ package struct ModelLoader {
       try check(name, found: [weight.outFeatures, weight.inFeatures], expected: shape)
       return weight
     }
+    return try keeping(module, try made(module, name, shape, quantized: quantized))
+  }
+
+  private func made(
+    _ module: String, _ name: String, _ shape: Shape, quantized: Bool
+  ) throws -> any PreparedWeight {
     if let matrix = try source.weights.quantizedMatrix(name) {
       try check(name, found: matrix.shape, expected: shape)
       return try backend.prepare(matrix)

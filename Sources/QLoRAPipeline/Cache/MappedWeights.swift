@@ -1,26 +1,36 @@
-// The weights of a cached base as tensors in mapped memory: nothing is copied, and processes that
-// use the same base share its pages.
+// The weights of a cached base as tensors in memory that others own: a mapped file, whose pages all
+// processes with the same base share, or the buffer that a block was read into.
 
 import QLoRASystem
 import QLoRATensor
 
-// SAFETY: the index bounds every part by the size of the mapping, which lives as long as any tensor
-// of it; prepared weights are never written into, which the read-only mapping would not allow.
-extension MappedFile {
-  /// The parts of one weight.
-  func weight(_ indexed: IndexedWeight, in storage: Storage) -> ArchivedWeight {
+extension IndexedWeight {
+  /// The parts of the weight.
+  /// - Parameters:
+  ///   - storage: holds the file's bytes from `start` on.
+  ///   - start: at most the first part's offset.
+  func archived(in storage: Storage, from start: Int = 0) -> ArchivedWeight {
     ArchivedWeight(
-      outFeatures: indexed.outFeatures, inFeatures: indexed.inFeatures, storage: indexed.storage,
-      parts: indexed.parts.map {
-        Tensor(shape: [$0.count], dtype: $0.dtype, storage: storage, byteOffset: $0.offset)
+      outFeatures: outFeatures, inFeatures: inFeatures, storage: self.storage,
+      parts: parts.map {
+        Tensor(shape: [$0.count], dtype: $0.dtype, storage: storage, byteOffset: $0.offset - start)
       })
   }
+}
 
+// SAFETY: the index bounds every part by the size of the memory, which lives as long as any tensor
+// of it; prepared weights are never written into, which a read-only mapping would not allow.
+extension MappedFile {
   /// All bytes, kept mapped by whoever holds the storage.
   func storage() -> Storage {
-    guard let start = bytes.baseAddress else { return Storage(byteCount: 0) }
-    return Storage(
-      adopting: UnsafeMutableRawPointer(mutating: start), byteCount: bytes.count,
-      owner: StorageLender(self))
+    UnsafeMutableRawBufferPointer(mutating: bytes).storage(keeping: self)
+  }
+}
+
+extension UnsafeMutableRawBufferPointer {
+  /// These bytes, whose owner is kept by whoever holds the storage.
+  func storage(keeping owner: any Sendable) -> Storage {
+    guard let start = baseAddress else { return Storage(byteCount: 0) }
+    return Storage(adopting: start, byteCount: count, owner: StorageLender(owner))
   }
 }

@@ -7,6 +7,16 @@ import QLoRAJSON
 import QLoRASystem
 import QLoRATensor
 
+/// A base as an entry has it, every byte of which was checked.
+struct CachedBase {
+  let index: WeightIndex
+  /// By module, in mapped memory.
+  let weights: [String: any PreparedWeight]
+  /// The file of weights, and its path.
+  let mapped: MappedFile
+  let file: String
+}
+
 /// A folder of prepared bases.
 package struct WeightCache {
   /// The folder of the entries, each named by its key.
@@ -32,18 +42,16 @@ package struct WeightCache {
 
   // MARK: Reading
 
-  /// The weights of an entry by module; nil where there is none, or a damaged one, which is removed
-  /// with a warning.
-  func weights(
-    _ key: WeightCacheKey, _ backend: any WeightArchiving
-  ) -> [String: any PreparedWeight]? {
+  /// The base of an entry; nil where there is none, or a damaged one, which is removed with a
+  /// warning.
+  func base(_ key: WeightCacheKey, _ backend: any WeightArchiving) -> CachedBase? {
     guard isThere(key) else { return nil }
     let path = path(key.name)
     do {
-      let weights = try read(key, backend)
+      let base = try read(key, backend)
       // Whether this use is on record matters for pruning only.
       try? files.touch(path)
-      return weights
+      return base
     } catch {
       // Pruned by another process since: nothing is wrong.
       if isThere(key) {
@@ -65,7 +73,7 @@ package struct WeightCache {
   /// - Throws: where a single byte is not what was written, or the entry is another's.
   private func read(
     _ key: WeightCacheKey, _ backend: any WeightArchiving
-  ) throws -> [String: any PreparedWeight] {
+  ) throws -> CachedBase {
     let path = path(key.name)
     let manifest = try CheckpointManifest.verify(path, files)
     guard Array(manifest.facts.dropFirst()) == key.facts else {
@@ -77,15 +85,16 @@ package struct WeightCache {
     let index = try WeightIndex(
       parsing: try manifest.read(WeightIndex.fileName, of: path, files),
       weightBytes: entry.byteCount, file: FilePath.join(path, WeightIndex.fileName))
+    let file = FilePath.join(path, entry.name)
     let mapped = try diagnosing { () throws(FileFailure) in
-      try MappedFile(FilePath.join(path, entry.name), byteCount: entry.byteCount)
+      try MappedFile(file, byteCount: entry.byteCount)
     }
     let storage = mapped.storage()
     var weights: [String: any PreparedWeight] = [:]
     for indexed in index.weights {
-      weights[indexed.module] = try backend.restore(mapped.weight(indexed, in: storage))
+      weights[indexed.module] = try backend.restore(indexed.archived(in: storage))
     }
-    return weights
+    return CachedBase(index: index, weights: weights, mapped: mapped, file: file)
   }
 
   /// What went wrong without the advice, which is for checkpoints.
@@ -98,55 +107,73 @@ package struct WeightCache {
 
   /// Keeps a base, unless another process was quicker. Older entries go where it would be too much.
   func store(_ key: WeightCacheKey, model: String, _ weights: [(String, ArchivedWeight)]) {
+    var index = WeightIndex()
+    for (module, weight) in weights { index.add(module, weight) }
     do {
-      try write(key, model: model, weights)
+      let pending = try begin(key, index)
+      try fill(pending, key, model: model, index) { sink in
+        for (_, weight) in weights { try weight.write(to: sink) }
+        return true
+      }
     } catch {
-      // Another process was quicker.
-      if (error as? Diagnostic)?.code == .outputExists, isThere(key) { return }
-      warn(
-        Diagnostic(
-          .cacheUnwritable,
-          "the quantized base is not kept for the next start: \(Self.reason(error))",
-          at: .file(folder),
-          remedy: "name another folder in QLORA_CACHE, or set it to \"off\""))
+      warnUnkept(error)
     }
   }
 
-  private func write(
-    _ key: WeightCacheKey, model: String, _ weights: [(String, ArchivedWeight)]
-  ) throws {
-    var index = WeightIndex()
-    for (module, weight) in weights { index.add(module, weight) }
-    let indexText = Array(index.text.utf8)
-    let needed = index.byteCount + indexText.count
+  func warnUnkept(_ error: any Error) {
+    warn(
+      Diagnostic(
+        .cacheUnwritable,
+        "the quantized base is not kept for the next start: \(Self.reason(error))",
+        at: .file(folder),
+        remedy: "name another folder in QLORA_CACHE, or set it to \"off\""))
+  }
+
+  /// Makes room for an entry.
+  /// - Throws: where it is larger than the cache may be, or the disk has no room for it.
+  func begin(_ key: WeightCacheKey, _ index: WeightIndex) throws -> AtomicDirectory {
+    let needed = index.byteCount + index.text.utf8.count
     guard needed <= byteLimit else {
       throw Diagnostic(
         .cacheUnwritable,
         "it has \(needed) bytes, and the cache may have \(byteLimit) (QLORA_CACHE_LIMIT)")
     }
     prune(to: byteLimit - needed)
-    let pending = try AtomicDirectory(key.name, in: folder, expectedByteCount: needed, files)
+    return try AtomicDirectory(key.name, in: folder, expectedByteCount: needed, files)
+  }
+
+  /// - Parameter body: writes the weights as `index` says, and tells whether they are to be kept.
+  func fill(
+    _ pending: AtomicDirectory, _ key: WeightCacheKey, model: String, _ index: WeightIndex,
+    _ body: (FileSink) throws -> Bool
+  ) throws {
     do {
-      try pending.write(WeightIndex.weightsName, byteCount: index.byteCount) { sink in
-        for (_, weight) in weights {
-          for part in weight.parts { try Self.write(part, to: sink) }
-        }
+      var isKept = false
+      try pending.write(WeightIndex.weightsName, byteCount: index.byteCount) {
+        isKept = try body($0)
       }
-      try pending.write(WeightIndex.fileName, indexText)
+      guard isKept else { return pending.discard() }
+      try pending.write(WeightIndex.fileName, Array(index.text.utf8))
       _ = try pending.commit(facts: [JSONMember("model", .string(model))] + key.facts)
     } catch {
       pending.discard()
+      // Another process was quicker.
+      if (error as? Diagnostic)?.code == .outputExists, isThere(key) { return }
       throw error
     }
   }
+}
 
-  /// One part, and zeros up to where the next may begin.
-  private static func write(_ part: Tensor, to sink: FileSink) throws {
-    let end = WeightIndex.end(of: part.byteCount, from: sink.byteCount)
-    let bytes = part.withBytes { buffer in
-      Result { () throws(FileFailure) in try sink.write(buffer) }
+extension ArchivedWeight {
+  /// The parts in order, each followed by zeros up to where the next may begin.
+  func write(to sink: FileSink) throws {
+    for part in parts {
+      let end = WeightIndex.end(of: part.byteCount, from: sink.byteCount)
+      let bytes = part.withBytes { buffer in
+        Result { () throws(FileFailure) in try sink.write(buffer) }
+      }
+      try bytes.get()
+      try sink.write([UInt8](repeating: 0, count: end - sink.byteCount))
     }
-    try bytes.get()
-    try sink.write([UInt8](repeating: 0, count: end - sink.byteCount))
   }
 }

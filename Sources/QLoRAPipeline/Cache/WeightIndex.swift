@@ -11,6 +11,8 @@ struct IndexedPart: Equatable {
   let count: Int
   /// In bytes, a multiple of `Storage.alignment`.
   let offset: Int
+
+  var byteCount: Int { count * dtype.byteSize }
 }
 
 /// A weight whose parts lie in the file of weights.
@@ -36,13 +38,28 @@ struct WeightIndex: Equatable {
 
   /// Finds places for a weight's parts behind all others.
   mutating func add(_ module: String, _ weight: ArchivedWeight) {
+    append(
+      IndexedWeight(
+        module: module, outFeatures: weight.outFeatures, inFeatures: weight.inFeatures,
+        storage: weight.storage,
+        parts: weight.parts.map { IndexedPart(dtype: $0.dtype, count: $0.count, offset: 0) }))
+  }
+
+  /// The index of a file that holds only some of the modules.
+  func keeping(_ isKept: (_ module: String) -> Bool) -> WeightIndex {
+    var index = WeightIndex()
+    for weight in weights where isKept(weight.module) { index.append(weight) }
+    return index
+  }
+
+  private mutating func append(_ weight: IndexedWeight) {
     let parts = weight.parts.map { part in
       defer { byteCount = Self.end(of: part.byteCount, from: byteCount) }
       return IndexedPart(dtype: part.dtype, count: part.count, offset: byteCount)
     }
     weights.append(
       IndexedWeight(
-        module: module, outFeatures: weight.outFeatures, inFeatures: weight.inFeatures,
+        module: weight.module, outFeatures: weight.outFeatures, inFeatures: weight.inFeatures,
         storage: weight.storage, parts: parts))
   }
 
@@ -77,7 +94,7 @@ struct WeightIndex: Equatable {
     guard part.offset >= 0, part.offset % Storage.alignment == 0, part.offset <= byteCount,
       (0...byteCount).contains(part.count)
     else { return false }
-    return end(of: part.count * part.dtype.byteSize, from: part.offset) <= byteCount
+    return end(of: part.byteCount, from: part.offset) <= byteCount
   }
 
   private static func damaged(_ file: String) -> Diagnostic {

@@ -11,15 +11,20 @@ struct WeightShelf {
   let source: ModelSource
   let backend: any WeightArchiving
 
-  /// The base's weights by module; nil where the cache does not have them.
-  func weights() -> [String: any PreparedWeight]? { cache.weights(key, backend) }
+  /// The base; nil where the cache does not have it.
+  func base() -> CachedBase? { cache.base(key, backend) }
+
+  /// What `qlora cache ls` calls the base.
+  var modelName: String { FilePath.lastComponent(of: source.path) }
+
+  /// A file that changed since it was opened may have been digested before and read after that.
+  var isUnchanged: Bool { source.digestInputs.allSatisfy(\.isUnchanged) }
 
   /// Puts a model that was loaded just now into the cache.
   func keep(_ model: LlamaModel) {
-    // A file that changed since it was opened may have been digested before and read after that.
-    guard source.digestInputs.allSatisfy(\.isUnchanged) else { return }
+    guard isUnchanged else { return }
     cache.store(
-      key, model: FilePath.lastComponent(of: source.path),
+      key, model: modelName,
       model.weightsByModule.map { ($0.module, backend.archive($0.weight)) })
   }
 }

@@ -47,6 +47,11 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "So many prompts with expected and greedy answers, on stderr.")
   var examples = 0
 
+  @Option(
+    help: ArgumentHelp(
+      "A new file for what each token cost: a line of JSON for each row.", valueName: "file"))
+  var tokens: String?
+
   private var metrics: Set<String> { Set(metric.split(separator: ",").map(String.init)) }
 
   func validate() throws {
@@ -68,6 +73,7 @@ struct EvalCommand: ParsableCommand {
     request.groupKey = groupBy
     request.rowLimit = rows
     request.exampleCount = examples
+    request.tokensPath = tokens
     let report = try Pipeline.evaluate(base.values(), request) { done, count in
       line.show("evaluating \(done) of \(count)")
     }

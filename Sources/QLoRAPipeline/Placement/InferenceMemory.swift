@@ -1,0 +1,55 @@
+// What a model takes that only reads or writes text, and what follows from it for its layers.
+
+import QLoRAFormats
+import QLoRAModels
+import QLoRASystem
+import QLoRATensor
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+struct InferenceMemory {
+  private let source: ModelSource
+  private let request: ModelRequest
+  private let adapterBytes: Int
+
+  init(_ source: ModelSource, _ request: ModelRequest, adapterBytes: Int) {
+    self.source = source
+    self.request = request
+    self.adapterBytes = adapterBytes
+  }
+
+  /// For passes of as many tokens as an evaluation takes at once, which is also room for the keys
+  /// and values of an answer.
+  /// - Throws: `memoryBudgetTooSmall` (exit 81).
+  func layout(on machine: MachineMemory) throws -> WeightLayout {
+    let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
+    let processBytes = (machine.residentBytes ?? 0) + adapterBytes
+    let rehearsal = try Rehearsal(source, request) { _, _ in }
+    var memory = MemoryForecast(rehearsal, step: StepForecast(), processBytes: processBytes)
+    let tokens = min(Evaluator.tokensPerPass, source.config.maxPositions)
+    memory.evaluationBytes =
+      try rehearsal.evaluationBytes(TokenBatch(length: tokens, total: tokens))
+      + keyValueBytes(tokens)
+    return try rehearsal.layout(&memory, budget)
+  }
+
+  private func keyValueBytes(_ tokens: Int) -> Int {
+    let config = source.config
+    let width = 2 * config.kvHeads * config.headDim * request.load.computeDType.byteSize
+    return config.layers * width * tokens
+  }
+
+  /// Where a file may lie that is as large as a model: on a disk, which the folder for small
+  /// temporary files often is not.
+  static var scratchFolder: String {
+    let named = ProcessInfo.processInfo.environment["TMPDIR"].flatMap { $0.isEmpty ? nil : $0 }
+    let large = "/var/tmp"
+    if let named { return named }
+    return FileManager.default.fileExists(atPath: large)
+      ? large : FileManager.default.temporaryDirectory.path
+  }
+}
