@@ -15,7 +15,8 @@ struct ResumeCase: CustomTestStringConvertible, Hashable {
   static let axes: [[[String]]] = [
     [
       ["type=adamw", "weightDecay=0.1"], ["type=adamw8bit"], ["type=lion", "beta2=0.99"],
-      ["type=lion8bit"], ["type=pagedadamw8bit"], ["type=pagedlion"], ["type=sgd"], ["type=sgd", "momentum=0.9"],
+      ["type=lion8bit"], ["type=pagedadamw8bit"],
+      ["type=pagedlion"], ["type=sgd"], ["type=sgd", "momentum=0.9"],
     ].map { $0.map { "training.optimizer." + $0 } },
     ["cosine", "linear", "constant"].map { ["training.schedule.type=\($0)"] },
     [["data.packing=false"], ["data.packing=true", "data.maxTokens=64"]],
