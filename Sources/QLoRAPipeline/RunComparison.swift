@@ -22,6 +22,8 @@ package struct RunComparison: Sendable, Equatable {
     "tokensPerSecond", "peakMemoryBytes", "elapsedSeconds", "metricsByteCount",
   ]
 
+  private static let evaluationKeys: Set = ["isEvaluationPending", "bestEvaluationLoss"]
+
   package let items: [Item]
 
   package var firstDifference: Item? { items.first { $0.difference != nil } }
@@ -77,7 +79,7 @@ package struct RunComparison: Sendable, Equatable {
         difference: "only the \(contents[0] == nil ? "resumed" : "uninterrupted") run has it")
     }
     let difference =
-      isJSON ? try differenceOfLines(first, second, name) : differenceOfBytes(first, second)
+      isJSON ? try differenceOfValues(first, second, name) : differenceOfBytes(first, second)
     return Item(name: name, byteCount: first.count, difference: difference)
   }
 
@@ -87,24 +89,34 @@ package struct RunComparison: Sendable, Equatable {
     return "byte \(common) is the first that differs, of \(first.count) and \(second.count)"
   }
 
-  /// JSON line by line, or as a whole where it is spread over lines, without times.
-  private static func differenceOfLines(
+  /// JSON without times: a log line by line, other files member by member.
+  private static func differenceOfValues(
     _ first: [UInt8], _ second: [UInt8], _ name: String
   ) throws -> String? {
-    let (ones, others) = (try timeless(first, name), try timeless(second, name))
+    var ignored = timeKeys
+    // Stopped within its last evaluation, a run keeps the checkpoint from before it.
+    let pending = Array("\"isEvaluationPending\": true".utf8)
+    if first.contains(pending) || second.contains(pending) { ignored.formUnion(evaluationKeys) }
+    let ones = try values(first, name, without: ignored)
+    let others = try values(second, name, without: ignored)
     for (index, (one, other)) in zip(ones, others).enumerated() where one != other {
-      return "line \(index + 1) is \(one) and \(other)"
+      return "number \(index + 1), \(one), is \(other) in the resumed run"
     }
     return ones.count == others.count
-      ? nil : "the first has \(ones.count) lines and the second \(others.count)"
+      ? nil : "the first has \(ones.count) values and the second \(others.count)"
   }
 
-  private static func timeless(_ bytes: [UInt8], _ name: String) throws -> [String] {
-    let isLog = name.hasSuffix(".jsonl")
-    let parts = isLog ? bytes.split(separator: UInt8(ascii: "\n")) : [bytes[...]]
-    return try parts.map { part in
-      let members = try JSONValue(parsing: part).objectMembers ?? []
-      return JSONWriter.text(.object(members.filter { !timeKeys.contains($0.key) }))
+  private static func values(
+    _ bytes: [UInt8], _ name: String, without ignored: Set<String>
+  ) throws -> [String] {
+    func members(_ text: ArraySlice<UInt8>) throws -> [JSONMember] {
+      try (JSONValue(parsing: text).objectMembers ?? []).filter { !ignored.contains($0.key) }
+    }
+    guard name.hasSuffix(".jsonl") else {
+      return try members(bytes[...]).map { JSONWriter.text(.object([$0])) }
+    }
+    return try bytes.split(separator: UInt8(ascii: "\n")).map {
+      JSONWriter.text(.object(try members($0)))
     }
   }
 }

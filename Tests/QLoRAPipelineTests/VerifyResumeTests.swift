@@ -3,6 +3,7 @@
 import Foundation
 import QLoRADiagnostics
 import QLoRAPipeline
+import QLoRASystem
 import TestSupport
 import Testing
 
@@ -33,6 +34,37 @@ import Testing
     for name in ["proof", "unused"] {
       #expect(!FileManager.default.fileExists(atPath: tiny.folder.path(name)))
     }
+  }
+
+  /// The middle of one step and an evaluation of four batches is within the evaluation.
+  @Test func stoppedWithinTheLastEvaluation() throws {
+    let proof = try proof(
+      try TinyRun(), ["training.steps=1", "training.gradientAccumulation=1"])
+    #expect(proof.stoppedAfterStep == 1 && proof.stepCount == 1)
+    #expect(proof.problem == nil, "\(proof.comparison.items)")
+  }
+
+  @Test func anotherCounter() throws {
+    let proof = try proof(try TinyRun()) { run in
+      let store = run + "/checkpoints/step-00000007"
+      let url = URL(filePath: store + "/state.json")
+      let text = try String(contentsOf: url, encoding: .utf8)
+      try FileManager.default.removeItem(atPath: store + "/MANIFEST.json")
+      let other = text.replacing("\"skippedSteps\": 0", with: "\"skippedSteps\": 1")
+      let directory = try AtomicDirectory(
+        "step-00000008", in: run + "/checkpoints", expectedByteCount: 0)
+      for name in ["adapter_model.safetensors", "adapter_config.json", "optimizer.safetensors"] {
+        try directory.write(name, [UInt8](try Data(contentsOf: URL(filePath: store + "/" + name))))
+      }
+      try directory.write("state.json", Array(other.utf8))
+      _ = try directory.commit()
+      try FileManager.default.removeItem(atPath: store)
+      try FileManager.default.moveItem(
+        atPath: run + "/checkpoints/step-00000008", toPath: store)
+    }
+    let message = try #require(proof.problem?.message)
+    #expect(message.contains("checkpoint/state.json: number 7"), "\(message)")
+    #expect(message.contains(#"{"skippedSteps":0}, is {"skippedSteps":1}"#), "\(message)")
   }
 
   @Test func aLimitOfTimeIsNotForProofs() throws {
