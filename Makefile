@@ -43,7 +43,7 @@ goldens: ## make Tests/Goldens again with the reference libraries
 fuzz: setup ## half a minute of hostile files for each reader; FUZZ_RUNS, FUZZ_JOBS, see the script
 	Scripts/soak/fuzz.sh 30
 
-soak: setup ## what takes too long for every change: fuzzing for hours, sanitizers, valgrind
+soak: setup ## what takes too long for every change: fuzzing, kills, races, sanitizers, valgrind
 	Scripts/soak/run.sh
 
 format: ## rewrite the Swift sources in the house style

@@ -81,15 +81,20 @@ package final class BatchPlan: Sendable {
 
   /// The sequences of an optimizer step, micro-batch by micro-batch.
   package func sequences(step: Int) -> [[PackedSequence]] {
+    members(step: step).map { $0.map { PackedSequence($0.map { rows[$0] }) } }
+  }
+
+  /// Places in `rows` of what is in each sequence of each micro-batch of a step.
+  package func members(step: Int) -> [[[Int]]] {
     precondition(1...max(1, stepCount) ~= step)
     let perStep = settings.batchSize * settings.accumulation
-    var packed: [PackedSequence] = []
+    var sequences: [[Int]] = []
     for place in (step - 1) * perStep..<step * perStep {
       guard let members = members(place) else { break }
-      packed.append(PackedSequence(members.map { rows[$0] }))
+      sequences.append(members)
     }
-    return stride(from: 0, to: packed.count, by: settings.batchSize).map { start in
-      Array(packed[start..<min(start + settings.batchSize, packed.count)])
+    return stride(from: 0, to: sequences.count, by: settings.batchSize).map { start in
+      Array(sequences[start..<min(start + settings.batchSize, sequences.count)])
     }
   }
 

@@ -10,12 +10,14 @@ enum AdapterExport {
   /// against its manifest. Its files carry no time, no
   /// path of the run and no run id, so equal runs give equal bytes.
   static func write(
-    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String, to path: String
+    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String, to path: String,
+    _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws {
     let tensors = adapter.tensors()
     let bytes = tensors.reduce(0) { $0 + $1.tensor.byteCount }
     let pending = try AtomicDirectory(
-      FilePath.lastComponent(of: path), in: FilePath.parent(of: path), expectedByteCount: bytes)
+      FilePath.lastComponent(of: path), in: FilePath.parent(of: path), expectedByteCount: bytes,
+      fileSystem)
     do {
       try pending.write(PEFTAdapter.weightsName) { sink in
         try SafetensorsWriter.write(tensors) { try sink.write($0) }
@@ -39,8 +41,9 @@ enum AdapterExport {
 
   /// Whether the configuration and all bytes of the weights are there. Somebody may have edited the
   /// configuration or the card since, which is theirs to do.
-  static func isComplete(_ path: String) -> Bool {
-    let files = PosixFileSystem()
+  static func isComplete(
+    _ path: String, _ files: any FileSystem = PosixFileSystem()
+  ) -> Bool {
     func byteCount(_ name: String) -> Int? {
       let status = try? files.status(FilePath.join(path, name))
       return status.flatMap { $0 }?.byteCount
@@ -48,7 +51,7 @@ enum AdapterExport {
     guard byteCount(PEFTAdapterConfig.fileName) != nil,
       let found = byteCount(PEFTAdapter.weightsName)
     else { return false }
-    let manifest = try? CheckpointManifest.load(path)
+    let manifest = try? CheckpointManifest.load(path, files)
     let entry = manifest?.entries.first { $0.name == PEFTAdapter.weightsName }
     return found == entry?.byteCount ?? found
   }

@@ -56,11 +56,13 @@ extension Pipeline {
   package static func train(
     _ resolved: ResolvedRecipe, cache: WeightCache? = nil,
     on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
+    secondsLeft: Double? = nil, fileSystem: any FileSystem = PosixFileSystem(),
     events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.start(
-        resolved, cache: cache, on: machine, interruption: interruption, events: $0)
+        resolved, cache: cache, on: machine, interruption: interruption, secondsLeft: secondsLeft,
+        fileSystem: fileSystem, events: $0)
     }
   }
 
@@ -68,11 +70,12 @@ extension Pipeline {
   package static func resume(
     runDirectory: String, cache: WeightCache? = nil,
     on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
-    events: @escaping (RunEvent) -> Void
+    secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.resume(
-        runDirectory, cache: cache, on: machine, interruption: interruption, events: $0)
+        runDirectory, cache: cache, on: machine, interruption: interruption,
+        secondsLeft: secondsLeft, events: $0)
     }
   }
 

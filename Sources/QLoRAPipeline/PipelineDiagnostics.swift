@@ -66,10 +66,20 @@ extension DiagnosticCode {
       + "names the least. In training a paged optimizer, training.activationMemory \"full\" and a "
       + "smaller batch lower it.")
 
+  package static let resumeDiffers = DiagnosticCode(
+    "E0565", .internalError,
+    "A run that was stopped and resumed ended with other bits than one that was not. That is a "
+      + "defect of qlora, or of the machine's memory: the same command run again tells which. The "
+      + "message names the first file that differs, and where.")
+  package static let proofStopped = DiagnosticCode(
+    "E0566", .stoppedResumable,
+    "`qlora verify-resume` was asked to stop before its runs could be compared. It keeps nothing, "
+      + "so it begins anew the next time.")
+
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
-    diskExceeded, nothingToQuantize, memoryBudgetTooSmall,
+    diskExceeded, nothingToQuantize, memoryBudgetTooSmall, resumeDiffers, proofStopped,
   ]
 }
 

@@ -84,7 +84,15 @@ extension Recipe {
         shape: shape, peak: training.optimizer.learningRate,
         warmupSteps: training.schedule.warmupSteps, stepCount: stepCount),
       maximumGradientNorm: training.maxGradientNorm, evalEvery: training.evalEvery,
-      saveEvery: training.saveEvery, keep: training.keep)
+      saveEvery: training.saveEvery, keep: training.keep, onNonFinite: nonFinitePolicy)
+  }
+
+  private var nonFinitePolicy: NonFinitePolicy {
+    switch training.onNonFinite {
+    case .halt: .halt
+    case .skip: .skip(atMost: training.maxNonFinite)
+    case .rollback: .rollback(atMost: training.maxNonFinite)
+    }
   }
 }
 
@@ -106,10 +114,22 @@ extension MicroBatch {
 /// The plan of a run as the trainer's source of batches.
 struct PlannedBatches: BatchSource {
   let plan: BatchPlan
+  /// Names of the data files that the rows come from.
+  let sources: [String]
 
   var stepCount: Int { plan.stepCount }
 
   func microBatches(step: Int) throws -> [TokenBatch] {
     plan.microBatches(step: step).map(\.tokenBatch)
+  }
+
+  func rowNames(step: Int) -> [[String]] {
+    plan.members(step: step).map { sequences in
+      sequences.flatMap { $0 }.map { index in
+        let row = plan.rows[index]
+        let source = sources.indices.contains(row.source) ? sources[row.source] : "data"
+        return "\(source): row \(row.number)"
+      }
+    }
   }
 }

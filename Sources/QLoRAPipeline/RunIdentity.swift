@@ -73,7 +73,11 @@ struct RunIdentity {
     recipe.adapter.initializeFrom = nil
     recipe.training.logEvery = blank.training.logEvery
     recipe.training.keep = blank.training.keep
-    recipe.training.saveEvery = blank.training.saveEvery
+    // Where a run rolls back to depends on its saves.
+    if recipe.training.onNonFinite != .rollback {
+      recipe.training.saveEvery = blank.training.saveEvery
+    }
+    recipe.training.maxWallTime = nil
     return Digest(of: JSONWriter.text(recipe.recipeJSON).utf8).description
   }
 

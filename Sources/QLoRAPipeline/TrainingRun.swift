@@ -51,24 +51,28 @@ package struct TrainingRun {
   private let cache: WeightCache?
   private let machine: MachineMemory
   private let isResuming: Bool
+  /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
   private let events: (RunEvent) -> Void
 
   /// Starts a run in a directory without a committed checkpoint.
   ///
-  /// - Parameter interruption: polled before every micro-batch; a signal number asks to stop. Where
-  ///   it is nil, the process's own signals ask, for which handlers are installed.
+  /// - Parameters:
+  ///   - interruption: polled before every micro-batch; a signal number asks to stop. Where it is
+  ///     nil, the process's own signals ask, for which handlers are installed.
+  ///   - secondsLeft: until a scheduler ends the process; nil where none does.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
   package static func start(
     _ recipe: ResolvedRecipe, cache: WeightCache? = nil,
     on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
+    secondsLeft: Double? = nil, fileSystem: any FileSystem = PosixFileSystem(),
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
-    let interruption = interruption ?? stopOnSignals()
+    let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let run = try RunDirectory(starting: recipe.recipe.output)
+    let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
         recipe: recipe, run: run, cache: cache, machine: machine, isResuming: false,
@@ -86,7 +90,8 @@ package struct TrainingRun {
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
     _ directory: String, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
-    interruption: (() -> Int32?)? = nil, events: @escaping (RunEvent) -> Void = { _ in }
+    interruption: (() -> Int32?)? = nil, secondsLeft: Double? = nil,
+    events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
@@ -95,13 +100,25 @@ package struct TrainingRun {
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
       recipe: saved, run: run, cache: cache, machine: machine, isResuming: true,
-      interruption: interruption, events: events
+      interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }
 
-  private static func stopOnSignals() -> () -> Int32? {
+  package static func stopOnSignals() -> () -> Int32? {
     Signals.install()
     return { Signals.pending }
+  }
+
+  /// What asks for a stop: signals first, then the nearest end of time.
+  private static func stopping(
+    _ interruption: (() -> Int32?)?, _ recipe: ResolvedRecipe, _ secondsLeft: Double?
+  ) -> () -> Int32? {
+    let interruption = interruption ?? stopOnSignals()
+    let own = recipe.recipe.training.maxWallTime.map { Double($0.seconds) }
+    guard let seconds = [own, secondsLeft].compactMap({ $0 }).min() else { return interruption }
+    // A generation at most: more does not fit a duration.
+    let deadline = Deadline(.seconds(min(max(0, seconds), 1e9)))
+    return { interruption() ?? deadline.poll() }
   }
 
   private func perform() throws -> RunResult {
@@ -137,7 +154,7 @@ package struct TrainingRun {
 
   private func save(_ recipe: Recipe) throws {
     let text = JSONWriter.text(recipe.recipeJSON, style: .indented) + "\n"
-    try AtomicFile.write(run.recipePath, Array(text.utf8))
+    try AtomicFile.write(run.recipePath, Array(text.utf8), run.fileSystem)
   }
 
   /// Puts the adapters on the model. Returns their configuration.
@@ -161,7 +178,7 @@ package struct TrainingRun {
     let recipe = recipe.recipe
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
     let inputs = TrainingInputs(
-      model: loaded.model, backend: loaded.model.backend, batches: PlannedBatches(plan: plan),
+      model: loaded.model, backend: loaded.model.backend, batches: batches(plan),
       validation: data.validationBatches(recipe.batchSettings),
       artifacts: CheckpointArtifacts(
         codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
@@ -182,6 +199,11 @@ package struct TrainingRun {
     try exportAdapter(loaded.model, config)
     events(.exported(path: run.adapterPath))
     return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)
+  }
+
+  private func batches(_ plan: BatchPlan) -> PlannedBatches {
+    let names = recipe.recipe.data.train.map { FilePath.lastComponent(of: $0.path) }
+    return PlannedBatches(plan: plan, sources: names)
   }
 
   /// A picture that cannot be drawn is no reason to fail.
@@ -233,11 +255,11 @@ package struct TrainingRun {
   }
 
   private func exportAdapter(_ model: LlamaModel, _ config: PEFTAdapterConfig) throws {
-    if AdapterExport.isComplete(run.adapterPath) { return }
+    if AdapterExport.isComplete(run.adapterPath, run.fileSystem) { return }
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
     try AdapterExport.write(
       model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
-      to: run.adapterPath)
+      to: run.adapterPath, run.fileSystem)
   }
 }

@@ -33,6 +33,7 @@ extension FieldType {
     case .targets: targetsProblem(value)
     case .byteBudget: byteSizeProblem(value, orWord: ["none", "full"])
     case .byteCount: byteSizeProblem(value, orWord: [])
+    case .duration: durationProblem(value)
     case .section: value.objectMembers == nil ? wrongType(value) : nil
     case .sections: value.arrayValue == nil ? wrongType(value) : nil
     }
@@ -120,6 +121,12 @@ extension FieldType {
     guard let text = value.stringValue else { return wrongType(value) }
     if words.contains(text) || ByteCount.parse(text) != nil { return nil }
     return outOfRange(value, remedy: "units are KiB, MiB, GiB, kB, MB and GB")
+  }
+
+  private func durationProblem(_ value: JSONValue) -> ValueProblem? {
+    guard let text = value.stringValue else { return wrongType(value) }
+    if Recipe.WallTime(text) != nil { return nil }
+    return outOfRange(value, remedy: "units are d, h, m and s, in this order, each at most once")
   }
 
   private static func isPlain(_ text: String) -> Bool {

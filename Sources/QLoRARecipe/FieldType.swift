@@ -21,6 +21,8 @@ package indirect enum FieldType: Sendable, Equatable {
   case byteBudget
   /// Bytes, or a size such as `3GiB`.
   case byteCount
+  /// A stretch of time such as `3h50m`.
+  case duration
   /// An object whose keys are the schema's children.
   case section
   /// A list of such objects.
@@ -75,6 +77,7 @@ extension FieldType {
     case .targets: "\"all-linear\", a regular expression, or a list of names"
     case .byteBudget: "\"none\", \"full\" or a size such as \"512MiB\""
     case .byteCount: "a size such as \"3GiB\""
+    case .duration: "a time such as \"3h50m\" or \"90s\""
     case .section: "an object"
     case .sections: "a list of objects"
     }

@@ -29,6 +29,12 @@ extension RecipeDecoder {
         .recipeContradiction, "\(threshold) is for \"int8\" only", at: origin,
         remedy: "delete it, or choose another model.quantization.type")
     }
+    let limit = "training.maxNonFinite"
+    if recipe.training.onNonFinite == .halt, let origin = origins[limit] {
+      report(
+        .recipeContradiction, "\(limit) means nothing where training.onNonFinite is \"halt\"",
+        at: origin, remedy: "delete it, or set training.onNonFinite to \"skip\" or \"rollback\"")
+    }
     let optimizer = recipe.training.optimizer
     for key in Recipe.Optimizer.particularKeys where !optimizer.takes(key) {
       let path = "training.optimizer.\(key)"

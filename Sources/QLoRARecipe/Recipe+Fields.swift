@@ -141,6 +141,15 @@ extension Recipe.Training: RecipeSection {
       "maxGradientNorm", \.maxGradientNorm, .number(.atLeast(0)),
       "Gradients of a larger norm are scaled down to it; 0 switches this off."),
     Field(
+      "onNonFinite", \.onNonFinite, .choice(Recipe.OnNonFinite.allCases.map(\.rawValue)),
+      "What becomes of a step whose loss or gradient is not finite: halt (the default) ends the "
+        + "run, skip leaves its update out, rollback returns to the last save at half the rate.",
+      omitted: { $0.onNonFinite == .halt }),
+    Field(
+      "maxNonFinite", \.maxNonFinite, .integer(1...1_000_000),
+      "Steps of a run that may be skipped or rolled back before it ends after all.",
+      unit: "steps", omitted: { $0.onNonFinite == .halt }),
+    Field(
       "activationMemory", \.activationMemory, .byteBudget,
       "Activations kept for the backward pass: \"none\" recomputes nothing, \"full\" recomputes "
         + "every block, a budget such as \"512MiB\" something between."),
@@ -155,6 +164,10 @@ extension Recipe.Training: RecipeSection {
     Field(
       "logEvery", \.logEvery, .integer(1...1_000_000_000),
       "Optimizer steps between progress lines where stderr is not a terminal.", unit: "steps"),
+    Field(
+      "maxWallTime", \.maxWallTime, .optional(.duration),
+      "Time such as \"3h50m\" before whose end the command saves and stops with exit code 75; "
+        + "null means as long as it takes.", omitted: { $0.maxWallTime == nil }),
   ]
 }
 

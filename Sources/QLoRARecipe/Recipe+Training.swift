@@ -10,6 +10,9 @@ extension Recipe {
     package var schedule = Schedule()
     /// 0 switches clipping off.
     package var maxGradientNorm = 1.0
+    package var onNonFinite = OnNonFinite.halt
+    /// How many steps of a run may be skipped or rolled back; without meaning to `halt`.
+    package var maxNonFinite = 3
     package var activationMemory = ActivationMemory.none
     package var seed = 0
     /// Optimizer steps between evaluations; 0 means only at the end.
@@ -19,6 +22,8 @@ extension Recipe {
     package var keep = 2
     /// Optimizer steps between progress lines where stderr is not a terminal.
     package var logEvery = 10
+    /// nil means as long as it takes.
+    package var maxWallTime: WallTime?
 
     package init() {}
 
@@ -83,6 +88,17 @@ extension Recipe {
     package var warmupSteps = 10
 
     package init() {}
+  }
+
+  /// What becomes of a step whose loss or gradient is not a finite number.
+  package enum OnNonFinite: String, Sendable, CaseIterable { case halt, skip, rollback }
+
+  /// A stretch of time such as `3h50m`.
+  package struct WallTime: Sendable, Equatable {
+    /// At least 1.
+    package var seconds: Int
+
+    package init(seconds: Int) { self.seconds = seconds }
   }
 
   /// How much of the forward pass is kept for the backward pass.

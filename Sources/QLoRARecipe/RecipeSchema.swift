@@ -84,6 +84,8 @@ package enum RecipeSchema {
         )
       ]
     case .byteCount: [("anyOf", .list(byteSizes))]
+    case .duration:
+      [("type", "string"), ("pattern", "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$")]
     case .section, .sections: []
     }
   }

@@ -85,6 +85,7 @@ extension Recipe.Optimizer.Kind: RecipeValue {}
 extension Recipe.Schedule.Kind: RecipeValue {}
 extension Recipe.Data.OverLength: RecipeValue {}
 extension Recipe.RowFormat: RecipeValue {}
+extension Recipe.OnNonFinite: RecipeValue {}
 
 extension Recipe.Targets: RecipeValue {
   package init?(recipeJSON value: JSONValue) {

@@ -25,6 +25,15 @@ package struct ResolvedRecipe: Sendable {
   /// The text of `recipe.resolved.json`.
   package var text: String { JSONWriter.text(jsonValue, style: .indented) + "\n" }
 
+  /// The same run into another folder, however long it takes.
+  package func withoutLimit(writingTo output: String) -> ResolvedRecipe {
+    var recipe = recipe
+    recipe.output = output
+    recipe.training.maxWallTime = nil
+    return ResolvedRecipe(
+      recipe: recipe, file: file, origins: origins, inputFolders: inputFolders)
+  }
+
   package func origin(of path: String) -> FieldOrigin { origins[path] ?? .default }
 
   /// An error for every input that the recipe names and that does not exist.

@@ -39,4 +39,12 @@ package protocol TrainableModel: AnyObject {
 
   /// The sum of the losses over labelled tokens, without dropout and without gradients.
   func lossSum(_ batch: TokenBatch) throws -> Double
+
+  /// The module behind which values are first infinite or undefined; nil where none are, or where
+  /// the model cannot tell. Slow: for the report of a run that diverged.
+  func firstNonFinite(_ batch: TokenBatch, dropoutStream: UInt64) -> String?
+}
+
+extension TrainableModel {
+  package func firstNonFinite(_ batch: TokenBatch, dropoutStream: UInt64) -> String? { nil }
 }

@@ -64,10 +64,12 @@ package struct CheckpointStore: Sendable {
   ///
   /// An intact checkpoint of this step is the same one, and stays. A damaged one, which a resume
   /// passed over, gives way.
+  ///
+  /// - Parameter keptStep: of a checkpoint that stays, however many are newer.
   /// - Throws: a diagnostic; then the checkpoints before are as they were.
   package func save(
     step: Int, expectedByteCount: Int, facts: [JSONMember], keep: Int,
-    _ writeFiles: (AtomicDirectory) throws -> Void
+    alsoKeeping keptStep: Int? = nil, _ writeFiles: (AtomicDirectory) throws -> Void
   ) throws -> String {
     let path = path(step: step)
     if (try? CheckpointManifest.verify(path, fileSystem)) == nil {
@@ -83,18 +85,33 @@ package struct CheckpointStore: Sendable {
       }
       try CheckpointManifest.verify(path, fileSystem)
     }
-    prune(keep: keep, upTo: step)
+    prune(keep: keep, upTo: step, but: keptStep)
     return path
+  }
+
+  /// The checkpoint of a step, where there is one and it verifies.
+  package func intact(step: Int) -> Checkpoint? {
+    let path = path(step: step)
+    let manifest = try? CheckpointManifest.verify(path, fileSystem)
+    return manifest.map { Checkpoint(step: step, path: path, manifest: $0) }
+  }
+
+  /// Removes what was saved after `step`, the newest first, for a run that goes back there.
+  package func removeCheckpoints(after step: Int) throws(Diagnostic) {
+    for later in try steps() where later > step { remove(path(step: later)) }
+    guard try steps().allSatisfy({ $0 <= step }) else {
+      throw FileFailure(.remove, directory, 0).diagnostic
+    }
   }
 
   /// Keeps the newest `keep` intact checkpoints up to `step`. A checkpoint that cannot be removed
   /// only costs space, so nothing is reported.
-  private func prune(keep: Int, upTo step: Int) {
+  private func prune(keep: Int, upTo step: Int, but keptStep: Int?) {
     var kept = 0
     for candidate in (try? steps()) ?? [] where candidate <= step {
       let path = path(step: candidate)
       let isIntact = (try? CheckpointManifest.verify(path, fileSystem)) != nil
-      if isIntact, kept < max(1, keep) {
+      if isIntact, kept < max(1, keep) || candidate == keptStep {
         kept += 1
       } else if kept > 0 {
         remove(path)

@@ -88,7 +88,7 @@ package final class RunDirectory: Sendable {
   }
 
   package static let recipeName = "recipe.resolved.json"
-  private static let checkpointsName = "checkpoints"
+  package static let checkpointsName = "checkpoints"
 
   /// After a start that failed before its first step: removes the directory if it was made for
   /// that start and holds nothing that anybody could want.

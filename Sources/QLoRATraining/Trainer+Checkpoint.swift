@@ -22,11 +22,11 @@ extension Trainer {
 
   // MARK: Saving
 
-  /// Saves; a failure is a warning until too many came in a row.
+  /// Saves; a failure of the disk is a warning until too many came in a row.
   func saveOrWarn() throws {
     do {
       _ = try save()
-    } catch let failure as Diagnostic where failure.code.exitCode != .diverged {
+    } catch let failure as Diagnostic {
       saveFailures += 1
       if saveFailures >= options.maximumSaveFailures { throw failure }
       events(.warning(failure))
@@ -38,13 +38,14 @@ extension Trainer {
   func save() throws -> String {
     let clock = ContinuousClock()
     let start = clock.now
-    try checkParameters()
+    // A checkpoint never holds a value that is not finite.
+    try checkUpdate(state.step)
     try log?.synchronize()
     state.metricsByteCount = log?.byteCount ?? 0
     let payload = (parameterTensors + optimizer.state).reduce(0) { $0 + $1.tensor.byteCount }
     let path = try run.checkpoints.save(
       step: state.step, expectedByteCount: payload + Self.smallFilesByteCount,
-      facts: manifestFacts, keep: options.keep, writeFiles)
+      facts: manifestFacts, keep: options.keep, alsoKeeping: rollbackStep, writeFiles)
     lastSavedStep = state.step
     saveFailures = 0
     events(
@@ -78,15 +79,14 @@ extension Trainer {
       + named.map { JSONMember($0.name, .string($0.value)) }
   }
 
-  /// A checkpoint never holds a value that is not finite.
-  private func checkParameters() throws {
-    let broken = inputs.model.parameters.first {
-      !inputs.backend.sumOfSquares($0.value).isFinite
+  /// Where rolling back returns to: the end of the last interval at least a step ago, since from
+  /// the state of the step before, the same step would fail again. Where else the run was stopped
+  /// and saved does not matter, so a resumed run returns to the same place.
+  var rollbackStep: Int? {
+    guard case .rollback = options.onNonFinite, options.saveEvery > 0, state.step > 0 else {
+      return nil
     }
-    if let broken {
-      throw diverged(
-        .parameterNotFinite, "after step \(state.step), \(broken.name) is not finite")
-    }
+    return (state.step - 1) / options.saveEvery * options.saveEvery
   }
 
   // MARK: Restoring
@@ -96,6 +96,13 @@ extension Trainer {
   func restoreNewest() throws -> String? {
     let newest = try run.checkpoints.newestIntact { events(.warning($0)) }
     guard let checkpoint = newest else { return nil }
+    try restore(checkpoint)
+    warnOfOtherDevice(than: checkpoint)
+    return checkpoint.path
+  }
+
+  /// Takes over a checkpoint: parameters, optimizer and counters.
+  func restore(_ checkpoint: CheckpointStore.Checkpoint) throws {
     func bytes(_ name: String) throws -> [UInt8] {
       try checkpoint.manifest.read(name, of: checkpoint.path, run.fileSystem)
     }
@@ -111,11 +118,10 @@ extension Trainer {
     try TensorRestoration.copy(
       adapter, into: parameterTensors, file: path(CheckpointFile.adapter))
     try optimizer.restore(
-      optimizerState, step: restored.step, file: path(CheckpointFile.optimizer))
+      optimizerState, step: restored.step - restored.skippedSteps,
+      file: path(CheckpointFile.optimizer))
     state = restored
     lastSavedStep = restored.step
-    warnOfOtherDevice(than: checkpoint)
-    return checkpoint.path
   }
 
   /// Other kernels round otherwise: the run is sound, but its bits are not those of one machine.

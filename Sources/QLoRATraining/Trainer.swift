@@ -8,6 +8,8 @@ import QLoRATensor
 package enum TrainingOutcome: Sendable, Equatable {
   case finished(step: Int)
   /// Asked to stop by `signal`; the checkpoint at `path` is committed.
+  ///
+  /// The signal is 0 where it was not a signal that asked, but the end of the run's time.
   case interrupted(step: Int, signal: Int32, path: String)
 }
 
@@ -49,6 +51,8 @@ package final class Trainer {
   var lastSavedStep: Int?
   var saveFailures = 0
   var isLogFailing = false
+  /// What an update changes, the parameters first; they share the model's and optimizer's memory.
+  let updated: [NamedTensor]
   var log: JSONLinesWriter?
   /// When this stretch of the run began, and what the stretches before took.
   private var began = ContinuousClock.now
@@ -70,6 +74,7 @@ package final class Trainer {
     gradients = Gradients(inputs.model.parameters, backend: inputs.backend)
     optimizer = try options.optimizer.makeOptimizer(
       inputs.model.parameters, backend: inputs.backend, pagesIn: run.path)
+    updated = inputs.model.parameters.map { NamedTensor($0.name, $0.value) } + optimizer.state
   }
 
   package var stepCount: Int { inputs.batches.stepCount }
@@ -90,6 +95,14 @@ package final class Trainer {
       run.metricsPath, keeping: state.metricsByteCount, run.fileSystem)
     events(.started(step: state.step, stepCount: stepCount, resumedFrom: checkpoint))
     do {
+      return try finishedOrStopped()
+    } catch let failure as NonFiniteStep {
+      throw failure.diagnostic
+    }
+  }
+
+  private func finishedOrStopped() throws -> TrainingOutcome {
+    do {
       try trainToEnd()
     } catch let stop as Interruption {
       return try stopped(by: stop)
@@ -99,14 +112,14 @@ package final class Trainer {
   }
 
   private func trainToEnd() throws {
-    if state.isEvaluationPending { try evaluate() }
+    if state.isEvaluationPending { _ = try counts { try evaluate() } }
     while state.step < stepCount {
-      try trainStep(state.step + 1)
+      guard try counts({ try trainStep(state.step + 1) }) else { continue }
       if !inputs.validation.isEmpty, isDue(options.evalEvery) {
         state.isEvaluationPending = true
-        try evaluate()
+        guard try counts({ try evaluate() }) else { continue }
       }
-      if isDue(options.saveEvery), state.step < stepCount { try saveOrWarn() }
+      if isDue(options.saveEvery), state.step < stepCount { _ = try counts(saveOrWarn) }
     }
     if lastSavedStep != state.step { _ = try save() }
   }

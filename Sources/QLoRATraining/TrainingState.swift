@@ -17,10 +17,17 @@ package struct TrainingState: Sendable, Equatable {
   /// The evaluation after `step` is due but was interrupted.
   package var isEvaluationPending = false
   package var recentLosses: [Double] = []
+  /// Steps among those done whose update was left out.
+  package var skippedSteps = 0
+  /// How often the run went back to a checkpoint.
+  package var rollbacks = 0
   /// The length of `metrics.jsonl` at this point.
   package var metricsByteCount = 0
 
   package init() {}
+
+  /// What the schedule's learning rate is multiplied by.
+  var learningRateScale: Double { (0..<rollbacks).reduce(1) { rate, _ in rate / 2 } }
 
   mutating func record(_ metrics: StepMetrics) {
     step = metrics.step
@@ -35,6 +42,7 @@ package struct TrainingState: Sendable, Equatable {
       ("labelledTokens", .int(labelledTokens)), ("elapsedSeconds", .double(elapsedSeconds)),
       ("bestEvaluationLoss", bestEvaluationLoss.map { .double($0) } ?? .null),
       ("isEvaluationPending", .bool(isEvaluationPending)),
+      ("skippedSteps", .int(skippedSteps)), ("rollbacks", .int(rollbacks)),
       ("recentLosses", .list(recentLosses.map { .double($0) })),
       ("metricsByteCount", .int(metricsByteCount)),
       ("identity", .dictionary(identity.map { ($0.name, .string($0.value)) })),
@@ -75,6 +83,9 @@ package struct TrainingState: Sendable, Equatable {
     bestEvaluationLoss = json["bestEvaluationLoss"]?.doubleValue
     isEvaluationPending = isPending
     recentLosses = losses
+    // Earlier versions had neither.
+    skippedSteps = json["skippedSteps"]?.intValue ?? 0
+    rollbacks = json["rollbacks"]?.intValue ?? 0
     metricsByteCount = byteCount
   }
 }

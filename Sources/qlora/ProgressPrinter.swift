@@ -69,7 +69,9 @@ final class ProgressPrinter {
     case .checkpointSaved(let step, let path, let seconds):
       say("step \(step): saved \(path) in \(ProgressText.decimal(seconds, 1)) s")
     case .warning(let diagnostic): say("warning: \(diagnostic)")
-    case .interrupted(let step, _, let path): say("stopped after step \(step); saved \(path)")
+    case .interrupted(let step, let signal, let path):
+      let reason = signal == Deadline.request ? "time is nearly up: " : ""
+      say("\(reason)stopped after step \(step); saved \(path)")
     case .finished(let step): say("finished after \(step) steps")
     }
   }

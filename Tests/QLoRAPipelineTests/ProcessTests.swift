@@ -2,6 +2,7 @@
 // moment at which a signal arrives, which no outcome may depend on.
 import Foundation
 import QLoRASystem
+import QLoRATraining
 import TestSupport
 import Testing
 
@@ -53,19 +54,30 @@ import Testing
     #expect(try PosixFileSystem().list(bases).isEmpty)
   }
 
-  /// 25 runs, each killed at a random moment, and half of them a second time.
+  /// 25 runs, each killed at a random moment, half of the moments within a save, and half of the
+  /// runs a second time. `Scripts/soak/kills.py` has the long version.
   @Test func killedRunsEndWithTheSameBits() throws {
     let tiny = try TinyRun()
     let (expected, seconds) = try whole(tiny)
     var generator = SeededGenerator(seed: 25)
     var resumed = 0
+    var inSave = 0
     for trial in 0..<25 {
       let output = "killed-\(trial)"
+      // There before the run, so that its first save can be waited for.
+      try FileManager.default.createDirectory(
+        atPath: tiny.folder.path("\(output)/checkpoints"), withIntermediateDirectories: true)
       var process = try train(tiny, output)
       for _ in 0...trial % 2 {
-        Thread.sleep(forTimeInterval: .random(in: 0...seconds, using: &generator))
+        if Bool.random(using: &generator) {
+          let count = Int.random(in: 1...8, using: &generator)
+          waitForSaves(count, tiny.folder.path("\(output)/checkpoints"), process)
+        } else {
+          Thread.sleep(forTimeInterval: .random(in: 0...seconds, using: &generator))
+        }
         process.send(SIGKILL)
         _ = process.finish()
+        inSave += try isCut(tiny.folder.path("\(output)/checkpoints")) ? 1 : 0
         process = try resume(tiny, output)
       }
       var end = process.finish()
@@ -81,9 +93,27 @@ import Testing
       #expect(!left.contains { $0.hasPrefix(".tmp-") || $0.hasPrefix(".trash-") })
     }
     #expect(resumed > 12)
+    #expect(inSave > 0)
   }
 
-  @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGUSR1])
+  /// Whether a save was not over: what it had not committed or removed yet is still there.
+  private func isCut(_ checkpoints: String) throws -> Bool {
+    try FileManager.default.contentsOfDirectory(atPath: checkpoints)
+      .contains { $0.hasPrefix(".tmp-") || $0.hasPrefix(".trash-") }
+  }
+
+  /// Until the `count`-th save that is seen has begun, or the process has ended.
+  private func waitForSaves(_ count: Int, _ checkpoints: String, _ process: QLoRAProcess) {
+    var left = count
+    var wasSaving = false
+    while process.process.isRunning, left > 0 {
+      let isSaving = (try? isCut(checkpoints)) ?? false
+      if isSaving, !wasSaving { left -= 1 }
+      wasSaving = isSaving
+    }
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU])
   func stoppedRunsEndWithTheSameBits(signal: Int32) throws {
     let tiny = try TinyRun()
     let (expected, seconds) = try whole(tiny)
@@ -104,6 +134,36 @@ import Testing
       #expect(try tiny.result(output) == expected, "trial \(trial)")
     }
     #expect(stops > 0)
+  }
+
+  /// The user insists: nothing is saved, and nothing that is saved is touched.
+  @Test func aSecondInterruptEndsAtOnce() throws {
+    let tiny = try TinyRun()
+    let (expected, _) = try whole(tiny)
+    let process = try train(tiny, "run")
+    waitFor(tiny.folder.path("run/metrics.jsonl"))
+    process.send(SIGINT)
+    process.send(SIGINT)
+    let end = process.finish()
+    // Signals that arrive together may be taken for one.
+    #expect([75, 130].contains(end.code), "\(end.text)")
+    let last = try resume(tiny, "run").finish()
+    #expect(last.code == 0, "\(last.text)")
+    #expect(try tiny.result("run") == expected)
+  }
+
+  /// A recipe's limit, and a scheduler's.
+  @Test(arguments: [["--set", "training.maxWallTime=1s"], []])
+  func timeThatIsUpEndsARun(limit: [String]) throws {
+    let tiny = try TinyRun()
+    let end = try train(
+      tiny, "run", ["--set", "training.steps=1000000"] + limit,
+      shell: limit.isEmpty
+        ? "SLURM_JOB_END_TIME=$(($(date +%s) + 2)) exec \"$0\" \"$@\"" : "exec \"$0\" \"$@\""
+    ).finish()
+    #expect(end.code == 75, "\(end.text)")
+    #expect(end.text.contains("time is nearly up: stopped after step "), "\(end.text)")
+    #expect(try CheckpointStore(tiny.folder.path("run/checkpoints")).newestIntact() != nil)
   }
 
   private func waitFor(_ path: String) {

@@ -141,10 +141,13 @@ import Testing
 
   @Test func aDivergedRunEndsWith80() throws {
     let tiny = try TinyRun()
-    let code = exitCode {
+    let error = #expect(throws: Diagnostic.self) {
       try tiny.train("run", ["training.optimizer.learningRate=1e30", "training.maxGradientNorm=0"])
     }
-    #expect(code == .diverged)
+    #expect(error?.code.exitCode == .diverged)
+    // Where and on what: the first module with such values, and the rows of the micro-batch.
+    let what = error?.message ?? ""
+    #expect(what.contains("first behind model.layers.0 (of train.jsonl: row "), "\(what)")
     let newest = try CheckpointStore(tiny.folder.path("run/checkpoints")).newestIntact()
     #expect((newest?.step ?? 0) < 7)
   }

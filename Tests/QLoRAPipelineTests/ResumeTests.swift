@@ -117,6 +117,51 @@ import Testing
     #expect(try tiny.bytes("run/adapter/README.md") == Array("mine\n".utf8))
   }
 
+  /// Ten bits at a time, anywhere in the newest checkpoint's files.
+  @Test func flippedBitsAreFoundAndPassedOver() throws {
+    let tiny = try TinyRun()
+    try tiny.train("whole", ["training.saveEvery=3", "training.keep=9"])
+    let expected = try tiny.result("whole")
+    let store = CheckpointStore(tiny.folder.path("whole/checkpoints"))
+    #expect(try store.steps() == [7, 6, 3])
+    var generator = SeededGenerator(seed: 10)
+    for trial in 0..<8 {
+      let output = "flipped-\(trial)"
+      try FileManager.default.copyItem(
+        atPath: tiny.folder.path("whole"), toPath: tiny.folder.path(output))
+      let newest = tiny.folder.path("\(output)/checkpoints/step-00000007")
+      try BitFlips.flip(10, below: newest, using: &generator)
+      try FileManager.default.removeItem(atPath: tiny.folder.path("\(output)/adapter"))
+      var warnings: [Diagnostic] = []
+      let end = try tiny.resume(
+        output,
+        events: {
+          if case .training(.warning(let diagnostic)) = $0 { warnings.append(diagnostic) }
+        })
+      #expect(end.step == 7)
+      #expect(warnings.map(\.code.number) == ["E0707"])
+      #expect(warnings.first?.description.contains("step-00000007") == true)
+      #expect(try tiny.result(output) == expected)
+    }
+  }
+
+  /// One bit at a time; QLORA_SOAK=1 asks for ten thousand.
+  @Test func everyFlippedBitIsFound() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.keep=9"])
+    let store = CheckpointStore(tiny.folder.path("run/checkpoints"))
+    let newest = store.path(step: 7)
+    var generator = SeededGenerator(seed: 1)
+    for _ in 0..<(ResumeMatrixTests.isWhole ? 10_000 : 300) {
+      let flipped = try BitFlips.flip(1, below: newest, using: &generator)
+      var found: [String] = []
+      let intact = try store.newestIntact { found.append($0.code.number) }
+      #expect(intact?.step == 6 && found == ["E0707"], "\(flipped)")
+      try BitFlips.undo(flipped)
+    }
+    #expect(try store.newestIntact()?.step == 7)
+  }
+
   @Test func aDamagedCheckpointIsPassedOver() throws {
     let tiny = try TinyRun()
     try tiny.train("whole")

@@ -89,10 +89,12 @@ final class TinyRun: Sendable {
   func train(
     _ output: String, _ settings: [String] = [], cache: WeightCache? = nil,
     interruption: @escaping () -> Int32? = { nil },
+    fileSystem: any FileSystem = PosixFileSystem(),
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunOutcome {
     try Pipeline.train(
-      try recipe(output, settings), cache: cache, interruption: interruption, events: events)
+      try recipe(output, settings), cache: cache, interruption: interruption,
+      fileSystem: fileSystem, events: events)
   }
 
   @discardableResult

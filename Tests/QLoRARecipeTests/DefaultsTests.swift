@@ -96,7 +96,8 @@ import Testing
           "epsilon": 1e-30, "weightDecay": 0.1},
         "schedule": {"type": "linear", "warmupSteps": 7}, "maxGradientNorm": 0,
         "activationMemory": "1536KiB", "seed": 9223372036854775807, "evalEvery": 0,
-        "saveEvery": 1, "keep": 1, "logEvery": 1,},
+        "saveEvery": 1, "keep": 1, "logEvery": 1, "onNonFinite": "skip", "maxNonFinite": 7,
+        "maxWallTime": "1d3h50m"},
     }
     """#
 
@@ -143,6 +144,8 @@ import Testing
     #expect(recipe.training.duration == .steps(7))
     #expect(recipe.training.activationMemory == .budget(bytes: 1536 << 10))
     #expect(recipe.training.seed == Int.max)
+    #expect(recipe.training.onNonFinite == .skip && recipe.training.maxNonFinite == 7)
+    #expect(recipe.training.maxWallTime?.seconds == 27 * 3600 + 50 * 60)
     #expect(recipe.maxMemory.cpu == 3 << 30)
     #expect(recipe.digests == ["model": "sha256:00", "data": "sha256:11"])
   }
@@ -170,6 +173,21 @@ import Testing
       RecipeTexts.with("training", "\"activationMemory\": \(text)")
     ).recipe
     #expect(recipe.training.activationMemory == expected)
+  }
+
+  @Test(arguments: [
+    ("3h50m", 13_800, "3h50m"), ("90s", 90, "1m30s"), ("1d", 86_400, "1d"), ("60m", 3600, "1h"),
+    ("0h5m", 300, "5m"),
+  ]) func wallTimes(text: String, seconds: Int, canonical: String) throws {
+    let time = try #require(Recipe.WallTime(text))
+    #expect(time.seconds == seconds && time.text == canonical)
+  }
+
+  @Test(arguments: [
+    "", "5", "h", "5x", "5m3h", "1h1h", "0s", "-1h", "1.5h", "3 h", "9223372036854775807d",
+    "99999999999999999999s", "٣h",
+  ]) func noWallTimes(text: String) {
+    #expect(Recipe.WallTime(text) == nil)
   }
 
   @Test func targets() throws {

@@ -69,6 +69,18 @@ import Testing
       #"error[E0108]: training.optimizer.momentum means nothing to "adamw"; delete it, or "#
         + "choose another training.optimizer.type"),
     Fault(
+      "training", #""maxWallTime":"3x""#,
+      #"error[E0105]: training.maxWallTime must be a time such as "3h50m" or "90s", found "#
+        + #""3x"; units are d, h, m and s, in this order, each at most once"#),
+    Fault(
+      "training", #""maxWallTime":90"#,
+      #"error[E0104]: training.maxWallTime must be a time such as "3h50m" or "90s", or null, "#
+        + "found 90"),
+    Fault(
+      "training", #""maxNonFinite":2"#,
+      #"error[E0108]: training.maxNonFinite means nothing where training.onNonFinite is "halt"; "#
+        + #"delete it, or set training.onNonFinite to "skip" or "rollback""#),
+    Fault(
       "", #""rank":8"#,
       #"error[E0102]: unknown key "rank"; "rank" belongs in adapter"#),
     Fault(

@@ -64,6 +64,8 @@ final class ToyModel: TrainableModel {
   let b: Parameter
   /// Calls of `accumulateGradients` so far; `onCall` sees the number of each, from 0.
   private(set) var callCount = 0
+  /// The optimizer step that `onCall` is in.
+  private(set) var step = 0
   private let onCall: (ToyModel, Int) -> Void
   /// Added to the loss and to one gradient.
   var lossOffset = 0.0
@@ -81,6 +83,7 @@ final class ToyModel: TrainableModel {
   var parameters: [Parameter] { [a, b] }
 
   func accumulateGradients(_ batch: TokenBatch, dropoutStream: UInt64) throws -> Double {
+    step = Int(dropoutStream >> 24)
     onCall(self, callCount)
     callCount += 1
     b.gradient[flat: 3] += gradientOffset
@@ -187,6 +190,7 @@ struct ToyRun {
   var threads = 1
   var width = 16
   var maximumGradientNorm = 1.0
+  var onNonFinite = NonFinitePolicy.halt
   var identity = "one"
   var device = "toy"
   /// nil = the real one, without waiting for the disk.
@@ -209,7 +213,7 @@ struct ToyRun {
       schedule: LearningRateSchedule(
         shape: shape, peak: 0.05, warmupSteps: 2, stepCount: stepCount),
       maximumGradientNorm: maximumGradientNorm, evalEvery: evalEvery, saveEvery: saveEvery,
-      keep: keep)
+      keep: keep, onNonFinite: onNonFinite)
   }
 
   /// Trains in `path`, starting or resuming as the directory asks for.

@@ -58,9 +58,11 @@ package final class LlamaModel {
   }
 
   /// Final hidden states `[tokens, hidden]`, normalised.
+  ///
+  /// - Parameter observe: is shown what comes out of each module on the way.
   func hiddenStates(
     _ tokens: [Int32], positions: [Int32], attention: AttentionContext, dropout: DropoutContext?,
-    on tape: Tape
+    on tape: Tape, observe: (_ module: String, Tensor) -> Void = { _, _ in }
   ) -> Variable {
     let context = ForwardContext(
       positions: positions, attention: attention, rotary: rotaryTable(covering: positions),
@@ -68,11 +70,15 @@ package final class LlamaModel {
     announcePass(isRecording: tape.isRecording)
     let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
     backend.embedding(tokens, embedding, into: embedded)
+    observe("model.embed_tokens", embedded)
     var hidden = Variable(embedded)
     for (block, policy) in zip(blocks, activationPolicies) {
       hidden = block.forward(hidden, context, keeping: policy, on: tape)
+      observe("model.layers.\(block.index)", hidden.value)
     }
-    return tape.rmsNorm(hidden, weight: finalNorm, epsilon: config.normEpsilon)
+    let normalised = tape.rmsNorm(hidden, weight: finalNorm, epsilon: config.normEpsilon)
+    observe("model.norm", normalised.value)
+    return normalised
   }
 
   func rotaryTable(covering positions: [Int32]) -> RotaryTable {

@@ -21,9 +21,9 @@ struct ResumeCommand: ParsableCommand {
   func run() throws {
     let printer = ProgressPrinter(json: json.json)
     let cache = try BaseCache.standard { printer.show(.training(.warning($0))) }
-    let outcome = try Pipeline.resume(runDirectory: runDirectory, cache: cache) {
-      printer.show($0)
-    }
+    let outcome = try Pipeline.resume(
+      runDirectory: runDirectory, cache: cache, secondsLeft: JobLimit.secondsLeft
+    ) { printer.show($0) }
     try RunEnding.show(outcome, json: json.json)
   }
 }

@@ -29,7 +29,9 @@ struct TrainCommand: ParsableCommand {
     let resolved = try recipe.load(also: folder.map { [$0] } ?? [])
     let printer = ProgressPrinter(json: json.json)
     let cache = try BaseCache.standard { printer.show(.training(.warning($0))) }
-    let outcome = try Pipeline.train(resolved, cache: cache) { printer.show($0) }
+    let outcome = try Pipeline.train(
+      resolved, cache: cache, secondsLeft: JobLimit.secondsLeft
+    ) { printer.show($0) }
     try RunEnding.show(outcome, json: json.json)
   }
 }
