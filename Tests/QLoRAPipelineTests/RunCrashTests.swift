@@ -30,7 +30,7 @@ import Testing
       _ = try? tiny.train(output, Self.settings, fileSystem: faulty)
       do {
         try tiny.resume(output)
-      } catch let failure as Diagnostic where failure.code == .fileMissing {
+      } catch let failure as Diagnostic where failure.code == .pathMissing {
         // Nothing was on record, and nothing is in the way.
         try tiny.train(output, Self.settings)
       }
