@@ -31,9 +31,12 @@ let package = Package(
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(
+      name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
     library("QLoRADiagnostics", []),
     library("QLoRAJSON", []),
     library("QLoRARandom", []),
+    library("QLoRARegex", ["COniguruma"]),
     library("QLoRASystem", ["CQLoRASystem", "CXXHash", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 1, compute.
     library("QLoRATensor", []),
@@ -46,10 +49,12 @@ let package = Package(
     library(
       "QLoRAData", ["QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
     // Layer 3, learning.
-    library("QLoRAModels", ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics", "QLoRARandom"]),
+    library(
+      "QLoRAModels",
+      ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics", "QLoRARandom", "QLoRARegex"]),
     library("QLoRATraining", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 4, application.
-    library("QLoRARecipe", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
+    library("QLoRARecipe", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
     library(
       "QLoRAPipeline",
       [
@@ -87,6 +92,7 @@ let package = Package(
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"]),
     tests("QLoRAJSON"),
     tests("QLoRARandom"),
+    tests("QLoRARegex"),
     tests("QLoRASystem"),
     tests("QLoRATensor", ["QLoRACPU"]),
     tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats", "ProductCases"]),

@@ -1,38 +1,67 @@
 // Names of modules as recipes and PEFT write them: exact, by suffix, or by regular expression.
 
 import QLoRADiagnostics
+import QLoRARegex
 
 /// A list of patterns; an entry matches a module by its full name, by a suffix after ".", or as a
 /// regular expression for the whole name.
 package struct ModulePatterns {
-  private let entries: [(text: String, pattern: Regex<AnyRegexOutput>)]
+  private let entries: [RegularExpression]
 
   /// - Throws: `badModulePattern` naming the entry that is no regular expression.
-  package init(_ texts: [String]) throws {
-    entries = try texts.map { text in
+  package init(_ texts: [String]) throws(Diagnostic) {
+    var entries: [RegularExpression] = []
+    for text in texts {
       do {
-        return (text, try Regex(text))
+        entries.append(try RegularExpression(text))
       } catch {
-        throw Diagnostic(
-          .badModulePattern, "\"\(text)\" is not a regular expression: \(error)",
-          remedy: "escape special characters with a backslash")
+        throw Self.refusal(of: text, error)
       }
     }
+    self.entries = entries
   }
 
-  package func matches(_ module: String) -> Bool {
-    entries.contains { Self.matches($0, module) }
+  /// - Throws: `badModulePattern` naming the entry that finds no end.
+  package func matches(_ module: String) throws(Diagnostic) -> Bool {
+    for entry in entries where try Self.matches(entry, module) { return true }
+    return false
   }
 
   /// The entries that match none of the modules: probably slips.
-  package func unmatched(among modules: [String]) -> [String] {
-    entries.filter { entry in !modules.contains { Self.matches(entry, $0) } }.map(\.text)
+  ///
+  /// - Throws: as `matches`.
+  package func unmatched(among modules: [String]) throws(Diagnostic) -> [String] {
+    var unmatched: [String] = []
+    entries: for entry in entries {
+      for module in modules where try Self.matches(entry, module) { continue entries }
+      unmatched.append(entry.pattern)
+    }
+    return unmatched
   }
 
   private static func matches(
-    _ entry: (text: String, pattern: Regex<AnyRegexOutput>), _ module: String
-  ) -> Bool {
-    module == entry.text || module.hasSuffix("." + entry.text)
-      || (try? entry.pattern.wholeMatch(in: module)) != nil
+    _ entry: RegularExpression, _ module: String
+  ) throws(Diagnostic) -> Bool {
+    if module == entry.pattern || module.hasSuffix("." + entry.pattern) { return true }
+    do {
+      return try entry.matchesWhole(module)
+    } catch {
+      throw refusal(of: entry.pattern, error)
+    }
+  }
+
+  private static func refusal(
+    of pattern: String, _ error: RegularExpressionError
+  ) -> Diagnostic {
+    switch error {
+    case .invalid(let reason):
+      Diagnostic(
+        .badModulePattern, "\"\(pattern)\" is not a regular expression: \(reason)",
+        remedy: "escape special characters with a backslash")
+    case .gaveUp:
+      Diagnostic(
+        .badModulePattern, "\"\(pattern)\" goes back and forth in a module's name without end",
+        remedy: "write it without repetitions of repetitions, such as (a+)+")
+    }
   }
 }

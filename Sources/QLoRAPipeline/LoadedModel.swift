@@ -64,7 +64,7 @@ package struct LoadedModel {
   static func load(
     _ request: ModelRequest, _ source: ModelSource, _ text: ModelText, content: Digest? = nil,
     layout: WeightLayout, scratchFolder: String, cache: WeightCache?,
-    progress: @escaping (Double) -> Void
+    progress: @escaping (Double) throws -> Void
   ) throws -> LoadedModel {
     let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let shelf = try cache?.shelf(

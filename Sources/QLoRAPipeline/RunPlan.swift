@@ -10,12 +10,6 @@ import QLoRASystem
 import QLoRATensor
 import QLoRATraining
 
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 package struct RunPlan {
   package var recipe: ResolvedRecipe
   package var device: String
@@ -76,6 +70,18 @@ package struct DiskForecast: Sendable, Equatable {
   }
   package var fits: Bool { totalBytes <= availableBytes ?? .max }
 
+  /// Where the output's folder is, or is going to be.
+  private static func freeBytes(_ output: String) -> Int? {
+    let files = PosixFileSystem()
+    var folder = output
+    while (try? files.status(folder)) ?? nil == nil {
+      let parent = FilePath.parent(of: folder)
+      if parent == folder { return nil }
+      folder = parent
+    }
+    return try? files.freeByteCount(folder)
+  }
+
   init(
     _ model: LlamaModel, optimizer: OptimizerOptions, keep: Int, layers: WeightLayout,
     output: String
@@ -90,14 +96,7 @@ package struct DiskForecast: Sendable, Equatable {
     checkpoints = keep + 1
     layerBytes = layers.onDiskOnly.byteCount
     pagedBytes = optimizer.diskBytes(of: model.parameters.map(\.value.count))
-    var folder = output
-    while !FileManager.default.fileExists(atPath: folder) {
-      let parent = FilePath.parent(of: folder)
-      if parent == folder { break }
-      folder = parent
-    }
-    let attributes = try? FileManager.default.attributesOfFileSystem(forPath: folder)
-    availableBytes = (attributes?[.systemFreeSize] as? any BinaryInteger).map { Int(clamping: $0) }
+    availableBytes = Self.freeBytes(output)
   }
 }
 

@@ -58,8 +58,8 @@ package struct TrainingRun {
   /// Starts a run in a directory without a committed checkpoint.
   ///
   /// - Parameters:
-  ///   - interruption: polled before every micro-batch; a signal number asks to stop. Where it is
-  ///     nil, the process's own signals ask, for which handlers are installed.
+  ///   - interruption: polled after every block that is loaded and before every micro-batch; a
+  ///     signal number asks to stop. Where it is nil, the process's own signals ask, for which handlers are installed.
   ///   - secondsLeft: until a scheduler ends the process; nil where none does.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
@@ -122,6 +122,18 @@ package struct TrainingRun {
   }
 
   private func perform() throws -> RunResult {
+    do {
+      return try loadAndTrain()
+    } catch let stop as StoppedWhileLoading {
+      let step = try run.checkpoints.steps().first ?? 0
+      events(.training(.interrupted(step: step, signal: stop.signal, path: nil)))
+      return RunResult(
+        outcome: .interrupted(step: step, signal: stop.signal, path: nil), output: run.path,
+        adapterPath: nil)
+    }
+  }
+
+  private func loadAndTrain() throws -> RunResult {
     let recipe = recipe.recipe
     // First of all, so that a run killed from here on can be resumed.
     if !isResuming { try save(recipe) }
@@ -139,7 +151,10 @@ package struct TrainingRun {
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache
-    ) { events(.loading($0)) }
+    ) { fraction in
+      events(.loading(fraction))
+      if let signal = interruption() { throw StoppedWhileLoading(signal: signal) }
+    }
     let config = try prepare(loaded.model)
     loaded.model.activationPolicies = arrangement.policies
     return try train(loaded, data, identity, config, arrangement.layout.placement)
@@ -262,4 +277,9 @@ package struct TrainingRun {
       model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
       to: run.adapterPath, run.fileSystem)
   }
+}
+
+/// Ends a load that was asked to stop: nothing is lost, and a model may take minutes.
+private struct StoppedWhileLoading: Error {
+  let signal: Int32
 }

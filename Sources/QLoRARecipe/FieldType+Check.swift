@@ -1,6 +1,7 @@
 // Whether a JSON value fits a key, and if not, why; it knows neither paths nor files.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRARegex
 
 /// Why a value does not fit.
 struct ValueProblem: Equatable {
@@ -108,7 +109,7 @@ extension FieldType {
     {
       return outOfRange(value, remedy: "did you mean \"all-linear\"?")
     }
-    guard (try? Regex(pattern)) != nil else {
+    guard (try? RegularExpression(pattern)) != nil else {
       return ValueProblem(
         code: .recipeOutOfRange, message: "is not a regular expression: \(Self.show(value))",
         remedy: "a list of names, [\"q_proj\", \"v_proj\"], needs no expression")

@@ -6,6 +6,13 @@ import CQLoRASystem
 /// What happens at the chosen call.
 package enum Fault: Sendable, CaseIterable {
   case inputOutput, full, interrupted, shortWrite, tornWrite, crashBefore, crashAfter
+  /// The disk takes other bits than it was given, and says nothing.
+  case flippedWrite
+
+  /// Those that whoever calls hears of, or does not survive.
+  package static let allCases: [Fault] = [
+    .inputOutput, .full, .interrupted, .shortWrite, .tornWrite, .crashBefore, .crashAfter,
+  ]
 
   package var isCrash: Bool { [.tornWrite, .crashBefore, .crashAfter].contains(self) }
 }
@@ -69,7 +76,7 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
     case .inputOutput: throw FileFailure(operation, path, qlora_error_io)
     case .full: throw FileFailure(operation, path, qlora_error_full)
     case .interrupted: throw FileFailure(operation, path, qlora_error_interrupted)
-    case .shortWrite, .tornWrite:
+    case .shortWrite, .tornWrite, .flippedWrite:
       guard !hasCrashed else { break }
       return try body()
     case .crashBefore: crash()
@@ -111,6 +118,13 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
     guard counts(.write) else { return try base.write(file, bytes, at: offset) }
     let half = UnsafeRawBufferPointer(rebasing: bytes[..<((bytes.count + 1) / 2)])
     if fault == .shortWrite { return try base.write(file, half, at: offset) }
+    if fault == .flippedWrite {
+      var flipped = Array(bytes)
+      if !flipped.isEmpty { flipped[flipped.count / 2] ^= 1 }
+      return try flipped.withUnsafeBytes { flipped in
+        Result { () throws(FileFailure) in try base.write(file, flipped, at: offset) }
+      }.get()
+    }
     if fault == .tornWrite {
       _ = try base.write(file, half, at: offset)
       crash()

@@ -7,10 +7,11 @@ import QLoRATensor
 /// How a call of `Trainer.run` ended well.
 package enum TrainingOutcome: Sendable, Equatable {
   case finished(step: Int)
-  /// Asked to stop by `signal`; the checkpoint at `path` is committed.
+  /// Asked to stop by `signal`; the checkpoint at `path` is committed, nil where there was nothing
+  /// new to save.
   ///
   /// The signal is 0 where it was not a signal that asked, but the end of the run's time.
-  case interrupted(step: Int, signal: Int32, path: String)
+  case interrupted(step: Int, signal: Int32, path: String?)
 }
 
 /// What a run works on.

@@ -71,7 +71,8 @@ final class ProgressPrinter {
     case .warning(let diagnostic): say("warning: \(diagnostic)")
     case .interrupted(let step, let signal, let path):
       let reason = signal == Deadline.request ? "time is nearly up: " : ""
-      say("\(reason)stopped after step \(step); saved \(path)")
+      let saved = path.map { "after step \(step); saved \($0)" } ?? "while the model was loading"
+      say("\(reason)stopped \(saved)")
     case .finished(let step): say("finished after \(step) steps")
     }
   }

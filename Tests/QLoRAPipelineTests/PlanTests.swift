@@ -22,6 +22,7 @@ import Testing
     #expect(plan.stepCount == run.stepCount && plan.report == run.report)
     let adapter = try tiny.bytes("run/adapter/adapter_model.safetensors").count
     #expect(abs(plan.disk.adapterBytes - adapter) * 20 < adapter)
+    #expect(try #require(plan.disk.availableBytes) > 0)
     #expect(plan.fits && plan.problem == nil)
   }
 

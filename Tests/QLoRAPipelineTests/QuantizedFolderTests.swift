@@ -185,4 +185,24 @@ import Testing
     options.computeDType = .bfloat16
     #expect(try folder.quantize("agreed", options).isEmpty)
   }
+
+  /// As the Hugging Face cache keeps models: every file of a snapshot is a link to a blob.
+  @Test func copiesFilesThatAreLinks() throws {
+    let files = FileManager.default
+    let snapshot = folder.path("models--a--b/snapshots/1")
+    let blobs = folder.path("models--a--b/blobs")
+    for path in [snapshot, blobs] {
+      try files.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    for name in try files.contentsOfDirectory(atPath: folder.path("model")) {
+      try files.moveItem(atPath: folder.path("model/\(name)"), toPath: "\(blobs)/\(name)")
+      try files.createSymbolicLink(
+        atPath: "\(snapshot)/\(name)", withDestinationPath: "../../blobs/\(name)")
+    }
+    _ = try Pipeline.quantize(model: snapshot, .init(), to: folder.path("out"))
+    let copied = folder.path("out/spiece.model")
+    #expect(try files.attributesOfItem(atPath: copied)[.type] as? FileAttributeType == .typeRegular)
+    #expect(try Data(contentsOf: URL(filePath: copied)) == Data("pieces".utf8))
+    #expect(try tensors("out")["q.weight"]?.count == 17 * 64 / 2)
+  }
 }

@@ -33,18 +33,33 @@ import Testing
     }
   }
 
-  /// Every stretch has room for an evaluation of four batches and a step of three, or it would
-  /// repeat the same evaluation for ever.
+  /// Every stretch has room for two blocks to load, an evaluation of four batches and a step of
+  /// three, or it would repeat the same evaluation for ever.
   @Test func stoppingAgainAndAgain() throws {
     let tiny = try TinyRun()
     try tiny.train("whole")
-    var outcome = try tiny.train("cut", interruption: StopAfter(polls: 9).poll)
+    var outcome = try tiny.train("cut", interruption: StopAfter(polls: 11).poll)
     var stops = 0
     while outcome.interrupted, stops < 20 {
       stops += 1
-      outcome = try tiny.resume("cut", interruption: StopAfter(polls: 9).poll)
+      outcome = try tiny.resume("cut", interruption: StopAfter(polls: 11).poll)
     }
     #expect(!outcome.interrupted && stops > 2)
+    #expect(try tiny.result("cut") == tiny.result("whole"))
+  }
+
+  /// A stop while the model loads leaves no checkpoint behind, and nothing in the way.
+  @Test func stoppingWhileLoading() throws {
+    let tiny = try TinyRun()
+    try tiny.train("whole")
+    var path: String? = "none was said"
+    let outcome = try tiny.train("cut", interruption: { 15 }) {
+      if case .training(.interrupted(0, 15, let said)) = $0 { path = said }
+    }
+    #expect(outcome.interrupted && outcome.step == 0 && path == nil)
+    #expect(try CheckpointStore(tiny.folder.path("cut/checkpoints")).steps() == [])
+    #expect(try tiny.resume("cut", interruption: { 15 }).interrupted)
+    try tiny.resume("cut")
     #expect(try tiny.result("cut") == tiny.result("whole"))
   }
 

@@ -38,4 +38,29 @@ import Testing
       try FileManager.default.removeItem(atPath: tiny.folder.path(output))
     }
   }
+
+  /// Wherever the disk stores another bit than it was given, in a checkpoint or in the adapter, the
+  /// folder is read back and refused, and what follows has the right bits.
+  @Test func whatTheDiskAltersIsFound() throws {
+    let tiny = try TinyRun()
+    let counting = FaultingFileSystem(only: .write)
+    try tiny.train("whole", Self.settings, fileSystem: counting)
+    let expected = try tiny.result("whole")
+    var refusedExports = 0
+    for position in 0..<counting.callCount {
+      let output = "run-\(position)"
+      let faulty = FaultingFileSystem(at: position, fault: .flippedWrite, only: .write)
+      do {
+        try tiny.train(output, Self.settings, fileSystem: faulty)
+      } catch let failure as Diagnostic where failure.code.number == "E0707" {
+        refusedExports += 1
+        #expect(!FileManager.default.fileExists(atPath: tiny.folder.path(output + "/adapter")))
+      }
+      // The recipe and the log have no digest: what is altered there is there to be seen.
+      guard (try? tiny.resume(output)) != nil else { continue }
+      let result = try tiny.result(output)
+      #expect(result.adapter == expected.adapter && result.optimizer == expected.optimizer)
+    }
+    #expect(refusedExports > 3)
+  }
 }

@@ -55,7 +55,7 @@ import Testing
         Issue.record("\(outcome) after \(polls) polls")
         continue
       }
-      try CheckpointManifest.verify(checkpoint)
+      try CheckpointManifest.verify(try #require(checkpoint))
       #expect(checkpoint == CheckpointStore(path + "/checkpoints").path(step: step))
       #expect(try run.train(path) == .finished(step: run.stepCount))
       #expect(try ToyResult(path) == expected, "after \(polls) polls")

@@ -98,7 +98,7 @@ extension LlamaModel {
       selected = names.filter { name in list.contains { name == $0 || name.hasSuffix("." + $0) } }
     case .pattern(let pattern):
       let patterns = try ModulePatterns([pattern])
-      selected = names.filter(patterns.matches)
+      selected = try names.filter(patterns.matches)
     }
     guard !selected.isEmpty else {
       throw Diagnostic(

@@ -1,6 +1,7 @@
 // Which tensors of a model folder are weights of linears, and so are quantized, told by names and
 // shapes alone: the folder may be of any architecture, with no model file here.
 
+import QLoRADiagnostics
 import QLoRATensor
 
 /// Chooses as the library that loads the folder would: heads, embeddings and norms stay.
@@ -70,8 +71,11 @@ package struct LinearModules {
   ]
 
   /// Whether the tensor is to be quantized.
-  package func isQuantized(_ name: String, _ shape: Shape) -> Bool {
-    isLinear(name, shape) && !skip.matches(String(name.dropLast(".weight".count)))
+  ///
+  /// - Throws: `badModulePattern`.
+  package func isQuantized(_ name: String, _ shape: Shape) throws(Diagnostic) -> Bool {
+    guard isLinear(name, shape) else { return false }
+    return try !skip.matches(String(name.dropLast(".weight".count)))
   }
 
   private func isLinear(_ name: String, _ shape: Shape) -> Bool {

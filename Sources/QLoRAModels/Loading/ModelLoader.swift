@@ -48,15 +48,16 @@ package struct ModelLoader {
   let prepared: [String: any PreparedWeight]
   /// Gets each weight that was made, and returns what the model is to hold in its place.
   let keeping: (_ module: String, _ weight: any PreparedWeight) throws -> any PreparedWeight
-  /// Called after each tensor with the fraction of parameters loaded.
-  let progress: (Double) -> Void
+  /// Called after each block with the fraction of blocks that are loaded; what it throws ends the
+  /// load.
+  let progress: (Double) throws -> Void
   private let skip: ModulePatterns
 
   package init(
     _ source: ModelSource, backend: any Backend, options: LoadOptions,
     prepared: [String: any PreparedWeight] = [:],
     keeping: @escaping (String, any PreparedWeight) throws -> any PreparedWeight = { $1 },
-    progress: @escaping (Double) -> Void = { _ in }
+    progress: @escaping (Double) throws -> Void = { _ in }
   ) throws {
     self.source = source
     self.backend = backend
@@ -79,7 +80,7 @@ package struct ModelLoader {
     var blocks: [LlamaBlock] = []
     for index in 0..<config.layers {
       blocks.append(try block(index))
-      progress(Double(index + 1) / Double(config.layers))
+      try progress(Double(index + 1) / Double(config.layers))
     }
     return LlamaModel(
       config: config, backend: backend, activationDType: options.computeDType,
@@ -140,7 +141,8 @@ package struct ModelLoader {
       return try backend.prepare(matrix, source.int8Spec ?? Int8Spec())
     }
     try check(name, found: try source.weights.shape(of: name), expected: shape)
-    let quantization = quantized && !skip.matches(module) ? options.quantization : nil
+    let skipped = try !quantized || skip.matches(module)
+    let quantization = skipped ? nil : options.quantization
     let storage = quantization?.storage ?? .dense(options.computeDType)
     let builder = try backend.makeWeightBuilder(
       outFeatures: shape[0], inFeatures: shape[1], storage)

@@ -63,7 +63,7 @@ struct QuantizedFolder {
           .alreadyQuantized, "the weight is quantized already", at: model.place(name),
           remedy: "qlora dequantize the folder first, or take the unquantized model")
       }
-      guard choice.isQuantized(name, tensor.1) else {
+      guard try choice.isQuantized(name, tensor.1) else {
         kept.append(tensor)
         continue
       }

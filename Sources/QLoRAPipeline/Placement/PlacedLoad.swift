@@ -18,7 +18,7 @@ struct PlacedLoad {
   let shelf: WeightShelf?
   /// Where a file is written that nobody keeps.
   let scratchFolder: String
-  let progress: (Double) -> Void
+  let progress: (Double) throws -> Void
 
   /// - Throws: as `ModelLoader.load`, and where the disk has no room.
   func load() throws -> LlamaModel {
