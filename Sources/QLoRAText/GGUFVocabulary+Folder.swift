@@ -8,7 +8,7 @@ extension GGUFVocabulary {
 
   /// - Parameter rows: of the embedding; ids beyond the tokenizer's become unused tokens.
   /// - Throws: what `Tokenizer.load(folder:)` throws; `tokenizerUnsupported` for a tokenizer that
-  ///   splits or surrounds text as no name of `tokenizer.ggml.pre` says; `tokenizerMalformed` for
+  ///   splits or surrounds text as no key of GGUF says; `tokenizerMalformed` for
   ///   more tokens than rows.
   package init(folder: String, rows: Int) throws {
     let parts = try TokenizerParts(folder: folder)
@@ -40,6 +40,13 @@ extension GGUFVocabulary {
 extension TokenizerParts {
   /// `tokenizer.ggml.pre` for this tokenizer: the one whose reading gives the same rules.
   fileprivate func ggufName() throws -> String {
+    if let token = added.first(where: { $0.isSingleWord || $0.stripsLeft || $0.stripsRight }) {
+      throw failure(
+        .tokenizerUnsupported,
+        "the added token \"\(token.text)\" is one of lstrip, rstrip or single_word, for which GGUF "
+          + "has no key",
+        remedy: "take the GGUF file that the model's author made as the base")
+    }
     for name in ["gpt-2", "smollm", "llama-bpe", "qwen2"] {
       var other = TokenizerParts(source: source, vocabulary: [], merges: [])
       let isLlama3 = try other.applySplitter(named: name)
