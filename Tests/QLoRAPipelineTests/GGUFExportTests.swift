@@ -224,6 +224,15 @@ import Testing
     expectEqual(try changes(try adapter { $0.usesRankStabilizedScale = true }, alpha: 48))
   }
 
+  @Test func adapterFilesAreInspected() throws {
+    try Pipeline.exportGGUFAdapter(
+      try write(try adapter(), "adapter"), model: nil, type: .f16, to: path("lora.gguf"))
+    let report = try Pipeline.inspect(path: path("lora.gguf"), verify: true)
+    #expect(report.kind == "adapter" && report.tensors.count == 6)
+    let facts = Dictionary(uniqueKeysWithValues: report.facts.map { ($0.name, $0.value) })
+    #expect(facts["alpha"]?.doubleValue == 24 && facts["modules"]?.intValue == 3)
+  }
+
   /// Zero would be no scale at all to llama.cpp.
   @Test func anAlphaOfZeroChangesNothing() throws {
     let changes = try changes(try adapter { $0.alpha = 0 }, alpha: 1)
