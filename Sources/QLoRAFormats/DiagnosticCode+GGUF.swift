@@ -1,4 +1,4 @@
-// The codes of failures that come from a GGUF file (E0230…E0249).
+// The codes of failures that come from a GGUF file (E0230…E0249), and of writing one (E0280).
 import QLoRADiagnostics
 
 extension DiagnosticCode {
@@ -73,10 +73,19 @@ extension DiagnosticCode {
     "The vocabulary of a GGUF file contradicts itself: lists of different lengths, or a special "
       + "token outside the vocabulary.")
 
+  package static let ggufWrite = DiagnosticCode(
+    "E0249", .internalError,
+    "A GGUF file was written in another order, type or size than declared. This is a mistake in "
+      + "the program; please report it.")
+
+  package static let ggufNumber = DiagnosticCode(
+    "E0280", .badData,
+    "A weight that is to be written as GGUF holds a NaN, an infinity, or a number that the chosen "
+      + "type has no room for. F16 ends at 65,504; BF16 and F32 hold every float.")
   package static let allGGUFCodes: [DiagnosticCode] = [
     ggufMagic, ggufVersion, ggufBigEndian, ggufTruncated, ggufLimit, ggufText, ggufKey,
     ggufValueType, ggufArray, ggufBool, ggufAlignment, ggufTensorName, ggufTensorShape,
     ggufTensorType, ggufUnsupportedType, ggufTensorOffset, ggufTensorData, ggufMetadata,
-    ggufVocabulary,
+    ggufVocabulary, ggufWrite, ggufNumber,
   ]
 }

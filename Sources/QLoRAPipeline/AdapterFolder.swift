@@ -1,5 +1,6 @@
 // Adapters as PEFT folders: what a run exports, and what other commands load.
 
+import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
@@ -17,6 +18,8 @@ package struct AdapterFolder {
   package let load: LoadOptions?
   /// Where the base model is: as the run's recipe says, else as the adapter's own files name it.
   package let basePath: String?
+  /// Validation rows of the run that the adapter is of.
+  package let validation: DataSource?
 
   /// Opens an adapter folder, the adapter of a run directory, or a checkpoint.
   ///
@@ -30,7 +33,14 @@ package struct AdapterFolder {
     return AdapterFolder(
       path: folder, adapter: adapter,
       load: isRecorded ? try TrainedWith.read(folder) : recipe?.loadOptions,
-      basePath: recipe?.model.path ?? adapter.config.baseModel)
+      basePath: recipe?.model.path ?? adapter.config.baseModel,
+      validation: recipe?.data.validation.first?.dataSource)
+  }
+
+  /// Whether `open` would look for an adapter here, and not for a model.
+  static func isOne(_ path: String) throws -> Bool {
+    try exists(FilePath.join("adapter", PEFTAdapterConfig.fileName), in: path)
+      || exists(PEFTAdapterConfig.fileName, in: path) || exists(RunDirectory.recipeName, in: path)
   }
 
   /// The recipe of the run that `folder` is the adapter or a checkpoint of; nil for a folder on its

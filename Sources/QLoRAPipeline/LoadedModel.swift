@@ -127,37 +127,3 @@ package struct ModelText {
     return template
   }
 }
-
-extension GGUFVocabulary {
-  /// The vocabulary that a GGUF file carries in its metadata.
-  init(_ file: GGUFFile) throws {
-    let metadata = file.metadata
-    guard let tokens = metadata["tokenizer.ggml.tokens"]?.strings else {
-      throw Diagnostic(
-        .vocabularyMissing, "there is no tokenizer.ggml.tokens in the metadata",
-        at: .file(file.path), remedy: "use a GGUF file that was converted with its tokenizer")
-    }
-    func token(_ key: String) -> Int32? {
-      metadata["tokenizer.ggml.\(key)_token_id"]?.int.map(Int32.init(clamping:))
-    }
-    self.init(
-      tokens: tokens, tokenTypes: metadata["tokenizer.ggml.token_type"]?.integers ?? [],
-      merges: metadata["tokenizer.ggml.merges"]?.strings ?? [],
-      preTokenizer: metadata["tokenizer.ggml.pre"]?.string ?? "default",
-      modelName: metadata["tokenizer.ggml.model"]?.string ?? "", bosID: token("bos"),
-      eosID: token("eos"), padID: token("padding"), unknownID: token("unknown"),
-      addBOS: metadata["tokenizer.ggml.add_bos_token"]?.bool,
-      chatTemplate: metadata["tokenizer.chat_template"]?.string)
-  }
-}
-
-extension GGUFValue {
-  /// An array of integers of any width; nil for anything else.
-  fileprivate var integers: [Int32]? {
-    guard case .array(let array) = self else { return nil }
-    switch array {
-    case .integers(let values): return values.map { Int32(clamping: $0) }
-    default: return nil
-    }
-  }
-}

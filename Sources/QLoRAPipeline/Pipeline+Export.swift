@@ -16,8 +16,9 @@ extension Pipeline {
       to: output)
   }
 
-  /// Folds an adapter into its base and writes a folder that transformers loads. `model` nil takes
-  /// the base that the adapter names.
+  /// Folds an adapter into its base and writes a folder that transformers loads: plain, or, where
+  /// `base` is `requantized`, as bitsandbytes loads it. `model` nil takes the base that the adapter
+  /// names.
   ///
   /// - Parameter shardBytes: bytes of tensors in a file.
   /// - Throws: exit code 73 where `output` exists, 65 for an adapter of another model, 66 where a
@@ -32,12 +33,18 @@ extension Pipeline {
     let weights = try MergedWeights(
       source, folder.adapter, base: base, options: folder.load ?? LoadOptions(quantization: nil),
       backend: try Backends.make())
+    if base == .requantized {
+      return try RequantizedFolder(
+        weights: weights, source: source, requantization: Requantization(source, folder.load),
+        dtype: dtype, shardBytes: shardBytes
+      ).write(to: output)
+    }
     try MergedFolder(weights: weights, source: source, dtype: dtype, shardBytes: shardBytes)
       .write(to: output)
   }
 
   /// The model that the user named, else the one that the adapter names.
-  private static func openBase(_ model: String?, of folder: AdapterFolder) throws -> ModelSource {
+  static func openBase(_ model: String?, of folder: AdapterFolder) throws -> ModelSource {
     if let model { return try ModelSource.open(model) }
     guard let path = folder.basePath else {
       throw Diagnostic(

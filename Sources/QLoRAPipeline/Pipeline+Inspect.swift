@@ -39,6 +39,10 @@ extension Pipeline {
       if verify { try checkFinite([file]) }
       return InspectionReport(kind: "safetensors", facts: sizes([file]), tensors: lines([file]))
     }
+    if path.hasSuffix(".gguf") {
+      let file = try GGUFFile(path: path)
+      if file.metadata["general.type"]?.string == "adapter" { return try adapter(file, verify) }
+    }
     return try model(path, verify)
   }
 
@@ -65,13 +69,7 @@ extension Pipeline {
     if verify { try checkFinite(source.weights, source.path) }
     switch source.origin {
     case .gguf(let file):
-      return InspectionReport(
-        kind: "gguf", facts: facts,
-        tensors: file.tensors.map { tensor in
-          .init(
-            name: tensor.name, dtype: "\(tensor.type)", shape: tensor.extents,
-            bytes: tensor.byteRange.count)
-        })
+      return InspectionReport(kind: "gguf", facts: facts, tensors: lines(file))
     case .folder(let folder):
       return InspectionReport(
         kind: "model", facts: facts + (try FolderSizes(foreign)).facts,
@@ -106,6 +104,36 @@ extension Pipeline {
       ("alpha", .double(config.alpha)), ("modules", .int(adapter.pairs.count)),
     ]
     return InspectionReport(kind: "adapter", facts: facts + sizes([file]), tensors: lines([file]))
+  }
+
+  /// An adapter for llama.cpp.
+  private static func adapter(_ file: GGUFFile, _ verify: Bool) throws -> InspectionReport {
+    if verify {
+      for tensor in file.tensors {
+        try checkFinite(tensor.name, count: tensor.count, file: file.path) {
+          try file.readFloats(tensor.name, range: $0, into: $1)
+        }
+      }
+    }
+    let alpha = file.metadata["adapter.lora.alpha"]?.double
+    let facts: [(name: String, value: JSONValue)] = [
+      (
+        "architecture",
+        file.metadata["general.architecture"]?.string.map { .string($0) } ?? .null
+      ),
+      ("alpha", alpha.map { .double($0) } ?? .null),
+      ("modules", .int(file.tensors.count { $0.name.hasSuffix(".lora_a") })),
+      ("parameters", .int(file.tensors.reduce(0) { $0 + $1.count })),
+      ("storedBytes", .int(file.file.byteCount)),
+    ]
+    return InspectionReport(kind: "adapter", facts: facts, tensors: lines(file))
+  }
+
+  private static func lines(_ file: GGUFFile) -> [InspectionReport.TensorLine] {
+    file.tensors.map {
+      .init(
+        name: $0.name, dtype: "\($0.type)", shape: $0.extents, bytes: $0.byteRange.count)
+    }
   }
 
   private static func checkpoint(_ path: String, _ verify: Bool) throws -> InspectionReport {

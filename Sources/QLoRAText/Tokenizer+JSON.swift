@@ -15,6 +15,13 @@ extension Tokenizer {
   ///
   /// - Throws: `Diagnostic` E0301 (missing), E0302 (malformed), E0303 (unsupported), E0304.
   package static func load(folder: String) throws -> Tokenizer {
+    try Tokenizer(TokenizerParts(folder: folder))
+  }
+}
+
+extension TokenizerParts {
+  /// - Throws: as `Tokenizer.load(folder:)`.
+  init(folder: String) throws {
     let path = FilePath.join(folder, "tokenizer.json")
     guard let json = try TokenizerFile.json("tokenizer.json", in: folder) else {
       throw Diagnostic(
@@ -31,7 +38,7 @@ extension Tokenizer {
       parts.chatTemplate = parts.chatTemplate ?? TokenizerFile.template(config["chat_template"])
     }
     if let file = try InputFile.openIfPresent("chat_template.jinja", in: folder) {
-      let bytes = try file.wholeBytes(limit: Self.maximumFileBytes)
+      let bytes = try file.wholeBytes(limit: Tokenizer.maximumFileBytes)
       try file.checkIsNoPointer(bytes)
       guard let text = String(validating: bytes, as: UTF8.self) else {
         throw Diagnostic(
@@ -39,7 +46,7 @@ extension Tokenizer {
       }
       parts.chatTemplate = text
     }
-    return try Tokenizer(parts)
+    self = parts
   }
 }
 

@@ -94,7 +94,7 @@ struct GGUFReadingTests {
     #expect(values["f64"]?.double == 0.1)
     #expect(values["no"]?.bool == false)
     #expect(values["bytes"]?.array == .bytes([1, 2, 3]))
-    #expect(values["i16s"]?.array == .integers([-9]))
+    #expect(values["i16s"]?.array == .integers([-9], .int16))
   }
 }
 

@@ -21,7 +21,8 @@ package enum GGUFValueType: UInt32, Sendable {
 /// An array of one type. Bytes stay bytes, so that no array grows much beyond its size in the file.
 package enum GGUFArray: Sendable, Equatable {
   case bytes([UInt8])
-  case integers([Int64])
+  /// Of any of the types of 8 to 64 bits but unsigned bytes and unsigned 64 bits.
+  case integers([Int64], GGUFValueType)
   case unsigned([UInt64])
   case floats([Float])
   case doubles([Double])
@@ -31,7 +32,7 @@ package enum GGUFArray: Sendable, Equatable {
   package var count: Int {
     switch self {
     case .bytes(let values): values.count
-    case .integers(let values): values.count
+    case .integers(let values, _): values.count
     case .unsigned(let values): values.count
     case .floats(let values): values.count
     case .doubles(let values): values.count
@@ -133,7 +134,7 @@ extension GGUFCursor {
         try elements(count) { cursor throws(Diagnostic) in
           guard case .integer(let value, _) = try cursor.value(type) else { return 0 }
           return value
-        })
+        }, type)
     case .uint64:
       return .unsigned(try elements(count) { cursor throws(Diagnostic) in try cursor.integer() })
     case .float32:

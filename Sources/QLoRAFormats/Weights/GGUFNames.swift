@@ -1,6 +1,6 @@
 // Names of llama tensors in GGUF and in Hugging Face folders.
 
-enum GGUFNames {
+package enum GGUFNames {
   private static let outer = [
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -19,6 +19,10 @@ enum GGUFNames {
     "ffn_down": "mlp.down_proj",
   ]
 
+  private static let outerByModule = Dictionary(uniqueKeysWithValues: outer.map { ($1, $0) })
+  private static let innerByModule = Dictionary(uniqueKeysWithValues: inner.map { ($1, $0) })
+  private static let layers = "model.layers."
+
   /// `blk.3.attn_q.weight` → `model.layers.3.self_attn.q_proj.weight`; nil for unknown names.
   static func huggingFace(_ name: String) -> String? {
     let parts = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -27,8 +31,22 @@ enum GGUFNames {
     if parts.count == 4, parts[0] == "blk", let layer = Int(parts[1]),
       let module = inner[String(parts[2])]
     {
-      return "model.layers.\(layer).\(module).\(kind)"
+      return "\(layers)\(layer).\(module).\(kind)"
     }
     return nil
+  }
+
+  /// The other way round.
+  package static func gguf(_ name: String) -> String? {
+    guard let dot = name.lastIndex(of: ".") else { return nil }
+    let (module, kind) = (String(name[..<dot]), name[dot...])
+    guard kind == ".weight" || kind == ".bias" else { return nil }
+    if let outer = outerByModule[module] { return outer + kind }
+    guard module.hasPrefix(layers) else { return nil }
+    let rest = module.dropFirst(layers.count)
+    guard let end = rest.firstIndex(of: "."), let layer = Int(rest[..<end]),
+      let inner = innerByModule[String(rest[rest.index(after: end)...])]
+    else { return nil }
+    return "blk.\(layer).\(inner)\(kind)"
   }
 }

@@ -14,32 +14,10 @@ struct RandomWeights: WeightSource {
   private let spec: QuantizationSpec?
 
   init(_ config: ModelConfig, quantization spec: QuantizationSpec?) {
-    let tensors = Self.tensors(config)
+    let tensors = config.weightShapes
     names = tensors.map(\.name)
     shapes = Dictionary(tensors.map { ($0.name, $0.shape) }) { $1 }
     self.spec = spec
-  }
-
-  private static func tensors(_ config: ModelConfig) -> [(name: String, shape: Shape)] {
-    let (hidden, wide) = (config.hidden, config.intermediate)
-    let query = config.heads * config.headDim
-    let key = config.kvHeads * config.headDim
-    let table: Shape = [config.vocabularySize, hidden]
-    let outer: [(name: String, shape: Shape)] = [
-      ("model.embed_tokens.weight", table), ("model.norm.weight", [hidden]),
-    ]
-    let head = config.tiesEmbeddings ? [] : [(name: "lm_head.weight", shape: table)]
-    return outer + head
-      + (0..<config.layers).flatMap { layer -> [(name: String, shape: Shape)] in
-        let prefix = "model.layers.\(layer)."
-        return [
-          ("input_layernorm.weight", [hidden]), ("post_attention_layernorm.weight", [hidden]),
-          ("self_attn.q_proj.weight", [query, hidden]), ("self_attn.k_proj.weight", [key, hidden]),
-          ("self_attn.v_proj.weight", [key, hidden]), ("self_attn.o_proj.weight", [hidden, query]),
-          ("mlp.gate_proj.weight", [wide, hidden]), ("mlp.up_proj.weight", [wide, hidden]),
-          ("mlp.down_proj.weight", [hidden, wide]),
-        ].map { (prefix + $0.0, $0.1) }
-      }
   }
 
   func contains(_ name: String) -> Bool { shapes[name] != nil }

@@ -117,10 +117,20 @@ extension PEFTAdapterConfig {
   /// What multiplies B·A on one module: alpha / rank, or alpha / √rank where rank-stabilised.
   /// Source: Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732, for the root.
   func scale(of module: String, rank: Int) throws -> Float {
+    let alpha = try alpha(of: module)
+    return Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
+  }
+
+  /// What a tool that divides by the rank must be told as alpha, to multiply B·A by `scale`.
+  package func alphaOverRank(of module: String, rank: Int) throws -> Double {
+    let alpha = try alpha(of: module)
+    return usesRankStabilizedScale ? alpha * Double(rank).squareRoot() : alpha
+  }
+
+  private func alpha(of module: String) throws -> Double {
     let pattern = try alphaPattern.sorted { $0.key < $1.key }.first { entry in
       try ModulePatterns(["(.*\\.)?(\(entry.key))"]).matches(module)
     }
-    let alpha = pattern?.value ?? alpha
-    return Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
+    return pattern?.value ?? alpha
   }
 }

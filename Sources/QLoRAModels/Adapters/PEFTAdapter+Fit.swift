@@ -8,6 +8,19 @@ extension PEFTAdapter {
   /// How many of the findings a message lists.
   private static let listedFindings = 8
 
+  /// - Throws: as `checkFit` below, for the linears of a model's files.
+  package func checkFit(_ source: ModelSource) throws {
+    let suffix = ".weight"
+    let linears = source.weights.names.filter { $0.hasSuffix(suffix) }
+      .map { String($0.dropLast(suffix.count)) }.filter(LlamaBlock.isLinear)
+    try checkFit(modules: linears) { module in
+      guard LlamaBlock.isLinear(module), source.weights.contains(module + suffix) else {
+        return nil
+      }
+      return try source.weights.shape(of: module + suffix)
+    }
+  }
+
   /// - Parameters:
   ///   - modules: the linears of the model.
   ///   - shape: `[out, in]` of a model's linear; nil for any other name.

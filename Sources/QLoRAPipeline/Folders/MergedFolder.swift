@@ -19,14 +19,8 @@ struct MergedFolder {
       companions: try FolderCompanions(
         origin: source.origin, config: source.config, dtype: dtype
       ).files())
-    try writer.write(try weights.names.map { try tensor($0) }, to: output)
-  }
-
-  private func tensor(_ name: String) throws -> FolderTensors {
-    FolderTensors(.init(name, dtype, try weights.shape(of: name))) { consume in
-      try weights.forEachPiece(of: name) {
-        try give($0, as: dtype, on: weights.backend, consume)
-      }
-    }
+    try writer.write(
+      try weights.names.map { weights.tensors($0, try weights.shape(of: $0), as: dtype) },
+      to: output)
   }
 }

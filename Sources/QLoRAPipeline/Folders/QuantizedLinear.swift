@@ -34,26 +34,39 @@ struct QuantizedLinear {
 
   /// - Parameter done: called when the weight was quantized.
   func tensors(done: @escaping () -> Void) -> FolderTensors {
-    let declarations =
-      switch options.quantization {
-      case .fourBit(let spec): BNB4Bit.declarations(name, shape, spec, sourceDType: dtype)
-      case .int8: BNB8Bit.declarations(name, shape)
-      }
-    return FolderTensors(declarations: declarations) { give in
+    FolderTensors(
+      declarations: Self.declarations(name, shape, options.quantization, dtype)
+    ) { give in
       for (name, tensor) in try made() { try tensor.withBytes { try give(name, $0) } }
       done()
     }
   }
 
+  /// The tensors that stand for a weight of this shape.
+  static func declarations(
+    _ name: String, _ shape: Shape, _ quantization: WeightQuantization, _ dtype: DType
+  ) -> [SafetensorsWriter.Declaration] {
+    switch quantization {
+    case .fourBit(let spec): BNB4Bit.declarations(name, shape, spec, sourceDType: dtype)
+    case .int8: BNB8Bit.declarations(name, shape)
+    }
+  }
+
+  /// The same with their contents.
+  static func parts(
+    _ name: String, _ weight: any PreparedWeight, _ dtype: DType, _ backend: any Backend
+  ) throws -> [(name: String, tensor: Tensor)] {
+    if let matrix = backend.quantizedMatrix(weight, sourceDType: dtype) {
+      return BNB4Bit.tensors(name, matrix)
+    }
+    if let matrix = backend.int8Matrix(weight) { return BNB8Bit.tensors(name, matrix) }
+    throw Diagnostic(.nothingToQuantize, "the backend made no quantized weight of it")
+  }
+
   /// - Throws: `weightNotFinite`, what reading throws; in the end with the tensor's place.
   private func made() throws -> [(name: String, tensor: Tensor)] {
     do {
-      let weight = try quantized()
-      if let matrix = backend.quantizedMatrix(weight, sourceDType: dtype) {
-        return BNB4Bit.tensors(name, matrix)
-      }
-      if let matrix = backend.int8Matrix(weight) { return BNB8Bit.tensors(name, matrix) }
-      throw Diagnostic(.nothingToQuantize, "the backend made no quantized weight of it")
+      return try Self.parts(name, try quantized(), dtype, backend)
     } catch let diagnostic as Diagnostic where diagnostic.location == nil {
       throw Diagnostic(
         diagnostic.code, diagnostic.message, at: model.place(name), remedy: diagnostic.remedy)

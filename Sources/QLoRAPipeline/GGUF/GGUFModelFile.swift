@@ -1,0 +1,168 @@
+// A whole model as one GGUF file for llama.cpp: metadata, vocabulary and template, and every weight
+// once. One piece of a tensor is in memory at a time.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAModels
+import QLoRASystem
+import QLoRATensor
+import QLoRAText
+
+struct GGUFModelFile {
+  let weights: MergedWeights
+  let source: ModelSource
+  /// Of the matrices; vectors are always F32.
+  let type: GGUFTensorType
+  /// `general.name`.
+  let name: String
+
+  private static let divisorsName = "rope_freqs.weight"
+
+  /// A tensor of the file and where it comes from; no source for rotary divisors.
+  private struct Item {
+    let declaration: GGUFWriter.Declaration
+    let weight: String?
+  }
+
+  /// Writes the file: it appears complete or not at all.
+  ///
+  /// - Returns: matrices that are F16, since their rows are no multiple of the type's blocks.
+  /// - Throws: `architectureUnsupported` for a tensor that a Llama model does not have,
+  ///   `tokenizerUnsupported`, `ggufNumber`; nothing is half-written.
+  func write(
+    to output: String, _ fileSystem: any FileSystem = PosixFileSystem()
+  ) throws -> [String] {
+    try checkNames()
+    let items = try items()
+    let metadata = try metadata()
+    // Only for its size; the one that writes has the sink.
+    let plan = try GGUFWriter(metadata: metadata, items.map(\.declaration)) { _ in }
+    fileSystem.sweep(FilePath.parent(of: output), of: FilePath.lastComponent(of: output))
+    try AtomicFile.write(output, byteCount: plan.byteCount, replacing: false, fileSystem) { sink in
+      var writer = try GGUFWriter(metadata: metadata, items.map(\.declaration)) {
+        try sink.write($0)
+      }
+      for item in items { try write(item, to: &writer) }
+      try writer.finish()
+    }
+    return items.filter { $0.declaration.type == .f16 && type != .f16 }.map(\.declaration.name)
+  }
+
+  // MARK: Tensors
+
+  private func items() throws -> [Item] {
+    let divisors = source.config.rope.ggufDivisors(headDim: source.config.headDim)
+    let first = divisors.map {
+      [Item(declaration: .init(Self.divisorsName, .f32, [$0.count]), weight: nil)]
+    }
+    return try (first ?? [])
+      + source.config.weightShapes.map { name, shape in
+        guard try weights.shape(of: name) == shape, let stored = GGUFNames.gguf(name) else {
+          throw Diagnostic(
+            .unexpectedShape,
+            "expected shape \(shape) from the configuration, found \(try weights.shape(of: name))",
+            at: .tensor(file: source.path, name: name))
+        }
+        return Item(
+          declaration: .init(stored, tensorType(shape), shape.extents), weight: name)
+      }
+  }
+
+  private func tensorType(_ shape: Shape) -> GGUFTensorType {
+    if shape.rank < 2 { return .f32 }
+    return shape[-1] % type.blockElements == 0 ? type : .f16
+  }
+
+  /// Refuses what the file would silently lack.
+  private func checkNames() throws {
+    let known = Set(source.config.weightShapes.map(\.name))
+    for name in source.weights.names where !known.contains(name) {
+      // What a tied head or a frequency table holds is elsewhere, too.
+      let isRedundant =
+        name.hasSuffix(".rotary_emb.inv_freq")
+        || name == "lm_head.weight" && source.config.tiesEmbeddings
+      guard !isRedundant else { continue }
+      throw Diagnostic(
+        .architectureUnsupported, "a Llama model of this configuration has no such tensor",
+        at: .tensor(file: source.path, name: name))
+    }
+  }
+
+  private func write(_ item: Item, to writer: inout GGUFWriter) throws {
+    var encoder = GGUFEncoder(item.declaration.type)
+    let stored = item.declaration.name
+    guard let name = item.weight else {
+      let divisors = source.config.rope.ggufDivisors(headDim: source.config.headDim) ?? []
+      try divisors.withUnsafeBufferPointer {
+        try encoder.encode($0) { try writer.write($0, of: stored) }
+      }
+      return
+    }
+    let order = GGUFHeadRows(name, source.config)
+    do {
+      try weights.forEachPiece(of: name, rowMultiple: order?.headDim ?? 1) { piece in
+        try ordered(piece, order).withElements(Float.self) {
+          try encoder.encode($0) { try writer.write($0, of: stored) }
+        }
+      }
+    } catch let diagnostic as Diagnostic where diagnostic.location == nil {
+      throw Diagnostic(
+        diagnostic.code, diagnostic.message, at: .tensor(file: source.path, name: name),
+        remedy: diagnostic.remedy)
+    }
+  }
+
+  /// Whole heads in GGUF's order. A bias comes as one row.
+  private func ordered(_ piece: Tensor, _ order: GGUFHeadRows?) -> Tensor {
+    guard let order else { return piece }
+    let width = piece.shape[0] == 1 ? 1 : piece.shape[1]
+    let result = weights.backend.allocate(piece.shape, .float32)
+    piece.withElements(Float.self) { rows in
+      result.withMutableElements(Float.self) { order.permute(rows, width: width, into: $0) }
+    }
+    return result
+  }
+
+  // MARK: Metadata
+
+  /// What a base's file says that is not true of the new one, or that the writer says itself.
+  private static let replaced: Set<String> = [
+    "general.architecture", "general.type", "general.name", "general.file_type",
+    "general.quantization_version", "general.alignment",
+  ]
+
+  private func metadata() throws -> GGUFWriter.Metadata {
+    let general: GGUFWriter.Metadata = [
+      ("general.architecture", .string("llama")), ("general.type", .string("model")),
+      ("general.name", .string(name)),
+      ("general.file_type", .uint32(type.fileType)),
+      ("general.quantization_version", .uint32(2)),
+    ]
+    switch source.origin {
+    case .gguf(let file):
+      let kept = file.keys.filter { key in
+        !Self.replaced.contains(key) && !key.hasPrefix("quantize.") && !key.hasPrefix("split.")
+      }
+      return general + kept.compactMap { key in file.metadata[key].map { (key: key, value: $0) } }
+    case .folder(let folder):
+      var vocabulary = try GGUFVocabulary(folder: folder, rows: source.config.vocabularySize)
+      vocabulary.bosID = vocabulary.bosID ?? source.config.bosTokens.first.map(Int32.init)
+      vocabulary.eosID = vocabulary.eosID ?? source.config.eosTokens.first.map(Int32.init)
+      return general + source.config.ggufMetadata() + vocabulary.metadata
+    case .random(let name):
+      throw Diagnostic(.vocabularyMissing, "random weights have no tokenizer", at: .file(name))
+    }
+  }
+}
+
+extension GGUFTensorType {
+  /// llama.cpp's number for a file whose matrices are of this type.
+  fileprivate var fileType: Int {
+    switch self {
+    case .f16: 1
+    case .q8_0: 7
+    case .bf16: 32
+    default: 0
+    }
+  }
+}
