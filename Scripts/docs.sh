@@ -8,7 +8,8 @@ source "$(dirname "$0")/common.sh"
 output="${1:-.build/docs}"
 build=.build/release
 command -v docc >/dev/null || fail 69 "docc is missing; it comes with Swift's toolchain"
-[ -e "$build/Modules/QLoRA.swiftmodule" ] || fail 66 "build the library first: swift build -c release"
+[ -e "$build/Modules/QLoRA.swiftmodule" ] \
+  || fail 66 "build the library first: swift build -c release"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 

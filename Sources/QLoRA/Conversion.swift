@@ -1,4 +1,4 @@
-// Models into the formats of bitsandbytes and back: what `qlora quantize` and `qlora dequantize` do.
+// Models into the formats of bitsandbytes and back, as `qlora quantize` and `dequantize` do it.
 import QLoRAPipeline
 import QLoRATensor
 

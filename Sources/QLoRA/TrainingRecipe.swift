@@ -6,8 +6,8 @@ import QLoRARecipe
 
 /// What to train on what, key by key as in a recipe file.
 ///
-/// Keys have dots: `training.optimizer.learningRate`. Which there are, and what they take, is in the
-/// recipe's reference; a wrong one is told when the recipe is used, with all other mistakes.
+/// Keys have dots: `training.optimizer.learningRate`. Which there are, and what they take, is in
+/// the recipe's reference; a wrong one is told when the recipe is used, with all other mistakes.
 public struct TrainingRecipe: Sendable {
   private enum Origin: Sendable {
     case file(String)

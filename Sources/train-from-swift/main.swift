@@ -1,4 +1,4 @@
-// Trains an adapter from Swift and asks the result: swift run -c release train-from-swift
+// Trains an adapter from Swift and asks the result, run by `swift run -c release train-from-swift`.
 import QLoRA
 
 let base = "Models/SmolLM2-135M-Instruct.Q4_1.gguf"
