@@ -6,7 +6,7 @@ test: export TMPDIR ?= /dev/shm
 endif
 
 .PHONY: help quickstart quickstart-short setup build test test-interop bench bench-scale goldens \
-  fuzz soak format lint check clean
+  fuzz soak install docs format lint check clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 18
@@ -46,6 +46,13 @@ fuzz: setup ## half a minute of hostile files for each reader; FUZZ_RUNS, FUZZ_J
 soak: setup ## what takes too long for every change: fuzzing, kills, races, sanitizers, valgrind
 	Scripts/soak/run.sh
 
+install: build ## copy qlora, its manual pages and completions below PREFIX (~/.local)
+	@Scripts/install.sh
+
+docs: setup ## make the reference of the Swift library in .build/docs
+	swift build -c release
+	Scripts/docs.sh
+
 format: ## rewrite the Swift sources in the house style
 	swift format --in-place --recursive --parallel Package.swift Sources Tests
 
@@ -57,6 +64,7 @@ check: ## what continuous integration runs
 	Scripts/setup.sh
 	Scripts/lint.sh
 	swift build -c release
+	Scripts/docs.sh
 	Scripts/fetch-smollm2.sh
 	Scripts/quickstart.sh --short
 	FUZZ_JOBS=2 Scripts/soak/fuzz.sh 30

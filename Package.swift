@@ -19,7 +19,7 @@ let package = Package(
   platforms: [.macOS(.v15)],
   products: [
     .executable(name: "qlora", targets: ["qlora"]),
-    .library(name: "QLoRAPipeline", targets: ["QLoRAPipeline"]),
+    .library(name: "QLoRA", targets: ["QLoRA"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
@@ -61,11 +61,18 @@ let package = Package(
         "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText", "QLoRAFormats",
         "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "QLoRACPU",
       ]),
+    library(
+      "QLoRA",
+      [
+        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRAData", "QLoRATensor",
+        "QLoRADiagnostics", "QLoRAJSON",
+      ]),
+    .executableTarget(name: "train-from-swift", dependencies: ["QLoRA"]),
     .executableTarget(
       name: "qlora",
       dependencies: [
         "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRATensor",
-        "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -103,6 +110,7 @@ let package = Package(
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
     tests("QLoRAPipeline", ["QLoRACPU"]),
+    tests("QLoRA"),
     .testTarget(name: "TidyTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6],

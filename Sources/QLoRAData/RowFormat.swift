@@ -3,7 +3,7 @@ import QLoRADiagnostics
 import QLoRAJSON
 
 /// How the rows of a data source are laid out; the raw values are the recipe's words.
-package enum RowFormat: String, Sendable, CaseIterable {
+public enum RowFormat: String, Sendable, CaseIterable {
   /// `{"messages": [{"role": …, "content": …}…], "tools": […]?}`.
   case messages
   /// `{"conversations": [{"from": …, "value": …}…], "system": …?, "tools": …?}`.

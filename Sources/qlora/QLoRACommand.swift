@@ -22,6 +22,6 @@ struct QLoRACommand: ParsableCommand {
       PlanCommand.self, PreviewCommand.self, EvalCommand.self, GenerateCommand.self,
       InspectCommand.self, QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self,
       ExportCommand.self, CacheCommand.self, RecipesCommand.self, SchemaCommand.self,
-      DoctorCommand.self, ExplainCommand.self,
+      DoctorCommand.self, ExplainCommand.self, ManualCommand.self, CompletionsCommand.self,
     ])
 }

@@ -30,7 +30,7 @@ import Testing
   static let unsafeTargets: Set<String> = ["QLoRACPU"]
 
   /// Executables talk to a terminal; libraries return values and events.
-  static let executables: Set<String> = ["qlora", "qlora-bench", "make-tool-calls"]
+  static let executables: Set<String> = ["train-from-swift", "qlora", "qlora-bench", "make-tool-calls"]
 
   @Test func nothingIsLeftForLater() throws {
     let files =

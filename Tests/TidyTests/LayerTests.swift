@@ -64,7 +64,7 @@ import Testing
     ("CQLoRAKernels", ["QLoRACPU", "qlora-bench"]),
     ("COpenBLAS", ["QLoRACPU", "qlora-bench"]),
     ("CQLoRASystem", ["QLoRASystem"]),
-    ("QLoRARecipe", ["QLoRAPipeline", "qlora"]),
+    ("QLoRARecipe", ["QLoRAPipeline", "QLoRA", "qlora"]),
     ("ArgumentParser", ["qlora", "qlora-bench"]),
   ])
   func onlyTheseImport(_ module: String, importers: [String]) throws {

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs the built qlora with its manual pages and completions. Needs `make build`.
+# usage: PREFIX=/usr/local Scripts/install.sh      (~/.local by default)
+set -euo pipefail
+source "$(dirname "$0")/common.sh"
+
+prefix="${PREFIX:-$HOME/.local}"
+qlora=.build/release/qlora
+[ -x "$qlora" ] || fail 66 "build it first: make build"
+pages="$(mktemp -d)"
+trap 'rm -rf "$pages"' EXIT
+"$qlora" manual --output "$pages"
+
+install -D -m 755 "$qlora" "$prefix/bin/qlora"
+install -d "$prefix/share/man/man1"
+install -m 644 "$pages"/*.1 "$prefix/share/man/man1/"
+# complete SHELL FILE
+complete() {
+  install -d "$(dirname "$2")"
+  "$qlora" completions "$1" >"$2"
+}
+complete bash "$prefix/share/bash-completion/completions/qlora"
+complete zsh "$prefix/share/zsh/site-functions/_qlora"
+complete fish "$prefix/share/fish/vendor_completions.d/qlora.fish"
+say "install.sh: $prefix/bin/qlora"
+case ":$PATH:" in
+  *":$prefix/bin:"*) ;;
+  *) say "install.sh: $prefix/bin is not on PATH yet" ;;
+esac
