@@ -30,7 +30,9 @@ import Testing
   static let unsafeTargets: Set<String> = ["QLoRACPU"]
 
   /// Executables talk to a terminal; libraries return values and events.
-  static let executables: Set<String> = ["train-from-swift", "qlora", "qlora-bench", "make-tool-calls"]
+  static let executables: Set<String> = [
+    "qlora", "qlora-bench", "make-tool-calls", "train-from-swift",
+  ]
 
   @Test func nothingIsLeftForLater() throws {
     let files =
