@@ -18,6 +18,12 @@ enum NewFile {
       throw Diagnostic(
         .outputInTheWay, "the file exists already", at: .file(path), remedy: remedy)
     }
+    // A folder that a user has misspelled must not come into being.
+    let folder = URL(filePath: path).deletingLastPathComponent().path
+    guard FileManager.default.fileExists(atPath: folder) else {
+      throw Diagnostic(
+        .cannotWrite, "the file cannot be written: its folder does not exist", at: .file(path))
+    }
     do {
       try Pipeline.writeNew(Array(bytes), to: path)
     } catch let failure as Diagnostic {

@@ -30,6 +30,8 @@ private struct PreviewWriter {
   private let room: Int
   private var output = ""
   private var column = 0
+  /// Whether a line waits for its first character; none may follow.
+  private var isBetweenLines = true
   private var isOpen = false
 
   init(colors: Bool, width: Int?) {
@@ -45,7 +47,7 @@ private struct PreviewWriter {
     output += border(
       "\(isFirst ? "┌" : "├") \(HTMLText.plain(row.name)): tokens \(row.start)–\(last), "
         + "\(row.trained) trained\(packed)\n")
-    beginLine()
+    isBetweenLines = true
     for token in row.tokens {
       if token.isTrained != isOpen { switchTo(token.isTrained) }
       for character in HTMLText.plain(token.text) { add(character) }
@@ -61,13 +63,10 @@ private struct PreviewWriter {
   private mutating func add(_ character: Character) {
     if character == "\n" {
       add("↵")
-      endLine()
-      return beginLine()
+      return endLine()
     }
-    if column == room {
-      endLine()
-      beginLine()
-    }
+    if column == room { endLine() }
+    if isBetweenLines { beginLine() }
     output.append(character)
     column += 1
   }
@@ -75,19 +74,23 @@ private struct PreviewWriter {
   private mutating func switchTo(_ trained: Bool) {
     isOpen = trained
     if colors {
-      output += trained ? Self.green : Self.plain
+      // A line that has not begun begins in its colour.
+      if !isBetweenLines { output += trained ? Self.green : Self.plain }
     } else {
       add(trained ? "[" : "]")
     }
   }
 
   private mutating func beginLine() {
+    isBetweenLines = false
     output += border("│ ")
     if isOpen, colors { output += Self.green }
     column = 0
   }
 
   private mutating func endLine() {
+    if isBetweenLines { return }
+    isBetweenLines = true
     if isOpen, colors { output += Self.plain }
     output += "\n"
   }

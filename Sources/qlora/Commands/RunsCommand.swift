@@ -73,7 +73,8 @@ struct RunsCommand: ParsableCommand {
         for (name, text) in [
           ("expected", sample.expected), ("before", sample.base), ("after", sample.trained),
         ] {
-          Console.output("  \(Table.pad(name, 8))  \(HTMLText.plain(text))")
+          let lines = HTMLText.plain(text).replacing("\n", with: "\n            ")
+          Console.output("  \(Table.pad(name, 8))  \(lines)")
         }
       }
     }
