@@ -31,8 +31,13 @@ struct RunRecords {
   }
 
   /// What `metrics.jsonl` says so far.
-  var history: RunHistory {
-    RunHistory(metrics: (try? run.fileSystem.readAll(run.metricsPath)) ?? [])
+  func history() throws(Diagnostic) -> RunHistory {
+    RunHistory(
+      metrics: try diagnosing { () throws(FileFailure) in
+        try retryingInterruptions { () throws(FileFailure) in
+          try run.fileSystem.readAll(run.metricsPath)
+        }
+      })
   }
 
   func note(_ event: TrainingEvent) {
@@ -45,8 +50,8 @@ struct RunRecords {
 
   /// `loss.svg` and `report.html`.
   func draw(_ name: String, _ state: RunState) {
-    write(run.lossChartPath, history.lossChart(title: name).svg())
     do throws(Diagnostic) {
+      write(run.lossChartPath, try history().lossChart(title: name).svg())
       write(run.reportPath, ReportPage(try RunView(run.path, state: state, run.fileSystem)).text)
     } catch {
       warn(error)

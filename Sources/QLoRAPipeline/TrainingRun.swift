@@ -204,7 +204,9 @@ package struct TrainingRun {
     guard case .finished = outcome else {
       return RunResult(outcome: outcome, output: run.path, adapterPath: nil)
     }
-    try exportAdapter(loaded.model, config, AdapterCard.facts(recipe, summary, records.history))
+    // The card's bytes depend on it: a log that can't be read stops the export until a resume.
+    let history = try records.history()
+    try exportAdapter(loaded.model, config, AdapterCard.facts(recipe, summary, history))
     state = .finished
     events(.exported(path: run.adapterPath))
     if !arrangement.layout.placement.usesDisk {
