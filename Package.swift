@@ -22,7 +22,8 @@ let package = Package(
     .library(name: "QLoRA", targets: ["QLoRA"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
   ],
   targets: [
     // Layer 0, native and shared foundations.
@@ -53,13 +54,26 @@ let package = Package(
       "QLoRAModels",
       ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics", "QLoRARandom", "QLoRARegex"]),
     library("QLoRATraining", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
+    library(
+      "QLoRAReport",
+      [
+        "QLoRATraining", "QLoRAData", "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+      ]),
     // Layer 4, application.
     library("QLoRARecipe", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
     library(
       "QLoRAPipeline",
       [
-        "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText", "QLoRAFormats",
-        "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "QLoRACPU",
+        "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText",
+        "QLoRAFormats", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRARandom", "QLoRACPU",
+      ]),
+    library(
+      "QLoRAServing",
+      [
+        "QLoRAReport", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        .product(name: "FlyingFox", package: "FlyingFox"),
+        .product(name: "FlyingSocks", package: "FlyingFox"),
       ]),
     library(
       "QLoRA",
@@ -71,8 +85,8 @@ let package = Package(
     .executableTarget(
       name: "qlora",
       dependencies: [
-        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRATensor",
-        "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAPipeline", "QLoRARecipe", "QLoRAReport", "QLoRAServing", "QLoRATraining",
+        "QLoRAModels", "QLoRAData", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -109,6 +123,8 @@ let package = Package(
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
+    tests("QLoRAReport"),
+    tests("QLoRAServing"),
     tests("QLoRAPipeline", ["QLoRACPU"]),
     tests("QLoRA"),
     .testTarget(name: "TidyTests", dependencies: ["TestSupport"]),

@@ -26,9 +26,9 @@ Scripts/fetch-smollm2.sh
 "$python" Scripts/float32_model.py
 
 # The quick ones first, so that what is wrong everywhere shows soon.
-all=(contract safetensors_parity format_differential gguf_smollm2 rows_parity equivalence
-  peft_roundtrip training_parity text_parity quantized_folder quantized_models int8_folder
-  llama_cpp)
+all=(contract tensorboard_events safetensors_parity format_differential gguf_smollm2 rows_parity
+  equivalence peft_roundtrip training_parity text_parity quantized_folder quantized_models
+  int8_folder llama_cpp)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
 for check in "${checks[@]}"; do

@@ -27,9 +27,12 @@ package struct EncodedRow: Sendable, Equatable {
   package let number: Int
   /// Nil for plain text and where cutting left nothing of the answer.
   package var answer: Answer?
+  /// Who wrote each token; empty unless the encoder was asked for it.
+  package var origins: [TokenOrigin]
 
   package init(
-    tokens: [Int32], labels: [Int32], source: Int = 0, number: Int = 1, answer: Answer? = nil
+    tokens: [Int32], labels: [Int32], source: Int = 0, number: Int = 1, answer: Answer? = nil,
+    origins: [TokenOrigin] = []
   ) {
     precondition(tokens.count == labels.count)
     self.tokens = tokens
@@ -38,6 +41,7 @@ package struct EncodedRow: Sendable, Equatable {
     self.source = source
     self.number = number
     self.answer = answer
+    self.origins = origins
   }
 
   package var labelledTokenCount: Int { labels.count { $0 != untrainedLabel } }
@@ -46,6 +50,22 @@ package struct EncodedRow: Sendable, Equatable {
 /// What becomes of a conversation or completion with more tokens than fit.
 package enum OverLength: String, Sendable, CaseIterable {
   case truncate, drop, error
+}
+
+/// A row that was cut, left out, or that spells a control token.
+package struct RowNote: Sendable, Equatable {
+  package enum Kind: Sendable { case truncated, dropped, controlLookalike }
+
+  package let kind: Kind
+  /// As in `EncodedRow`.
+  package let source: Int
+  package let row: Int
+
+  package init(kind: Kind, source: Int, row: Int) {
+    self.kind = kind
+    self.source = source
+    self.row = row
+  }
 }
 
 /// The counts of one encoding, for the log and for `validate`.
@@ -62,6 +82,22 @@ package struct EncodingReport: Sendable, Equatable {
   package var dropped = 0
   /// Places in messages and tools that spell a control token and were kept as ordinary text.
   package var controlLookalikes = 0
+  /// The first rows of each kind that somebody may want to look at.
+  package private(set) var notes: [RowNote] = []
+
+  /// Notes of each kind that are kept.
+  private static let notesOfAKind = 100
 
   package init() {}
+
+  /// Notes what the counts say of one row.
+  mutating func note(source: Int, row: Int, since before: EncodingReport) {
+    func add(_ kind: RowNote.Kind, _ isSo: Bool) {
+      guard isSo, notes.count(where: { $0.kind == kind }) < Self.notesOfAKind else { return }
+      notes.append(RowNote(kind: kind, source: source, row: row))
+    }
+    add(.truncated, truncated > before.truncated)
+    add(.dropped, dropped > before.dropped)
+    add(.controlLookalike, controlLookalikes > before.controlLookalikes)
+  }
 }

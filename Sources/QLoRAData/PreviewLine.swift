@@ -8,13 +8,16 @@ package struct PreviewLine: Sendable, Equatable {
   package let microBatch: Int
   /// Counted from 0 within the micro-batch.
   package let sequence: Int
+  /// The rows that are packed in it.
+  package let rows: [EncodedRow]
   package let content: PackedSequence
 
-  package init(step: Int, microBatch: Int, sequence: Int, content: PackedSequence) {
+  package init(step: Int, microBatch: Int, sequence: Int, rows: [EncodedRow]) {
     self.step = step
     self.microBatch = microBatch
     self.sequence = sequence
-    self.content = content
+    self.rows = rows
+    content = PackedSequence(rows)
   }
 
   package var json: JSONValue {
@@ -33,10 +36,12 @@ extension BatchPlan {
     var lines: [PreviewLine] = []
     var step = 1
     while step <= stepCount, lines.count < count {
-      for (microBatch, sequences) in sequences(step: step).enumerated() {
-        for (sequence, content) in sequences.enumerated() {
+      for (microBatch, sequences) in members(step: step).enumerated() {
+        for (sequence, members) in sequences.enumerated() {
           lines.append(
-            PreviewLine(step: step, microBatch: microBatch, sequence: sequence, content: content))
+            PreviewLine(
+              step: step, microBatch: microBatch, sequence: sequence,
+              rows: members.map { rows[$0] }))
         }
       }
       step += 1

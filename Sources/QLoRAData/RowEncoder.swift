@@ -9,6 +9,7 @@ package struct RowEncoder: Sendable {
   let template: ChatTemplate?
   let maxTokens: Int
   let overLength: OverLength
+  let keepsOrigins: Bool
   private let lookalikes: ControlLookalikes
   /// What the tokenizer puts before any text, such as Llama 3's beginning token.
   private let textPrefix: [Int32]
@@ -16,10 +17,12 @@ package struct RowEncoder: Sendable {
   /// - Parameters:
   ///   - template: nil where the model has none, which only conversations need.
   ///   - maxTokens: the longest encoded row, at least 2: a single token has nothing to predict.
+  ///   - keepsOrigins: whether rows say who wrote each token.
   package init(
     tokenizer: Tokenizer, template: ChatTemplate?, maxTokens: Int,
-    overLength: OverLength = .truncate
+    overLength: OverLength = .truncate, keepsOrigins: Bool = false
   ) {
+    self.keepsOrigins = keepsOrigins
     self.tokenizer = tokenizer
     self.template = template
     self.maxTokens = max(2, maxTokens)
@@ -36,6 +39,7 @@ package struct RowEncoder: Sendable {
   package func encode(
     _ row: DataRow, format: RowFormat, source: Int = 0, report: inout EncodingReport
   ) throws -> [EncodedRow] {
+    let before = report
     report.rows += 1
     var encoded: [EncodedRow]
     switch try format.content(of: row) {
@@ -51,6 +55,7 @@ package struct RowEncoder: Sendable {
     report.encodedRows += encoded.count
     report.tokens += encoded.reduce(0) { $0 + $1.tokens.count }
     report.labelledTokens += encoded.reduce(0) { $0 + $1.labelledTokenCount }
+    report.note(source: source, row: row.number, since: before)
     return encoded
   }
 
@@ -78,8 +83,10 @@ package struct RowEncoder: Sendable {
         text: assistants.last.flatMap { messages[$0]["content"]?.stringValue } ?? "")
     }
     let labels = zip(text.ids, mask.isTrained).map { $1 ? $0 : untrainedLabel }
+    let roles = messages.map { TokenOrigin(role: $0["role"]?.stringValue) }
     return EncodedRow(
-      tokens: text.ids, labels: labels, source: source, number: row.number, answer: answer)
+      tokens: text.ids, labels: labels, source: source, number: row.number, answer: answer,
+      origins: keepsOrigins ? TokenOrigin.origins(text, segments, roles: roles) : [])
   }
 
   private func check(_ mask: ChatMask, hasAssistant: Bool, _ row: DataRow) throws(Diagnostic) {
@@ -139,10 +146,11 @@ package struct RowEncoder: Sendable {
       throw row.failure(.noEndOfTurn, "the tokenizer has no end-of-sequence token to train")
     }
     report.controlLookalikes += lookalikes.count(in: prompt) + lookalikes.count(in: completion)
-    let text = tokenizer.encode([
+    let segments = [
       TextSegment(text: prompt, origin: .message(0)),
       TextSegment(text: completion, origin: .message(1)),
-    ])
+    ]
+    let text = tokenizer.encode(segments)
     let border = prompt.utf8.count
     var labels = [Int32](repeating: untrainedLabel, count: textPrefix.count)
     for (id, range) in zip(text.ids, text.byteRanges) {
@@ -151,7 +159,10 @@ package struct RowEncoder: Sendable {
     let start = labels.firstIndex { $0 != untrainedLabel } ?? labels.count
     return EncodedRow(
       tokens: textPrefix + text.ids + [end], labels: labels + [end], source: source,
-      number: row.number, answer: .init(promptTokenCount: start, text: completion))
+      number: row.number, answer: .init(promptTokenCount: start, text: completion),
+      origins: keepsOrigins
+        ? textPrefix.map { _ in .template }
+          + TokenOrigin.origins(text, segments, roles: [.user, .assistant]) + [.template] : [])
   }
 
   /// Plain text ends with the end-of-sequence token and is cut into rows of `maxTokens`.
@@ -165,7 +176,9 @@ package struct RowEncoder: Sendable {
     }
     return stride(from: 0, to: tokens.count, by: maxTokens).map { start in
       let piece = Array(tokens[start..<min(start + maxTokens, tokens.count)])
-      return EncodedRow(tokens: piece, labels: piece, source: source, number: row.number)
+      return EncodedRow(
+        tokens: piece, labels: piece, source: source, number: row.number,
+        origins: keepsOrigins ? piece.map { _ in .text } : [])
     }
   }
 
@@ -185,6 +198,7 @@ package struct RowEncoder: Sendable {
       var cut = row
       cut.tokens.removeLast(row.tokens.count - maxTokens)
       cut.labels.removeLast(row.labels.count - maxTokens)
+      cut.origins = Array(row.origins.prefix(maxTokens))
       if let answer = row.answer, answer.promptTokenCount >= maxTokens { cut.answer = nil }
       guard cut.labelledTokenCount > 0 else {
         report.dropped += 1

@@ -10,7 +10,8 @@ enum AdapterExport {
   /// against its manifest. Its files carry no time, no
   /// path of the run and no run id, so equal runs give equal bytes.
   static func write(
-    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String, to path: String,
+    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String,
+    facts: [(String, String)] = [], to path: String,
     _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws {
     let tensors = adapter.tensors()
@@ -24,7 +25,8 @@ enum AdapterExport {
       }
       try pending.write(PEFTAdapterConfig.fileName, Array(adapter.config.fileText().utf8))
       if let load { try pending.write(TrainedWith.fileName, Array(TrainedWith.text(load).utf8)) }
-      try pending.write("README.md", Array(card(adapter, load, name).utf8))
+      try pending.write(
+        "README.md", Array(AdapterCard.text(adapter, load, name, facts).utf8))
       _ = try pending.commit()
     } catch {
       pending.discard()
@@ -54,28 +56,5 @@ enum AdapterExport {
     let manifest = try? CheckpointManifest.load(path, files)
     let entry = manifest?.entries.first { $0.name == PEFTAdapter.weightsName }
     return found == entry?.byteCount ?? found
-  }
-
-  /// The model card.
-  private static func card(_ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String) -> String {
-    let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"
-    let held = load?.quantization?.description ?? "not quantized"
-    return """
-      ---
-      library_name: peft
-      ---
-      # \(name)
-
-      A LoRA adapter trained with swift-qlora.
-
-      | | |
-      |---|---|
-      | base model | \(base) |
-      | base in training | \(held) |
-      | rank | \(adapter.config.rank) |
-      | alpha | \(adapter.config.alpha) |
-      | modules | \(adapter.pairs.count) |
-
-      """
   }
 }

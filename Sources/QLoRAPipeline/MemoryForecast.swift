@@ -37,6 +37,18 @@ package struct MemoryForecast: Sendable, Equatable {
     readAheadBytes = placement.readAheadBytes
   }
 
+  /// What adds up to the peak of a step: keys for JSON and names for people.
+  package var parts: [(key: String, name: String, bytes: Int)] {
+    [
+      ("process", "program, tokenizer and rows", processBytes),
+      ("weights", "weights", weightBytes), ("readAhead", "layers read ahead", readAheadBytes),
+      ("adapters", "adapters", adapterBytes), ("gradients", "their gradients", gradientBytes),
+      ("optimizer", "optimizer", optimizerBytes),
+      ("activations", "activations", step.activationBytes),
+      ("workspace", "workspace", step.workspaceBytes),
+    ]
+  }
+
   package var gradientBytes: Int { adapterBytes }
 
   /// While weights are read; the buffers that they are read through are small. A layer that goes

@@ -60,6 +60,11 @@ extension Pipeline {
     }
   }
 
+  /// Writes a file that appears complete or not at all, and over no other.
+  package static func writeNew(_ bytes: [UInt8], to path: String) throws {
+    try AtomicFile.write(path, bytes, replacing: false)
+  }
+
   static func requireAbsent(_ path: String) throws {
     guard try PosixFileSystem().status(path) == nil else {
       throw Diagnostic(

@@ -6,6 +6,7 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
 import QLoRARecipe
+import QLoRAReport
 import QLoRASystem
 import QLoRATensor
 import QLoRATraining
@@ -102,14 +103,15 @@ extension Pipeline {
   }
 
   /// The first `count` sequences of a run in training order. Writes nothing and loads no weights.
-  package static func preview(
-    _ resolved: ResolvedRecipe, count: Int, _ body: (PreviewLine, ModelText) throws -> Void
-  ) throws {
+  package static func preview(_ resolved: ResolvedRecipe, count: Int) throws -> PreviewReport {
     let recipe = resolved.recipe
     let text = try ModelText(try ModelSource.open(recipe.model.path))
-    let data = try RunData(recipe, text: text)
+    let data = try RunData(recipe, text: text, keepsOrigins: true)
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
-    for line in plan.preview(count) { try body(line, text) }
+    return PreviewReport(
+      name: recipe.name, sources: recipe.data.train.map { FilePath.lastComponent(of: $0.path) },
+      lines: plan.preview(count), rows: data.train, report: data.report,
+      maxTokens: recipe.data.maxTokens, tokenizer: text.tokenizer)
   }
 }
 

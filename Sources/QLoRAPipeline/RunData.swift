@@ -11,11 +11,13 @@ package struct RunData {
   package let validation: [EncodedRow]
   package let report: EncodingReport
 
+  /// - Parameter keepsOrigins: whether rows say who wrote each token.
   /// - Throws: diagnostics naming file, row and reason.
-  package init(_ recipe: Recipe, text: ModelText) throws {
+  package init(_ recipe: Recipe, text: ModelText, keepsOrigins: Bool = false) throws {
     let encoder = RowEncoder(
       tokenizer: text.tokenizer, template: text.template, maxTokens: recipe.data.maxTokens,
-      overLength: OverLength(rawValue: recipe.data.overLength.rawValue) ?? .truncate)
+      overLength: OverLength(rawValue: recipe.data.overLength.rawValue) ?? .truncate,
+      keepsOrigins: keepsOrigins)
     let dataset = try Dataset.load(recipe.data.train.map(\.dataSource), encoder: encoder)
     if !recipe.data.validation.isEmpty {
       train = dataset.rows

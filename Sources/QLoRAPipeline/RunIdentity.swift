@@ -72,6 +72,7 @@ struct RunIdentity {
     recipe.data.validation = recipe.data.validation.map { .init(path: "", format: $0.format) }
     recipe.adapter.initializeFrom = nil
     recipe.training.logEvery = blank.training.logEvery
+    recipe.training.samples = blank.training.samples
     recipe.training.keep = blank.training.keep
     // Where a run rolls back to depends on its saves.
     if recipe.training.onNonFinite != .rollback {

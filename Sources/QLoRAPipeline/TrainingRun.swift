@@ -6,6 +6,7 @@ import QLoRAFormats
 import QLoRAJSON
 import QLoRAModels
 import QLoRARecipe
+import QLoRAReport
 import QLoRASystem
 import QLoRATensor
 import QLoRATraining
@@ -104,7 +105,7 @@ package struct TrainingRun {
     ).perform()
   }
 
-  package static func stopOnSignals() -> () -> Int32? {
+  package static func stopOnSignals() -> @Sendable () -> Int32? {
     Signals.install()
     return { Signals.pending }
   }
@@ -157,7 +158,7 @@ package struct TrainingRun {
     }
     let config = try prepare(loaded.model)
     loaded.model.activationPolicies = arrangement.policies
-    return try train(loaded, data, identity, config, arrangement.layout.placement)
+    return try train(loaded, data, identity, config, arrangement)
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
@@ -188,7 +189,7 @@ package struct TrainingRun {
 
   private func train(
     _ loaded: LoadedModel, _ data: RunData, _ identity: RunIdentity, _ config: PEFTAdapterConfig,
-    _ placement: LayerPlacement
+    _ arrangement: Arrangement
   ) throws -> RunResult {
     let recipe = recipe.recipe
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
@@ -202,32 +203,37 @@ package struct TrainingRun {
           .init("tool", ToolVersion.text),
           .init(CheckpointArtifacts.deviceFact, loaded.model.backend.name),
         ]))
-    events(.prepared(summary(loaded.model, plan, data, placement)))
+    let summary = summary(loaded.model, plan, data, arrangement.layout.placement)
+    events(.prepared(summary))
+    let records = RunRecords(run) { events(.training(.warning($0))) }
+    records.write(RunFacts(summary, recipe: recipe, memory: arrangement.memory))
     let trainer = try Trainer(
       inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run,
-      events: { events(.training($0)) }, interruption: interruption)
-    defer { drawLosses() }
+      events: {
+        events(.training($0))
+        records.note($0)
+      }, interruption: interruption)
+    var state = RunState.interrupted
+    defer { records.draw(recipe.name, state) }
     let outcome = try trainer.train()
     guard case .finished = outcome else {
       return RunResult(outcome: outcome, output: run.path, adapterPath: nil)
     }
-    try exportAdapter(loaded.model, config)
+    // The card's bytes depend on it: a log that can't be read stops the export until a resume.
+    let history = try records.history()
+    try exportAdapter(loaded.model, config, AdapterCard.facts(recipe, summary, history))
+    state = .finished
     events(.exported(path: run.adapterPath))
+    if !arrangement.layout.placement.usesDisk {
+      records.sample(
+        loaded, data.validation, recipe, until: { interruption() != nil })
+    }
     return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)
   }
 
   private func batches(_ plan: BatchPlan) -> PlannedBatches {
     let names = recipe.recipe.data.train.map { FilePath.lastComponent(of: $0.path) }
     return PlannedBatches(plan: plan, sources: names)
-  }
-
-  /// A picture that cannot be drawn is no reason to fail.
-  private func drawLosses() {
-    do {
-      try run.drawLosses(title: recipe.recipe.name)
-    } catch let failure as Diagnostic {
-      events(.training(.warning(failure)))
-    } catch {}
   }
 
   private func summary(
@@ -269,13 +275,15 @@ package struct TrainingRun {
     return config
   }
 
-  private func exportAdapter(_ model: LlamaModel, _ config: PEFTAdapterConfig) throws {
+  private func exportAdapter(
+    _ model: LlamaModel, _ config: PEFTAdapterConfig, _ facts: [(String, String)]
+  ) throws {
     if AdapterExport.isComplete(run.adapterPath, run.fileSystem) { return }
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
     try AdapterExport.write(
       model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
-      to: run.adapterPath, run.fileSystem)
+      facts: facts, to: run.adapterPath, run.fileSystem)
   }
 }
 

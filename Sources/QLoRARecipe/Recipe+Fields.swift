@@ -165,6 +165,10 @@ extension Recipe.Training: RecipeSection {
       "logEvery", \.logEvery, .integer(1...1_000_000_000),
       "Optimizer steps between progress lines where stderr is not a terminal.", unit: "steps"),
     Field(
+      "samples", \.samples, .integer(0...1000),
+      "Validation prompts that base and trained model answer at the end, for report.html; 2 where "
+        + "it is not given, 0 means none.", omitted: { $0.samples == Self.defaultSamples }),
+    Field(
       "maxWallTime", \.maxWallTime, .optional(.duration),
       "Time such as \"3h50m\" before whose end the command saves and stops with exit code 75; "
         + "null means as long as it takes.", omitted: { $0.maxWallTime == nil }),

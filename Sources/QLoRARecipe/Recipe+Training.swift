@@ -22,8 +22,12 @@ extension Recipe {
     package var keep = 2
     /// Optimizer steps between progress lines where stderr is not a terminal.
     package var logEvery = 10
+    /// Validation prompts that are answered at the end, by the base and by the trained model.
+    package var samples = Self.defaultSamples
     /// nil means as long as it takes.
     package var maxWallTime: WallTime?
+
+    static let defaultSamples = 2
 
     package init() {}
 

@@ -43,4 +43,17 @@ package final class RunLock: Sendable {
   }
 
   deinit { _ = qlora_close(descriptor) }
+
+  /// Whether a process works in a directory now. A start that comes in the same moment waits out
+  /// that this looks.
+  package static func isHeld(_ directory: String) -> Bool {
+    let path = FilePath.join(directory, fileName)
+    // Not to leave the file of a lock where there was none.
+    guard let status = try? PosixFileSystem().status(path), status.kind == .file else {
+      return false
+    }
+    let outcome = qlora_lock(path)
+    if outcome >= 0 { _ = qlora_close(outcome) }
+    return outcome == -qlora_error_would_block
+  }
 }

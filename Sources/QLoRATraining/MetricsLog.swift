@@ -2,7 +2,6 @@
 // never stops a run.
 import QLoRADiagnostics
 import QLoRAJSON
-import QLoRASystem
 
 extension StepMetrics {
   package var json: JSONValue {
@@ -15,7 +14,34 @@ extension StepMetrics {
   }
 }
 
+extension StepMetrics {
+  /// Reads a line back; what it does not say is NaN or 0. Nil where it is no line of a step, or of
+  /// one without a finite loss.
+  package init?(json: JSONValue) {
+    guard let step = json["step"]?.intValue, let loss = json["loss"]?.doubleValue else {
+      return nil
+    }
+    func number(_ key: String) -> Double { json[key]?.doubleValue ?? .nan }
+    func count(_ key: String) -> Int { json[key]?.intValue ?? 0 }
+    self.init(
+      step: step, loss: loss, learningRate: number("learningRate"),
+      gradientNorm: number("gradientNorm"), tokens: count("tokens"),
+      labelledTokens: count("labelledTokens"), tokensPerSecond: number("tokensPerSecond"),
+      peakMemoryBytes: count("peakMemoryBytes"), elapsedSeconds: number("elapsedSeconds"))
+  }
+}
+
 extension EvaluationMetrics {
+  /// Reads a line back, which does not say whether it was the best so far.
+  package init?(json: JSONValue) {
+    guard let step = json["step"]?.intValue, let loss = json["evalLoss"]?.doubleValue else {
+      return nil
+    }
+    self.init(
+      step: step, loss: loss, labelledTokens: json["evalLabelledTokens"]?.intValue ?? 0,
+      isBest: false)
+  }
+
   package var json: JSONValue {
     .dictionary([
       ("step", .int(step)), ("evalLoss", .double(loss)),
@@ -34,38 +60,5 @@ extension Trainer {
       if !isLogFailing { events(.warning(error)) }
       isLogFailing = true
     }
-  }
-}
-
-/// The losses that a run's log holds, for its picture.
-package struct LossHistory: Sendable, Equatable {
-  package private(set) var training: [LossChart.Point] = []
-  package private(set) var evaluations: [LossChart.Point] = []
-
-  /// Lines that are none of ours, or torn, are passed over.
-  package init(metrics bytes: [UInt8]) {
-    for line in bytes.split(separator: UInt8(ascii: "\n")) {
-      guard let json = try? JSONValue(parsing: line), let step = json["step"]?.intValue else {
-        continue
-      }
-      if let loss = json["loss"]?.doubleValue {
-        training.append(.init(step: step, loss: loss))
-      } else if let loss = json["evalLoss"]?.doubleValue {
-        evaluations.append(.init(step: step, loss: loss))
-      }
-    }
-  }
-}
-
-extension RunDirectory {
-  /// Draws `loss.svg` from `metrics.jsonl`.
-  ///
-  /// - Throws: a diagnostic; the picture before, if any, stays.
-  package func drawLosses(title: String) throws {
-    let bytes = try diagnosing { () throws(FileFailure) in try fileSystem.readAll(metricsPath) }
-    let losses = LossHistory(metrics: bytes)
-    let chart = LossChart(
-      title: title, training: losses.training, evaluations: losses.evaluations)
-    try AtomicFile.write(lossChartPath, Array(chart.svg.utf8), fileSystem)
   }
 }

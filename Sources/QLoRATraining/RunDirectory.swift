@@ -89,11 +89,13 @@ package final class RunDirectory: Sendable {
 
   package static let recipeName = "recipe.resolved.json"
   package static let checkpointsName = "checkpoints"
+  /// What a run knows of itself before its first step.
+  package static let factsName = "run.json"
 
   /// After a start that failed before its first step: removes the directory if it was made for
   /// that start and holds nothing that anybody could want.
   package func abandon() {
-    let worthless: Set = [RunLock.fileName, Self.recipeName]
+    let worthless: Set = [RunLock.fileName, Self.recipeName, Self.factsName]
     guard isNew, let names = try? fileSystem.list(path), worthless.isSuperset(of: names) else {
       return
     }
@@ -115,5 +117,7 @@ package final class RunDirectory: Sendable {
   package var metricsPath: String { FilePath.join(path, "metrics.jsonl") }
   package var lossChartPath: String { FilePath.join(path, "loss.svg") }
   package var reportPath: String { FilePath.join(path, "report.html") }
+  package var factsPath: String { FilePath.join(path, Self.factsName) }
+  package var samplesPath: String { FilePath.join(path, "samples.jsonl") }
   package var adapterPath: String { FilePath.join(path, "adapter") }
 }

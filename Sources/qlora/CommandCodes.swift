@@ -2,6 +2,7 @@
 import QLoRADiagnostics
 import QLoRAPipeline
 import QLoRARecipe
+import QLoRAServing
 
 extension DiagnosticCode {
   static let unexpected = DiagnosticCode(
@@ -50,7 +51,7 @@ extension DiagnosticCode {
 
   static let allCommandCodes: [DiagnosticCode] = [
     .unexpected, .unknownCode, .unknownRecipeName, .outputInTheWay, .cannotWrite, .stopped,
-    .outputLost,
+    .outputLost, .portUnusable,
   ]
 
   /// Every module's codes, by number.

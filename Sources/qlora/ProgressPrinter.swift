@@ -1,6 +1,7 @@
 // Shows a run while it goes on: plain lines, a redrawn block on a terminal, or JSON on stdout.
 import QLoRAJSON
 import QLoRAPipeline
+import QLoRAReport
 import QLoRATraining
 
 final class ProgressPrinter {
@@ -14,7 +15,8 @@ final class ProgressPrinter {
   private var evaluationLoss: Double?
   /// This process's first step, and the run's seconds at its end.
   private var first: (step: Int, seconds: Double)?
-  private var drawnLines = 0
+  /// Columns of each line of the block that is on the screen.
+  private var drawnColumns: [Int] = []
 
   init(json: Bool) {
     self.json = json
@@ -83,10 +85,12 @@ final class ProgressPrinter {
     let left = secondsLeft(metrics).map(ProgressText.duration) ?? "…"
     if isLive {
       let evaluation = evaluationLoss.map { "  evaluation \(ProgressText.decimal($0, 4))" } ?? ""
+      let columns = ProgressText.columns(in: Console.terminalWidth)
       draw([
-        "\(ProgressText.bar(metrics.step, of: stepCount))  step \(metrics.step) of \(stepCount)  "
-          + "left \(left)\(nextSave(after: metrics.step))",
-        "\(ProgressText.spark(losses))  loss \(ProgressText.decimal(metrics.loss, 4))\(evaluation)",
+        ProgressText.bar(metrics.step, of: stepCount, columns: columns)
+          + "  step \(metrics.step) of \(stepCount)  left \(left)\(nextSave(after: metrics.step))",
+        "\(ProgressText.spark(losses, columns: columns))  "
+          + "loss \(ProgressText.decimal(metrics.loss, 4))\(evaluation)",
         ProgressText.rates(metrics),
       ])
     } else if metrics.step == 1 || metrics.step % logEvery == 0 || metrics.step == stepCount {
@@ -119,15 +123,21 @@ final class ProgressPrinter {
   /// In one write and over the block before, so that nothing flickers.
   private func draw(_ lines: [String]) {
     // The block must not wrap, or erasing it would leave pieces behind.
-    let width = Console.terminalWidth
-    let up = drawnLines > 0 ? "\u{1B}[\(drawnLines)F" : ""
-    let block = lines.map { String($0.prefix(width - 1)) + "\u{1B}[K\n" }.joined()
-    Console.errorPart(up + block + (lines.count < drawnLines ? "\u{1B}[J" : ""))
-    drawnLines = lines.count
+    let lines = lines.map { $0.prefix(Console.terminalWidth - 1) }
+    let up = rowsOnScreen > 0 ? "\u{1B}[\(rowsOnScreen)F" : ""
+    let block = lines.map { $0 + "\u{1B}[K\n" }.joined()
+    Console.errorPart(up + block + (lines.count < rowsOnScreen ? "\u{1B}[J" : ""))
+    drawnColumns = lines.map(\.count)
   }
 
   private func erase() {
-    if drawnLines > 0 { Console.errorPart("\u{1B}[\(drawnLines)F\u{1B}[J") }
-    drawnLines = 0
+    if rowsOnScreen > 0 { Console.errorPart("\u{1B}[\(rowsOnScreen)F\u{1B}[J") }
+    drawnColumns = []
+  }
+
+  /// A terminal that was made narrower has broken the block's lines.
+  private var rowsOnScreen: Int {
+    let width = Console.terminalWidth
+    return drawnColumns.reduce(0) { $0 + max(1, ($1 + width - 1) / width) }
   }
 }

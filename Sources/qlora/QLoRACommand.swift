@@ -19,8 +19,9 @@ struct QLoRACommand: ParsableCommand {
     version: ToolVersion.number,
     subcommands: [
       TrainCommand.self, ResumeCommand.self, VerifyResumeCommand.self, ValidateCommand.self,
-      PlanCommand.self, PreviewCommand.self, EvalCommand.self, GenerateCommand.self,
-      InspectCommand.self, QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self,
+      PlanCommand.self, PreviewCommand.self, RunsCommand.self, DashboardCommand.self,
+      EvalCommand.self, GenerateCommand.self, InspectCommand.self, QuantizeCommand.self,
+      DequantizeCommand.self, MergeCommand.self,
       ExportCommand.self, CacheCommand.self, RecipesCommand.self, SchemaCommand.self,
       DoctorCommand.self, ExplainCommand.self, ManualCommand.self, CompletionsCommand.self,
     ])

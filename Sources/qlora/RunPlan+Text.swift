@@ -2,6 +2,7 @@
 import QLoRAJSON
 import QLoRAModels
 import QLoRAPipeline
+import QLoRAReport
 
 extension RunPlan {
   var jsonValue: JSONValue {
@@ -32,7 +33,7 @@ extension RunPlan {
 
   private var memoryJSON: JSONValue {
     .dictionary(
-      parts.map { ($0.key, .int($0.bytes)) } + [
+      memory.parts.map { ($0.key, .int($0.bytes)) } + [
         ("logits", .int(memory.step.lossBytes)), ("loadingPeak", .int(memory.loadingPeakBytes)),
         ("evaluationPeak", evaluates ? .int(memory.evaluationPeakBytes) : .null),
         ("peak", .int(memory.peakBytes)),
@@ -41,20 +42,6 @@ extension RunPlan {
   }
 
   private var evaluates: Bool { memory.evaluationBytes > 0 }
-
-  /// What adds up to the peak.
-  private var parts: [(key: String, name: String, bytes: Int)] {
-    [
-      ("process", "program, tokenizer and rows", memory.processBytes),
-      ("weights", "weights", memory.weightBytes),
-      ("readAhead", "layers read ahead", memory.readAheadBytes),
-      ("adapters", "adapters", memory.adapterBytes),
-      ("gradients", "their gradients", memory.gradientBytes),
-      ("optimizer", "optimizer", memory.optimizerBytes),
-      ("activations", "activations", memory.step.activationBytes),
-      ("workspace", "workspace", memory.step.workspaceBytes),
-    ]
-  }
 
   var text: String {
     let training = recipe.recipe.training
@@ -82,7 +69,7 @@ extension RunPlan {
       ["this machine has", memoryLimitBytes.map(size) ?? "unknown"],
     ]
     return facts.map { "\(Table.pad($0.0, width))  \($0.1)" }.joined(separator: "\n") + "\n\n"
-      + Table.text(["memory", ""], parts.map { [$0.name, size($0.bytes)] } + peaks)
+      + Table.text(["memory", ""], memory.parts.map { [$0.name, size($0.bytes)] } + peaks)
   }
 
   private func size(_ bytes: Int) -> String { ProgressText.size(bytes) }

@@ -6,7 +6,7 @@ import Testing
   /// What every target may import besides its row.
   static let system: Set<String> = [
     "Foundation", "FoundationEssentials", "Glibc", "Musl", "Darwin", "Dispatch", "Synchronization",
-    "Swift", "Testing",
+    "Swift", "Testing", "FoundationNetworking",
   ]
 
   static func rows() throws -> PackageRows {

@@ -61,6 +61,16 @@ extension LlamaModel {
     }
   }
 
+  /// Runs `body` on the bare base; the adapters are on the model again afterwards.
+  package func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let adapted = blocks
+    defer { blocks = adapted }
+    for index in blocks.indices {
+      for path in LlamaBlock.linearPaths { blocks[index][keyPath: path].adapter = nil }
+    }
+    return try body()
+  }
+
   /// As PEFT names the halves of an adapter.
   package static func parameterName(_ module: String, _ half: String) -> String {
     "base_model.model.\(module).lora_\(half).weight"

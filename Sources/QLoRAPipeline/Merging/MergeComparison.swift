@@ -58,7 +58,7 @@ struct MergeComparison {
       let choice = try LinearModules(
         modelType: "llama", isDiffusers: false, names: source.weights.names, skip: [])
       return try source.weights.names.filter {
-        choice.isQuantized($0, try source.weights.shape(of: $0))
+        try choice.isQuantized($0, source.weights.shape(of: $0))
       }
     }
   }
@@ -174,7 +174,7 @@ struct MergeComparison {
     for name in try linears {
       let shape = try source.weights.shape(of: name)
       let storage =
-        base == .requantized && quantized.isQuantized(name, shape)
+        try base == .requantized && quantized.isQuantized(name, shape)
         ? requantization.quantization(of: name, in: source).storage : .dense(dtype)
       prepared[String(name.dropLast(".weight".count))] = try weights.prepared(name, storage, dtype)
     }

@@ -3,6 +3,7 @@ import ArgumentParser
 import QLoRADiagnostics
 import QLoRAJSON
 import QLoRAPipeline
+import QLoRAReport
 
 struct CacheCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

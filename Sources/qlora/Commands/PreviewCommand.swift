@@ -1,19 +1,21 @@
 // `qlora preview`: the rows as the model will see them.
 import ArgumentParser
 import QLoRAJSON
-import QLoRAData
 import QLoRAPipeline
+import QLoRAReport
 
 struct PreviewCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "preview",
-    abstract: "Shows the sequences of a run in training order; writes nothing.",
+    abstract: "Shows the sequences of a run in training order, and what is in all rows.",
     discussion: """
-      Trained tokens stand in [brackets], or in green on a terminal; a bar marks where a packed \
-      row begins.
+      Trained tokens stand in [brackets], or in green on a terminal; a border marks where a packed \
+      row begins. Counts tell who wrote how many tokens, which rows were cut or left out, which \
+      spell control tokens, and which repeat others. Nothing is written but the page of --html.
 
       Example:
         qlora preview Recipes/smollm2-135m-qlora-tool-calls.json -n 2
+        qlora preview my-recipe.json -n 20 --html preview.html
       """)
 
   @OptionGroup var recipe: RecipeOptions
@@ -22,42 +24,26 @@ struct PreviewCommand: ParsableCommand {
   @Option(name: .customShort("n"), help: "How many sequences.")
   var count = 3
 
+  @Option(help: ArgumentHelp("Writes a page instead; never overwrites.", valueName: "file"))
+  var html: String?
+
   func validate() throws {
     if count < 1 { throw ValidationError("-n must be at least 1.") }
+    if html != nil, output.json { throw ValidationError("--html and --json exclude each other.") }
   }
 
   func run() throws {
-    let resolved = try recipe.load()
-    let colors = Console.stdoutIsTerminal && Console.wantsColor
-    try Pipeline.preview(resolved, count: count) { line, text in
-      if output.json {
-        Console.output(json: line.json)
-      } else {
-        Console.output(self.text(line, text, colors: colors))
-      }
+    let report = try Pipeline.preview(try recipe.load(), count: count)
+    if output.json {
+      for sequence in report.sequences { Console.output(json: sequence.line.json) }
+    } else if let html {
+      try NewFile.write(report.html.utf8, to: html)
+      Console.output(html)
+    } else {
+      Console.outputPart(
+        report.text(
+          colors: Console.stdoutIsTerminal && Console.wantsColor,
+          width: Console.stdoutIsTerminal ? Console.terminalWidth : nil))
     }
-  }
-
-  private func text(_ line: PreviewLine, _ model: ModelText, colors: Bool) -> String {
-    let content = line.content
-    let trained = content.labels.count { $0 != untrainedLabel }
-    var text =
-      "step \(line.step), micro-batch \(line.microBatch), sequence \(line.sequence): "
-      + "\(content.tokens.count) tokens, \(trained) trained, \(content.starts.count) rows\n"
-    let starts = Set(content.starts)
-    var decoder = model.tokenizer.makeStreamingDecoder()
-    var isOpen = false
-    for (index, token) in content.tokens.enumerated() {
-      let isTrained = content.labels[index] != untrainedLabel
-      if isTrained != isOpen { text += mark(opens: isTrained, colors) }
-      isOpen = isTrained
-      if starts.contains(index), index > 0 { text += "\n│ " }
-      text += decoder.append(token)
-    }
-    return text + decoder.finish() + (isOpen ? mark(opens: false, colors) : "") + "\n"
-  }
-
-  private func mark(opens: Bool, _ colors: Bool) -> String {
-    colors ? (opens ? "\u{1B}[32m" : "\u{1B}[0m") : (opens ? "[" : "]")
   }
 }

@@ -1,14 +1,7 @@
 // `qlora recipes`: the recipes that come with qlora.
 import ArgumentParser
-import QLoRADiagnostics
 import QLoRAJSON
 import QLoRARecipe
-
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
 
 struct RecipesCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -66,15 +59,8 @@ struct RecipesCommand: ParsableCommand {
     func run() throws {
       let contents = try RecipeShelf.find().contents(of: name)
       let path = destination ?? "\(name).json"
-      do {
-        try contents.write(to: URL(filePath: path), options: .withoutOverwriting)
-      } catch let error as CocoaError where error.code == .fileWriteFileExists {
-        throw Diagnostic(
-          .outputInTheWay, "the file exists already", at: .file(path),
-          remedy: "give another name as the second argument")
-      } catch {
-        throw Diagnostic(.cannotWrite, "the file cannot be written", at: .file(path))
-      }
+      try NewFile.write(
+        contents, to: path, remedy: "give another name as the second argument")
       Console.output(path)
     }
   }

@@ -1,0 +1,86 @@
+// The model card beside an adapter. It carries no time, no path and no run id, so equal runs give
+// equal bytes.
+
+import QLoRAFormats
+import QLoRAModels
+import QLoRARecipe
+import QLoRAReport
+import QLoRASystem
+
+enum AdapterCard {
+  /// - Parameter facts: what is known of the training beside the adapter itself.
+  static func text(
+    _ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String, _ facts: [(String, String)]
+  ) -> String {
+    let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"
+    let rows =
+      [
+        ("base model", base),
+        ("base in training", load?.quantization?.description ?? "not quantized"),
+        ("compute type", load?.computeDType.rawValue ?? "unknown"),
+        ("rank", "\(adapter.config.rank)"), ("alpha", "\(adapter.config.alpha)"),
+        ("modules", "\(adapter.pairs.count)"),
+      ] + facts
+    let table = rows.map { "| \($0.0) | \($0.1.replacing("|", with: "\\|")) |" }
+    return """
+      ---
+      library_name: peft
+      ---
+      # \(name)
+
+      A LoRA adapter trained with swift-qlora.
+
+      | | |
+      |---|---|
+      \(table.joined(separator: "\n"))
+
+      ## Use
+
+      ```python
+      from peft import PeftModel
+      from transformers import AutoModelForCausalLM
+
+      base = AutoModelForCausalLM.from_pretrained("BASE")  # where you keep \(base)
+      model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
+      ```
+
+      or `qlora generate --model BASE --adapter ADAPTER --prompt TEXT`.
+
+      """
+  }
+
+  /// How an adapter was trained; equal for every run of a recipe, however often it was resumed.
+  static func facts(
+    _ recipe: Recipe, _ summary: RunSummary, _ history: RunHistory
+  ) -> [(String, String)] {
+    let training = recipe.training
+    let files = recipe.data.train.map { FilePath.lastComponent(of: $0.path) }
+    let report = summary.report
+    let facts: [(String, String?)] = [
+      ("data", files.joined(separator: ", ")),
+      (
+        "rows",
+        "\(report.encodedRows) with \(report.tokens) tokens, \(report.labelledTokens) of "
+          + "them trained"
+      ),
+      (
+        "steps",
+        "\(summary.stepCount) of \(training.gradientAccumulation) × "
+          + "\(training.batchSize) sequences of at most \(recipe.data.maxTokens) tokens"
+      ),
+      (
+        "optimizer",
+        "\(training.optimizer.type.rawValue), learning rate "
+          + "\(training.optimizer.learningRate), \(training.schedule.type.rawValue) schedule with "
+          + "\(training.schedule.warmupSteps) steps of warm-up"
+      ),
+      ("dropout", recipe.adapter.dropout > 0 ? "\(recipe.adapter.dropout)" : nil),
+      ("seed", "\(training.seed)"),
+      (
+        "validation loss",
+        history.evaluations.last.map { ProgressText.decimal($0.loss, 4) }
+      ),
+    ]
+    return facts.compactMap { name, value in value.map { (name, $0) } }
+  }
+}

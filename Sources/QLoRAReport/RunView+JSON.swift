@@ -1,0 +1,18 @@
+// A run as `qlora runs --json` and the dashboard tell it.
+import QLoRAJSON
+
+extension RunView {
+  package var json: JSONValue {
+    func number(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
+    return .dictionary([
+      ("path", .string(path)), ("name", .string(name)), ("state", .string(state.rawValue)),
+      ("step", .int(step)), ("steps", stepCount.map { .int($0) } ?? .null),
+      ("loss", number(lastLoss)), ("evalLoss", number(evaluationLoss)),
+      ("bestEvalLoss", number(history.bestEvaluation?.loss)),
+      ("elapsedSeconds", .double(history.elapsedSeconds)),
+      ("tokensPerSecond", number(history.meanTokensPerSecond)),
+      ("peakMemoryBytes", .int(history.peakMemoryBytes)),
+      ("checkpoints", .list(checkpointSteps.sorted().map { .int($0) })),
+    ])
+  }
+}
