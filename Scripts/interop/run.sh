@@ -26,8 +26,9 @@ Scripts/fetch-smollm2.sh
 "$python" Scripts/float32_model.py
 
 # The quick ones first, so that what is wrong everywhere shows soon.
-all=(contract safetensors_parity format_differential gguf_smollm2 rows_parity equivalence
-  peft_roundtrip training_parity text_parity quantized_folder quantized_models int8_folder)
+all=(contract safetensors_parity format_differential gguf_smollm2 rows_parity data_files
+  equivalence peft_roundtrip training_parity text_parity quantized_folder quantized_models
+  int8_folder)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
 for check in "${checks[@]}"; do
@@ -45,7 +46,9 @@ mkdir -p "$sections"
 libraries="$("$python" - <<'PYTHON'
 import importlib.metadata as metadata
 import platform
-names = "torch transformers peft bitsandbytes safetensors gguf tokenizers".split()
+names = (
+    "torch transformers peft bitsandbytes safetensors gguf tokenizers pyarrow datasets"
+).split()
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
 print(f"Python {platform.python_version()}, {versions}")
 PYTHON
