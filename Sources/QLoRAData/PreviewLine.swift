@@ -1,4 +1,5 @@
 // A sequence as `qlora preview --json` shows it: the contract's line format.
+import QLoRADiagnostics
 import QLoRAJSON
 
 package struct PreviewLine: Sendable, Equatable {
@@ -29,11 +30,11 @@ package struct PreviewLine: Sendable, Equatable {
 
 extension BatchPlan {
   /// The first `count` sequences in training order.
-  package func preview(_ count: Int) -> [PreviewLine] {
+  package func preview(_ count: Int) throws(Diagnostic) -> [PreviewLine] {
     var lines: [PreviewLine] = []
     var step = 1
     while step <= stepCount, lines.count < count {
-      for (microBatch, sequences) in sequences(step: step).enumerated() {
+      for (microBatch, sequences) in try sequences(step: step).enumerated() {
         for (sequence, content) in sequences.enumerated() {
           lines.append(
             PreviewLine(step: step, microBatch: microBatch, sequence: sequence, content: content))

@@ -109,7 +109,7 @@ extension Pipeline {
     let text = try ModelText(try ModelSource.open(recipe.model.path))
     let data = try RunData(recipe, text: text)
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
-    for line in plan.preview(count) { try body(line, text) }
+    for line in try plan.preview(count) { try body(line, text) }
   }
 }
 
