@@ -34,6 +34,8 @@ let package = Package(
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     .systemLibrary(
       name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     library("QLoRADiagnostics", []),
     library("QLoRAJSON", []),
     library("QLoRARandom", []),
@@ -48,7 +50,11 @@ let package = Package(
       ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
     library("QLoRAText", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     library(
-      "QLoRAData", ["QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
+      "QLoRAData",
+      [
+        "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "CZlib",
+        "CZstd",
+      ]),
     // Layer 3, learning.
     library(
       "QLoRAModels",

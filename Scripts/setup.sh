@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs with apt what this machine lacks; does nothing where all is present.
 # usage: Scripts/setup.sh [build] [model]      (both when none is named)
-#   build  what compiling needs: Swift (only checked), git, pkg-config, OpenBLAS, xxHash, Oniguruma
+#   build  what compiling needs: Swift (only checked), git, pkg-config, OpenBLAS, xxHash,
+#          Oniguruma, zlib, Zstandard
 #   model  what Scripts/fetch-smollm2.sh needs: Python with pip, unzip
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -58,6 +59,8 @@ for group in "${@:-build model}"; do
         need_library openblas libopenblas-dev
         need_library libxxhash libxxhash-dev
         need_library oniguruma libonig-dev
+        need_library zlib zlib1g-dev
+        need_library libzstd libzstd-dev
         ;;
       model)
         python_with_pip >/dev/null || missing+=(python3 python3-pip)

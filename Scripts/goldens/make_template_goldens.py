@@ -423,6 +423,13 @@ CONVERSATIONS = {
         {"role": "system", "content": "S"}, {"role": "user", "content": "Both?"},
         {"role": "assistant", "content": "", "tool_calls": [call("a", {}), call("b", {"x": [1, None, "y"]})]},
         {"role": "tool", "content": "1"}, {"role": "tool", "content": "2"}, {"role": "assistant", "content": "3"}],
+    # As the OpenAI API has them: arguments as JSON text, ids, and no content at all.
+    "text-arguments": [
+        {"role": "user", "content": "Both?"},
+        {"role": "assistant", "tool_calls": [
+            call("a", "{\"city\": \"Zürich\", \"n\": 1}", id="abcdefghi")]},
+        {"role": "tool", "content": "1", "tool_call_id": "abcdefghi", "name": "a"},
+        {"role": "assistant", "content": "3"}],
     "parts": [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image"},
                                            {"type": "text", "text": " this"}]}],
 }

@@ -1,5 +1,6 @@
 // Which sequences make up which step: a pure function of rows, settings and seed, so that a run
 // resumed at any step sees exactly what an uninterrupted one would.
+import QLoRADiagnostics
 import QLoRARandom
 import Synchronization
 
@@ -21,10 +22,13 @@ package struct BatchSettings: Sendable, Equatable {
   package var accumulation: Int
   package var length: RunLength
   package var seed: UInt64
+  /// How often an epoch sees the rows of each source; sources without a number count once.
+  package var weights: [Double]
 
   package init(
     maxTokens: Int, packing: Bool = true, shuffle: Bool = true, batchSize: Int = 1,
-    accumulation: Int = 1, length: RunLength = .epochs(1), seed: UInt64 = 0
+    accumulation: Int = 1, length: RunLength = .epochs(1), seed: UInt64 = 0,
+    weights: [Double] = []
   ) {
     self.maxTokens = maxTokens
     self.packing = packing
@@ -33,13 +37,14 @@ package struct BatchSettings: Sendable, Equatable {
     self.accumulation = accumulation
     self.length = length
     self.seed = seed
+    self.weights = weights
   }
 }
 
 /// The epochs' sequences form one stream, from which each step takes the next
 /// `batchSize · accumulation`; a step may so span two epochs.
 package final class BatchPlan: Sendable {
-  package let rows: [EncodedRow]
+  package let rows: EncodedRows
   package let settings: BatchSettings
   /// Optimizer steps in the whole run.
   package let stepCount: Int
@@ -53,21 +58,24 @@ package final class BatchPlan: Sendable {
   }
 
   private let lengths: [Int]
+  private let mixture: Mixture
   private let stream = Mutex(Stream())
 
   /// - Parameter rows: at least one, none longer than `settings.maxTokens`.
-  package init(rows: [EncodedRow], settings: BatchSettings) {
+  package init(rows: EncodedRows, settings: BatchSettings) {
     precondition(!rows.isEmpty && settings.batchSize > 0 && settings.accumulation > 0)
     self.rows = rows
     self.settings = settings
-    let lengths = rows.map(\.tokens.count)
+    let lengths = rows.lengths
     self.lengths = lengths
+    let mixture = Mixture(rows, weights: settings.weights, seed: settings.seed)
+    self.mixture = mixture
     switch settings.length {
     case .steps(let count): stepCount = count
     case .epochs(let count):
       let perStep = settings.batchSize * settings.accumulation
       let sequences = stream.withLock { stream in
-        Self.extend(&stream, throughEpoch: count - 1, lengths, settings)
+        Self.extend(&stream, throughEpoch: count - 1, lengths, mixture, settings)
         return stream.starts[count]
       }
       stepCount = (sequences + perStep - 1) / perStep
@@ -75,13 +83,19 @@ package final class BatchPlan: Sendable {
   }
 
   /// The micro-batches of an optimizer step, counted from 1.
-  package func microBatches(step: Int) -> [MicroBatch] {
-    sequences(step: step).map(MicroBatch.init)
+  ///
+  /// - Throws: where rows that went to a file can't be read.
+  package func microBatches(step: Int) throws(Diagnostic) -> [MicroBatch] {
+    try sequences(step: step).map(MicroBatch.init)
   }
 
   /// The sequences of an optimizer step, micro-batch by micro-batch.
-  package func sequences(step: Int) -> [[PackedSequence]] {
-    members(step: step).map { $0.map { PackedSequence($0.map { rows[$0] }) } }
+  package func sequences(step: Int) throws(Diagnostic) -> [[PackedSequence]] {
+    try members(step: step).map { (sequences) throws(Diagnostic) in
+      try sequences.map { (members) throws(Diagnostic) in
+        PackedSequence(try members.map { (index) throws(Diagnostic) in try rows.row(index) })
+      }
+    }
   }
 
   /// Places in `rows` of what is in each sequence of each micro-batch of a step.
@@ -114,7 +128,7 @@ package final class BatchPlan: Sendable {
     stream.withLock { stream in
       guard let epoch = epoch(of: place, &stream) else { return nil }
       if stream.epoch != epoch {
-        stream.sequences = Self.pack(epoch, lengths, settings)
+        stream.sequences = Self.pack(epoch, lengths, mixture, settings)
         stream.epoch = epoch
       }
       return stream.sequences[place - stream.starts[epoch]]
@@ -125,24 +139,25 @@ package final class BatchPlan: Sendable {
     while place >= stream.starts[stream.starts.count - 1] {
       let next = stream.starts.count - 1
       if case .epochs(let count) = settings.length, next >= count { return nil }
-      Self.extend(&stream, throughEpoch: next, lengths, settings)
+      Self.extend(&stream, throughEpoch: next, lengths, mixture, settings)
     }
     // Reading goes forward, so the epoch is nearly always among the last.
     return stream.starts.lastIndex { $0 <= place }
   }
 
   private static func extend(
-    _ stream: inout Stream, throughEpoch last: Int, _ lengths: [Int], _ settings: BatchSettings
+    _ stream: inout Stream, throughEpoch last: Int, _ lengths: [Int], _ mixture: Mixture,
+    _ settings: BatchSettings
   ) {
     while stream.starts.count - 1 <= last {
       let epoch = stream.starts.count - 1
       let start = stream.starts[epoch]
-      // Without shuffling or without packing every epoch has as many sequences as the first.
-      if epoch > 0, !(settings.packing && settings.shuffle) {
+      // The same rows, without shuffling or without packing, make as many sequences each time.
+      if epoch > 0, !mixture.changes, !(settings.packing && settings.shuffle) {
         stream.starts.append(start + stream.starts[1])
         continue
       }
-      stream.sequences = pack(epoch, lengths, settings)
+      stream.sequences = pack(epoch, lengths, mixture, settings)
       stream.epoch = epoch
       stream.starts.append(start + stream.sequences.count)
     }
@@ -150,12 +165,12 @@ package final class BatchPlan: Sendable {
 
   /// An epoch's sequences: rows in the order of f(seed, epoch), then packed.
   private static func pack(
-    _ epoch: Int, _ lengths: [Int], _ settings: BatchSettings
+    _ epoch: Int, _ lengths: [Int], _ mixture: Mixture, _ settings: BatchSettings
   ) -> [[Int]] {
-    var order = Array(lengths.indices)
+    var order = mixture.rows(epoch: epoch)
     if settings.shuffle {
       var generator = SplitMix64(seed: settings.seed, stream: UInt64(epoch))
-      order = generator.permutation(lengths.count)
+      generator.shuffle(&order)
     }
     guard settings.packing else { return order.map { [$0] } }
     return Packer.pack(order, lengths: lengths, maxTokens: settings.maxTokens)

@@ -14,9 +14,10 @@ extension DiagnosticCode {
   package static let rowSyntax = DiagnosticCode(
     "E0403", .badData,
     """
-    A data file holds one JSON object per line (JSONL), or one JSON array of objects. This row is \
-    not valid JSON, or not an object. Rows are written on one line each: a line break inside a \
-    string must be \\n.
+    A data file holds one JSON object per line (JSONL), or one JSON array of objects, or, named \
+    .csv, comma-separated values by RFC 4180. This row is not valid JSON, not an object, or has \
+    not the fields of the header. In JSONL a line break inside a string must be \\n; in CSV a \
+    field with commas, quotes or line breaks stands in quotes.
     """)
   package static let rowEncoding = DiagnosticCode(
     "E0404", .badData,
@@ -30,7 +31,8 @@ extension DiagnosticCode {
     The row lacks a key that its format needs, or a value has the wrong type. Formats: `messages` \
     needs "messages": [{"role", "content"}…]; `sharegpt` "conversations": [{"from", "value"}…]; \
     `alpaca` "instruction", optionally "input", and "output"; `prompt-completion` "prompt" and \
-    "completion"; `text` "text".
+    "completion"; `text` "text". A message's "weight" is 0 or 1, its "train" true or false, and \
+    only the assistant's messages can be trained.
     """)
   package static let nothingTrained = DiagnosticCode(
     "E0406", .badData,
@@ -62,12 +64,40 @@ extension DiagnosticCode {
     model has none: base models often lack one. Use an instruction-tuned model, put a \
     chat_template.jinja into the model folder, or give the data as prompt-completion or text.
     """)
+  package static let rowTooLarge = DiagnosticCode(
+    "E0411", .badData,
+    """
+    One row of a data file takes more than 256 MiB, or has more than four million values. A file \
+    of JSON rows has a line end after each of them; a compressed file that grows without end is \
+    refused here too.
+    """)
+  package static let compressionDamaged = DiagnosticCode(
+    "E0412", .badData,
+    """
+    A data file is compressed with gzip or Zstandard, as its first bytes say, and the compressed \
+    stream is damaged or cut short. Test it with `gzip -t` or `zstd -t` and download it again.
+    """)
+  package static let tableDamaged = DiagnosticCode(
+    "E0413", .badData,
+    """
+    A Parquet file contradicts itself or ends too early. The message names the column and the \
+    byte of the page at which that shows. Download or write the file again.
+    """)
+  package static let tableUnsupported = DiagnosticCode(
+    "E0414", .badData,
+    """
+    A Parquet file uses something that is not read here: encryption, columns in other files, or \
+    the compressions BROTLI, LZO and LZ4 with Hadoop's frames. What is read: no compression, \
+    SNAPPY, GZIP, ZSTD and LZ4_RAW. In Python, pyarrow.parquet.write_table(table, path, \
+    compression="zstd") writes it again.
+    """)
 }
 
 /// The codes of this module, for `qlora explain`.
 package enum DataDiagnostics {
   package static let allDataCodes: [DiagnosticCode] = [
     .dataFileMissing, .dataFileUnreadable, .rowSyntax, .rowEncoding, .rowShape, .nothingTrained,
-    .noEndOfTurn, .rowTooLong, .noRows, .chatTemplateMissing,
+    .noEndOfTurn, .rowTooLong, .noRows, .chatTemplateMissing, .rowTooLarge, .compressionDamaged,
+    .tableDamaged, .tableUnsupported,
   ]
 }

@@ -1,5 +1,6 @@
 // A 128-bit sum over encoded rows, by which a resumed run knows that its data are the same. It
 // guards against mistakes, not against an adversary.
+import QLoRADiagnostics
 
 package struct DataFingerprint: Sendable, Hashable, CustomStringConvertible {
   private var low: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -8,11 +9,19 @@ package struct DataFingerprint: Sendable, Hashable, CustomStringConvertible {
   /// Sums tokens, labels and lengths of the rows in their order.
   package init(_ rows: [EncodedRow]) {
     add(UInt64(rows.count))
-    for row in rows {
-      add(UInt64(row.tokens.count))
-      for (token, label) in zip(row.tokens, row.labels) {
-        add(UInt64(UInt32(bitPattern: token)) << 32 | UInt64(UInt32(bitPattern: label)))
-      }
+    for row in rows { add(row) }
+  }
+
+  /// The same sum, of which one row at a time is in memory.
+  package init(_ rows: EncodedRows) throws(Diagnostic) {
+    add(UInt64(rows.count))
+    for index in 0..<rows.count { add(try rows.row(index)) }
+  }
+
+  private mutating func add(_ row: EncodedRow) {
+    add(UInt64(row.tokens.count))
+    for (token, label) in zip(row.tokens, row.labels) {
+      add(UInt64(UInt32(bitPattern: token)) << 32 | UInt64(UInt32(bitPattern: label)))
     }
   }
 

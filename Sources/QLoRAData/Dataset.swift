@@ -6,32 +6,40 @@ import QLoRARandom
 package struct DataSource: Sendable, Equatable {
   package let path: String
   package let format: RowFormat
+  /// Rows that are read; nil reads all.
+  package let limit: Int?
 
-  package init(path: String, format: RowFormat) {
+  package init(path: String, format: RowFormat, limit: Int? = nil) {
     self.path = path
     self.format = format
+    self.limit = limit
   }
 }
 
 /// Encoded rows with the counts of their encoding.
 package struct Dataset: Sendable {
-  package let rows: [EncodedRow]
+  package let rows: EncodedRows
   package let report: EncodingReport
 
-  package init(rows: [EncodedRow], report: EncodingReport = EncodingReport()) {
+  package init(rows: EncodedRows, report: EncodingReport = EncodingReport()) {
     self.rows = rows
     self.report = report
   }
 
-  /// Reads and encodes the sources in their order.
+  /// Reads and encodes the sources in their order, a row at a time.
   ///
+  /// - Parameter memory: what the rows may take; nil keeps them all in memory.
   /// - Throws: `Diagnostic` E04xx of the first bad row, E0409 where no row is left.
-  package static func load(_ sources: [DataSource], encoder: RowEncoder) throws -> Dataset {
-    var rows: [EncodedRow] = []
+  package static func load(
+    _ sources: [DataSource], encoder: RowEncoder, memory: RowMemory? = nil
+  ) throws -> Dataset {
+    var rows = EncodedRowsBuilder(memory)
     var report = EncodingReport()
     for (index, source) in sources.enumerated() {
-      try RowReader(path: source.path).forEachRow { row in
-        rows += try encoder.encode(row, format: source.format, source: index, report: &report)
+      try RowReader(path: source.path).forEachRow(limit: source.limit) { row in
+        let encoded = try encoder.encode(
+          row, format: source.format, source: index, report: &report)
+        for row in encoded { try rows.append(row) }
       }
     }
     if rows.isEmpty {
@@ -39,12 +47,13 @@ package struct Dataset: Sendable {
         report.dropped > 0
         ? "all \(report.dropped) rows were dropped: too long for data.maxTokens"
         : "the data hold no rows"
-      throw Diagnostic(.noRows, found, at: sources.first.map { .file($0.path) },
+      throw Diagnostic(
+        .noRows, found, at: sources.first.map { .file($0.path) },
         remedy: report.dropped > 0
           ? "raise data.maxTokens, or set data.overLength to \"truncate\""
           : "put one JSON object on each line")
     }
-    return Dataset(rows: rows, report: report)
+    return Dataset(rows: try rows.finish(), report: report)
   }
 
   /// Takes a random part out for validation; both keep the rows' order, and the pieces of one text
@@ -54,11 +63,11 @@ package struct Dataset: Sendable {
   ///   there are two.
   package func split(
     validationFraction fraction: Double, seed: UInt64
-  ) -> (train: [EncodedRow], validation: [EncodedRow]) {
+  ) -> (train: EncodedRows, validation: EncodedRows) {
     var groups: [Range<Int>] = []
-    for index in rows.indices {
-      if let last = groups.last, rows[last.lowerBound].source == rows[index].source,
-        rows[last.lowerBound].number == rows[index].number
+    for index in 0..<rows.count {
+      if let last = groups.last, rows.source(last.lowerBound) == rows.source(index),
+        rows.number(last.lowerBound) == rows.number(index)
       {
         groups[groups.count - 1] = last.lowerBound..<index + 1
       } else {
@@ -70,11 +79,11 @@ package struct Dataset: Sendable {
     // A stream of its own: epochs use the small numbers.
     var generator = SplitMix64(seed: seed, stream: .max)
     let chosen = Set(generator.permutation(groups.count).prefix(count))
-    var train: [EncodedRow] = []
-    var validation: [EncodedRow] = []
+    var train: [Int] = []
+    var validation: [Int] = []
     for (index, group) in groups.enumerated() {
-      if chosen.contains(index) { validation += rows[group] } else { train += rows[group] }
+      if chosen.contains(index) { validation += group } else { train += group }
     }
-    return (train, validation)
+    return (rows.choosing(train), rows.choosing(validation))
   }
 }

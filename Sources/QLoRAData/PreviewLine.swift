@@ -1,4 +1,5 @@
 // A sequence as `qlora preview --json` shows it: the contract's line format.
+import QLoRADiagnostics
 import QLoRAJSON
 
 package struct PreviewLine: Sendable, Equatable {
@@ -32,16 +33,15 @@ package struct PreviewLine: Sendable, Equatable {
 
 extension BatchPlan {
   /// The first `count` sequences in training order.
-  package func preview(_ count: Int) -> [PreviewLine] {
+  package func preview(_ count: Int) throws(Diagnostic) -> [PreviewLine] {
     var lines: [PreviewLine] = []
     var step = 1
     while step <= stepCount, lines.count < count {
       for (microBatch, sequences) in members(step: step).enumerated() {
         for (sequence, members) in sequences.enumerated() {
+          let rows = try members.map { (index) throws(Diagnostic) in try rows.row(index) }
           lines.append(
-            PreviewLine(
-              step: step, microBatch: microBatch, sequence: sequence,
-              rows: members.map { rows[$0] }))
+            PreviewLine(step: step, microBatch: microBatch, sequence: sequence, rows: rows))
         }
       }
       step += 1

@@ -10,6 +10,7 @@ package struct RowEncoder: Sendable {
   let maxTokens: Int
   let overLength: OverLength
   let keepsOrigins: Bool
+  let trainedTurns: TrainedTurns
   private let lookalikes: ControlLookalikes
   /// What the tokenizer puts before any text, such as Llama 3's beginning token.
   private let textPrefix: [Int32]
@@ -20,13 +21,15 @@ package struct RowEncoder: Sendable {
   ///   - keepsOrigins: whether rows say who wrote each token.
   package init(
     tokenizer: Tokenizer, template: ChatTemplate?, maxTokens: Int,
-    overLength: OverLength = .truncate, keepsOrigins: Bool = false
+    overLength: OverLength = .truncate, trainedTurns: TrainedTurns = .allAssistant,
+    keepsOrigins: Bool = false
   ) {
     self.keepsOrigins = keepsOrigins
     self.tokenizer = tokenizer
     self.template = template
     self.maxTokens = max(2, maxTokens)
     self.overLength = overLength
+    self.trainedTurns = trainedTurns
     lookalikes = ControlLookalikes(tokenizer)
     let bos = tokenizer.bosToken?.id
     textPrefix = tokenizer.encode("", addSpecialTokens: true).filter { $0 == bos }
@@ -63,24 +66,25 @@ package struct RowEncoder: Sendable {
     _ messages: [JSONValue], _ tools: JSONValue?, _ row: DataRow, _ source: Int,
     _ report: inout EncodingReport
   ) throws -> EncodedRow {
+    let marked = try TrainedMessages(messages, trainedTurns, row)
+    let messages = marked.messages
     let segments = try render(messages, tools, row, addsGenerationPrompt: false)
     for segment in segments where segment.origin != .template {
       report.controlLookalikes += lookalikes.count(in: segment.text)
     }
     let text = tokenizer.encode(segments)
-    let assistants = messages.indices.filter { messages[$0]["role"]?.stringValue == "assistant" }
-    let turns = try assistants.map { index in
+    let turns = try marked.trained.map { index in
       ChatMask.Turn(
         message: index,
         wholeTurnStart: messages[index]["tool_calls"]?.arrayValue?.isEmpty == false
           ? try turnStart(index, messages, tools, row, in: segments) : nil)
     }
     let mask = ChatMask(segments, text, turns: turns, isSpecial: tokenizer.isControl)
-    try check(mask, hasAssistant: !assistants.isEmpty, row)
+    try check(mask, marked, row)
     let answer = mask.lastAnswerStart.map { start in
       EncodedRow.Answer(
         promptTokenCount: start,
-        text: assistants.last.flatMap { messages[$0]["content"]?.stringValue } ?? "")
+        text: marked.trained.last.flatMap { messages[$0]["content"]?.stringValue } ?? "")
     }
     let labels = zip(text.ids, mask.isTrained).map { $1 ? $0 : untrainedLabel }
     let roles = messages.map { TokenOrigin(role: $0["role"]?.stringValue) }
@@ -89,15 +93,18 @@ package struct RowEncoder: Sendable {
       origins: keepsOrigins ? TokenOrigin.origins(text, segments, roles: roles) : [])
   }
 
-  private func check(_ mask: ChatMask, hasAssistant: Bool, _ row: DataRow) throws(Diagnostic) {
+  private func check(
+    _ mask: ChatMask, _ marked: TrainedMessages, _ row: DataRow
+  ) throws(Diagnostic) {
     // The first token has nothing before it that could predict it.
     guard mask.isTrained.dropFirst().contains(true) else {
+      let reason =
+        marked.trained.isEmpty
+        ? marked.hasMarks
+          ? "every assistant message has weight 0" : "the conversation has no assistant message"
+        : "the assistant's content is empty or the chat template leaves it out"
       throw row.failure(
-        .nothingTrained,
-        hasAssistant
-          ? "nothing would be trained: the assistant's content is empty or the chat template "
-            + "leaves it out"
-          : "nothing would be trained: the conversation has no assistant message",
+        .nothingTrained, "nothing would be trained: \(reason)",
         remedy: "add the assistant's turn, or delete the row")
     }
     if mask.endsOfTurns.isEmpty {

@@ -44,7 +44,7 @@ extension RowFormat {
   }
 
   private static func messages(_ row: DataRow) throws(Diagnostic) -> [JSONValue] {
-    let messages = try row.turns("messages")
+    let messages = try row.turns("messages").map(withoutNulls)
     for (index, message) in messages.enumerated() {
       let place = "messages[\(index)]"
       guard message["role"]?.stringValue != nil else {
@@ -58,6 +58,15 @@ extension RowFormat {
       }
     }
     return messages
+  }
+
+  /// A missing member is null in files that have the same members for all messages, and templates
+  /// ask whether a member is there. An answer without words keeps its null.
+  private static func withoutNulls(_ message: JSONValue) -> JSONValue {
+    guard let members = message.objectMembers, members.contains(where: \.value.isNull) else {
+      return message
+    }
+    return .object(members.filter { !$0.value.isNull || $0.key == "content" })
   }
 
   private static func shareGPT(_ row: DataRow) throws(Diagnostic) -> [JSONValue] {
@@ -78,7 +87,12 @@ extension RowFormat {
       guard let value = entry["value"]?.stringValue else {
         throw row.mismatch("\(place).value", "a string", entry["value"])
       }
-      messages.append(turn(role, value))
+      var message = turn(role, value)
+      if case .object(var members) = message {
+        members += (entry.objectMembers ?? []).filter { TrainedMessages.keys.contains($0.key) }
+        message = .object(members)
+      }
+      messages.append(message)
     }
     return messages
   }
@@ -124,7 +138,14 @@ extension DataRow {
   }
 
   fileprivate func turns(_ key: String) throws(Diagnostic) -> [JSONValue] {
-    guard let turns = value[key]?.arrayValue else { throw mismatch(key, "an array", value[key]) }
+    var found = value[key]
+    if let text = found?.stringValue {
+      guard let parsed = try? JSONValue(parsing: text) else {
+        throw failure(.rowShape, "\(key) is a string that holds no JSON")
+      }
+      found = parsed
+    }
+    guard let turns = found?.arrayValue else { throw mismatch(key, "an array", found) }
     if turns.isEmpty { throw failure(.rowShape, "\(key) is empty") }
     for (index, turn) in turns.enumerated() where turn.objectMembers == nil {
       throw mismatch("\(key)[\(index)]", "an object", turn)

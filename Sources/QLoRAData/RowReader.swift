@@ -1,4 +1,5 @@
-// Reads data files row by row: JSON lines, or one JSON array. It knows no row formats.
+// Reads data files row by row, whatever container they are in. It knows no row formats, and keeps
+// no more of the file in memory than a row needs.
 import QLoRADiagnostics
 import QLoRAJSON
 import QLoRASystem
@@ -23,23 +24,19 @@ package struct DataRow: Sendable {
   }
 }
 
-/// A data file's bytes, walked one row at a time.
+/// A data file: JSON lines, one JSON array, CSV or Parquet; the texts may be compressed.
+///
+/// Parquet and compression are known by the first bytes, CSV by the name (`.csv`, or `.tsv` for
+/// tabs, before the ending of a compression), an array by its bracket.
 package struct RowReader: Sendable {
   package let file: String
-  private let bytes: [UInt8]
+  private let store: any ByteStore
 
-  /// Opens a file of JSON lines or with one JSON array.
-  ///
   /// - Throws: `Diagnostic` E0401 where there is no such file, E0402 where it can't be read.
   package init(path: String) throws(Diagnostic) {
     let opened = try Self.open(path)
-    guard opened.byteCount <= MachineMemory().availableBytes ?? .max else {
-      throw Diagnostic(
-        .dataFileUnreadable, "\(opened.byteCount) bytes are more than this machine has memory for",
-        at: .file(path))
-    }
-    bytes = try opened.bytes(0..<opened.byteCount)
-    try opened.checkIsNoPointer(bytes)
+    try opened.checkIsNoPointer(try opened.bytes(0..<min(64, opened.byteCount)))
+    store = opened
     file = path
   }
 
@@ -58,99 +55,62 @@ package struct RowReader: Sendable {
 
   package init(file: String, bytes: [UInt8]) {
     self.file = file
-    self.bytes = bytes
+    store = MemoryBytes(bytes)
   }
 
   /// Calls `body` with each row in the file's order.
   ///
   /// A byte order mark at the start, carriage returns at line ends and blank lines are skipped.
   ///
-  /// - Throws: `Diagnostic` E0403 and E0404 with the row's number, and what `body` throws.
-  package func forEachRow(_ body: (DataRow) throws -> Void) throws {
-    let start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
-    let first = bytes[start...].first { !Self.isBlank($0) }
-    if first == UInt8(ascii: "[") {
-      try forEachElement(from: start, body)
-    } else {
-      try forEachLine(from: start, body)
-    }
-  }
-
-  private func forEachLine(from start: Int, _ body: (DataRow) throws -> Void) throws {
-    var lineStart = start
-    var line = 0
-    var number = 0
-    while lineStart < bytes.count {
-      let end = bytes[lineStart...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-      line += 1
-      let content = bytes[lineStart..<end]
-      lineStart = end + 1
-      if content.allSatisfy(Self.isBlank) { continue }
-      number += 1
-      try checkEncoding(content, row: number)
-      let value = try parse(content, row: number, line: line)
-      guard case .object = value else {
-        throw Diagnostic(
-          .rowSyntax, "row \(number) should be a JSON object, found \(value.kindName)",
-          at: .position(file: file, line: line, column: 1))
-      }
+  /// - Parameter limit: rows after which reading ends; nil reads all.
+  /// - Throws: `Diagnostic` E0403, E0404 and E0411–E0414 with the row's number or the place in the
+  ///   file, and what `body` throws.
+  package func forEachRow(limit: Int? = nil, _ body: (DataRow) throws -> Void) throws {
+    let visit: RowVisitor = { number, value in
       try body(DataRow(file: file, number: number, value: value))
+      return number < limit ?? .max
     }
+    let head = try store.bytes(0..<min(4, store.byteCount))
+    if head == ParquetFile.magic { return try ParquetFile(store, file: file).forEach(visit) }
+    var text = TextBuffer(try decompressed(head), file: file)
+    try skipMark(&text)
+    if let separator {
+      var rows = CSVRows(text, separator: separator)
+      return try rows.forEach(visit)
+    }
+    let place = try text.distance(from: 0) { !TextBytes.isBlank($0) }
+    if let place, try text.peek(place) == UInt8(ascii: "[") {
+      var rows = JSONArrayRows(text)
+      return try rows.forEach(visit)
+    }
+    var rows = JSONLines(text: text)
+    try rows.forEach(visit)
   }
 
-  private func forEachElement(from start: Int, _ body: (DataRow) throws -> Void) throws {
-    try checkEncoding(bytes[start...], row: nil)
-    let document = try parse(bytes[start...], row: nil, line: 1)
-    guard case .array(let elements) = document else { return }
-    for (index, element) in elements.enumerated() {
-      guard case .object = element.value else {
-        throw Diagnostic(
-          .rowSyntax,
-          "row \(index + 1) should be a JSON object, found \(element.value.kindName)",
-          at: .position(
-            file: file, line: element.position.line, column: element.position.column))
-      }
-      try body(DataRow(file: file, number: index + 1, value: element.value))
-    }
+  private func decompressed(_ head: [UInt8]) throws(Diagnostic) -> any ByteStream {
+    let stored = StoredBytes(store)
+    if head.starts(with: [0x1F, 0x8B]) { return GzipBytes(stored, file: file) }
+    if head == [0x28, 0xB5, 0x2F, 0xFD] { return ZstdBytes(stored, file: file) }
+    return stored
   }
 
-  private func parse(
-    _ content: ArraySlice<UInt8>, row: Int?, line: Int
-  ) throws(Diagnostic) -> JSONValue {
-    do {
-      return try JSONValue(parsing: content)
-    } catch {
-      let prefix = row.map { "row \($0): " } ?? ""
-      throw Diagnostic(
-        .rowSyntax, prefix + error.message,
-        at: .position(
-          file: file, line: line + error.position.line - 1, column: error.position.column),
-        remedy: "each row is one JSON object on a line of its own")
-    }
-  }
-
-  private func checkEncoding(_ content: ArraySlice<UInt8>, row: Int?) throws(Diagnostic) {
-    if String(validating: content, as: UTF8.self) != nil { return }
-    let offset = Self.firstInvalidByte(content)
-    let place = row.map { "row \($0)" } ?? "the file"
-    let byte = String(bytes[offset], radix: 16, uppercase: true)
+  /// Passes over a byte order mark, and refuses a table that was compressed as a whole.
+  private func skipMark(_ text: inout TextBuffer) throws(Diagnostic) {
+    guard try text.peek(3) != nil || text.unread == 3 else { return }
+    if text.prefix(3).elementsEqual([0xEF, 0xBB, 0xBF]) { text.skip(3) }
+    guard text.unread > 3, text.prefix(4).elementsEqual(ParquetFile.magic) else { return }
     throw Diagnostic(
-      .rowEncoding, "\(place) is not UTF-8: byte 0x\(byte)",
-      at: .byteOffset(file: file, offset: offset), remedy: "convert the file to UTF-8")
+      .tableUnsupported, "a Parquet file inside a compressed file", at: .file(file),
+      remedy: "decompress it: Parquet compresses its own columns")
   }
 
-  /// The offset of the first byte at which the text stops being UTF-8.
-  private static func firstInvalidByte(_ content: ArraySlice<UInt8>) -> Int {
-    var decoder = UTF8()
-    var iterator = content.makeIterator()
-    var offset = content.startIndex
-    while case .scalarValue(let scalar) = decoder.decode(&iterator) {
-      offset += UTF8.width(scalar)
+  /// What parts the fields, where the name says that the file is a table in text.
+  private var separator: UInt8? {
+    var name = file.lowercased()
+    for ending in [".gz", ".zst", ".zstd"] where name.hasSuffix(ending) {
+      name.removeLast(ending.count)
     }
-    return min(offset, content.endIndex - 1)
-  }
-
-  private static func isBlank(_ byte: UInt8) -> Bool {
-    byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x0A
+    if name.hasSuffix(".csv") { return UInt8(ascii: ",") }
+    return name.hasSuffix(".tsv") ? UInt8(ascii: "\t") : nil
   }
 }

@@ -120,7 +120,7 @@ package struct Evaluator {
     var report = EncodingReport()
     var rows: [EncodedRow] = []
     var groups: [Int: String] = [:]
-    try RowReader(path: request.source.path).forEachRow { row in
+    try RowReader(path: request.source.path).forEachRow(limit: request.rowLimit) { row in
       if let limit = request.rowLimit, row.number > limit { return }
       rows += try encoder.encode(row, format: request.source.format, report: &report)
       if let key = request.groupKey { groups[row.number] = row.value[key]?.stringValue ?? "none" }

@@ -108,7 +108,7 @@ extension Pipeline {
     let text = try ModelText(try ModelSource.open(recipe.model.path))
     let data = try RunData(recipe, text: text, keepsOrigins: true)
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
-    return PreviewReport(
+    return try PreviewReport(
       name: recipe.name, sources: recipe.data.train.map { FilePath.lastComponent(of: $0.path) },
       lines: plan.preview(count), rows: data.train, report: data.report,
       maxTokens: recipe.data.maxTokens, tokenizer: text.tokenizer)

@@ -53,7 +53,16 @@ extension Recipe {
     return BatchSettings(
       maxTokens: data.maxTokens, packing: data.packing, shuffle: data.shuffle,
       batchSize: training.batchSize, accumulation: training.gradientAccumulation, length: length,
-      seed: UInt64(bitPattern: Int64(training.seed)))
+      seed: UInt64(bitPattern: Int64(training.seed)), weights: data.train.map(\.weight))
+  }
+
+  /// How rows of this recipe become tokens.
+  func rowEncoder(_ text: ModelText, keepsOrigins: Bool = false) -> RowEncoder {
+    RowEncoder(
+      tokenizer: text.tokenizer, template: text.template, maxTokens: data.maxTokens,
+      overLength: OverLength(rawValue: data.overLength.rawValue) ?? .truncate,
+      trainedTurns: TrainedTurns(rawValue: data.trainOn.rawValue) ?? .allAssistant,
+      keepsOrigins: keepsOrigins)
   }
 
   var optimizerOptions: OptimizerOptions {
@@ -98,7 +107,9 @@ extension Recipe {
 
 extension Recipe.Source {
   var dataSource: DataSource {
-    DataSource(path: path, format: QLoRAData.RowFormat(rawValue: format.rawValue) ?? .messages)
+    DataSource(
+      path: path, format: QLoRAData.RowFormat(rawValue: format.rawValue) ?? .messages,
+      limit: limit)
   }
 }
 
@@ -120,15 +131,15 @@ struct PlannedBatches: BatchSource {
   var stepCount: Int { plan.stepCount }
 
   func microBatches(step: Int) throws -> [TokenBatch] {
-    plan.microBatches(step: step).map(\.tokenBatch)
+    try plan.microBatches(step: step).map(\.tokenBatch)
   }
 
   func rowNames(step: Int) -> [[String]] {
     plan.members(step: step).map { sequences in
       sequences.flatMap { $0 }.map { index in
-        let row = plan.rows[index]
-        let source = sources.indices.contains(row.source) ? sources[row.source] : "data"
-        return "\(source): row \(row.number)"
+        let source = plan.rows.source(index)
+        let name = sources.indices.contains(source) ? sources[source] : "data"
+        return "\(name): row \(plan.rows.number(index))"
       }
     }
   }

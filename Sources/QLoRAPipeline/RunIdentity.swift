@@ -22,7 +22,7 @@ struct RunIdentity {
       ("model", "\(base)"),
       ("tokenizer", Self.tokenizerDigest(text)),
       ("template", Digest(of: template.utf8).description),
-      ("data", "\(DataFingerprint(data.train))-\(DataFingerprint(data.validation))"),
+      ("data", "\(try DataFingerprint(data.train))-\(try DataFingerprint(data.validation))"),
     ]
     if let path = recipe.adapter.initializeFrom {
       let folder = try AdapterFolder.open(path).path
@@ -68,8 +68,8 @@ struct RunIdentity {
     recipe.maxMemory = blank.maxMemory
     recipe.digests = [:]
     recipe.model.path = ""
-    recipe.data.train = recipe.data.train.map { .init(path: "", format: $0.format) }
-    recipe.data.validation = recipe.data.validation.map { .init(path: "", format: $0.format) }
+    for index in recipe.data.train.indices { recipe.data.train[index].path = "" }
+    for index in recipe.data.validation.indices { recipe.data.validation[index].path = "" }
     recipe.adapter.initializeFrom = nil
     recipe.training.logEvery = blank.training.logEvery
     recipe.training.samples = blank.training.samples

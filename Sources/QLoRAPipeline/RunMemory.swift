@@ -50,6 +50,7 @@ struct RunMemory {
   private func rehearsal() throws -> Rehearsal {
     try Rehearsal(source, recipe.modelRequest) { model, tensor in
       model.dropoutSeed = recipe.dropoutSeed
+      model.neftuneAlpha = recipe.training.neftuneAlpha
       guard let path = recipe.adapter.initializeFrom else {
         return try model.addHollowAdapters(recipe.adapterOptions, tensor: tensor)
       }
@@ -60,11 +61,11 @@ struct RunMemory {
   }
 
   /// As large as a micro-batch of the run can become, every token labelled.
-  var largestBatch: TokenBatch { largestBatch(of: data.train.map(\.tokens.count)) }
+  var largestBatch: TokenBatch { largestBatch(of: data.train.lengths) }
 
   /// The same for evaluations; nil without validation data.
   var largestValidationBatch: TokenBatch? {
-    data.validation.isEmpty ? nil : largestBatch(of: data.validation.map(\.tokens.count))
+    data.validation.isEmpty ? nil : largestBatch(of: data.validation.lengths)
   }
 
   private func largestBatch(of lengths: [Int]) -> TokenBatch {

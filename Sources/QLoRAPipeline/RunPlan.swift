@@ -119,7 +119,7 @@ extension Pipeline {
     let plain = rehearsal.step(batch, policies.map { _ in .everything })
 
     let batches = BatchPlan(rows: data.train, settings: recipe.batchSettings)
-    let first = batches.microBatches(step: 1).map(\.tokenBatch)
+    let first = try batches.microBatches(step: 1).map(\.tokenBatch)
     let operations = first.reduce(0) { $0 + rehearsal.step($1, policies).operations }
     let tokens = first.reduce(0) { $0 + $1.tokens.count }
     return RunPlan(

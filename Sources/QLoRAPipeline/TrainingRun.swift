@@ -141,7 +141,7 @@ package struct TrainingRun {
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
     let text = try ModelText(source)
-    let data = try RunData(recipe, text: text)
+    let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
     let identity = try RunIdentity(recipe, base: content, text: text, data: data)
     try identity.check(against: recipe.digests, run: run.path)
@@ -177,6 +177,7 @@ package struct TrainingRun {
   private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     model.dropoutSeed = recipe.dropoutSeed
+    model.neftuneAlpha = recipe.training.neftuneAlpha
     guard let path = recipe.adapter.initializeFrom else {
       try model.addAdapters(recipe.adapterOptions)
       return adapterConfig(model, initial: nil)
@@ -195,7 +196,7 @@ package struct TrainingRun {
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
     let inputs = TrainingInputs(
       model: loaded.model, backend: loaded.model.backend, batches: batches(plan),
-      validation: data.validationBatches(recipe.batchSettings),
+      validation: try data.validationBatches(recipe.batchSettings),
       artifacts: CheckpointArtifacts(
         codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
         identity: identity.artifacts,

@@ -23,6 +23,12 @@ extension RecipeDecoder {
         .recipeContradiction, "data.validation and data.validationSplit are both given",
         at: origins["data.validationSplit"], remedy: "delete one of the two")
     }
+    for (index, source) in recipe.data.validation.enumerated() where source.weight != 1 {
+      report(
+        .recipeContradiction,
+        "data.validation.\(index).weight means nothing: each validation row is measured once",
+        at: origins["data.validation.\(index).weight"], remedy: "delete it")
+    }
     let threshold = "model.quantization.threshold"
     if recipe.model.quantization.type != .int8, let origin = origins[threshold] {
       report(

@@ -106,6 +106,11 @@ extension Recipe.Data: RecipeSection {
     Field(
       "overLength", \.overLength, .choice(OverLength.allCases.map(\.rawValue)),
       "What happens to a row longer than maxTokens; text rows are always cut."),
+    Field(
+      "trainOn", \.trainOn, .choice(TrainOn.allCases.map(\.rawValue)),
+      "Messages of a conversation that are trained: all of the assistant's (the default), or the "
+        + "last; \"weight\": 0 in a message leaves it out.",
+      omitted: { $0.trainOn == .allAssistant }),
   ]
 }
 
@@ -113,11 +118,21 @@ extension Recipe.Source: RecipeSection {
   package static let fields: [Field<Self>] = [
     Field(
       "path", \.path, .path,
-      "A JSONL file; relative to the recipe's folder, else to the working directory.",
+      "A file of JSON lines, a JSON array, CSV (each also gzip or zstd) or Parquet; relative to "
+        + "the recipe's folder, else to the working directory.",
       required: true),
     Field(
       "format", \.format, .choice(Recipe.RowFormat.allCases.map(\.rawValue)),
       "What a row of the file looks like."),
+    Field(
+      "weight", \.weight, .number(.atLeast(0.001, below: 1001)),
+      "How often an epoch sees each row of the file, 1 where it is not given: 2 is twice, 0.5 is "
+        + "every other epoch. Of training files only.",
+      omitted: { $0.weight == 1 }),
+    Field(
+      "limit", \.limit, .optional(.integer(1...Int.max)),
+      "Rows to read from the beginning of the file; null, the default, reads all.", unit: "rows",
+      omitted: { $0.limit == nil }),
   ]
 }
 
@@ -153,6 +168,10 @@ extension Recipe.Training: RecipeSection {
       "activationMemory", \.activationMemory, .byteBudget,
       "Activations kept for the backward pass: \"none\" recomputes nothing, \"full\" recomputes "
         + "every block, a budget such as \"512MiB\" something between."),
+    Field(
+      "neftuneAlpha", \.neftuneAlpha, .number(.atLeast(0, below: 1001)),
+      "Noise on the embedded tokens of training, as NEFTune has it; 5 is usual, 0 (the default) "
+        + "means none.", omitted: { $0.neftuneAlpha == 0 }),
     Field("seed", \.seed, .integer(0...Int.max), "Seed of shuffling, dropout and fresh adapters."),
     Field(
       "evalEvery", \.evalEvery, .integer(0...1_000_000_000),

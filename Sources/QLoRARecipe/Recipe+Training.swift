@@ -15,6 +15,8 @@ extension Recipe {
     package var maxNonFinite = 3
     package var activationMemory = ActivationMemory.none
     package var seed = 0
+    /// Of the noise on embedded tokens; 0 means none.
+    package var neftuneAlpha = 0.0
     /// Optimizer steps between evaluations; 0 means only at the end.
     package var evalEvery = 50
     package var saveEvery = 50

@@ -89,6 +89,12 @@ extension Recipe {
   package struct Data: Sendable, Equatable {
     package enum OverLength: String, Sendable, CaseIterable { case truncate, drop, error }
 
+    /// Which of a conversation's messages are trained.
+    package enum TrainOn: String, Sendable, CaseIterable {
+      case allAssistant = "all-assistant"
+      case lastAssistant = "last-assistant"
+    }
+
     package var train: [Source] = []
     package var validation: [Source] = []
     /// The part of the training rows that is set aside where `validation` names no file.
@@ -97,6 +103,7 @@ extension Recipe {
     package var packing = true
     package var shuffle = true
     package var overLength = OverLength.truncate
+    package var trainOn = TrainOn.allAssistant
 
     package init() {}
   }
@@ -105,6 +112,10 @@ extension Recipe {
   package struct Source: Sendable, Equatable {
     package var path = ""
     package var format = RowFormat.messages
+    /// How often an epoch sees each row.
+    package var weight = 1.0
+    /// Rows that are read; nil reads all.
+    package var limit: Int?
 
     package init() {}
 

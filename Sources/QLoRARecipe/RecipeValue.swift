@@ -84,6 +84,7 @@ extension Recipe.Quantization.Kind: RecipeValue {}
 extension Recipe.Optimizer.Kind: RecipeValue {}
 extension Recipe.Schedule.Kind: RecipeValue {}
 extension Recipe.Data.OverLength: RecipeValue {}
+extension Recipe.Data.TrainOn: RecipeValue {}
 extension Recipe.RowFormat: RecipeValue {}
 extension Recipe.OnNonFinite: RecipeValue {}
 

@@ -10,7 +10,7 @@ import QLoRAText
 import TestSupport
 
 package enum FuzzTarget: String, CaseIterable, Sendable {
-  case safetensors, gguf, tokenizer, template, recipe, rows, manifest
+  case safetensors, gguf, tokenizer, template, recipe, rows, table, container, manifest
 
   /// Feeds one input; says whether it was accepted.
   @discardableResult
@@ -23,6 +23,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       case .template: try FuzzTexts.template(input)
       case .recipe: try recipe(input)
       case .rows: try FuzzRows.shared.run(input)
+      case .table: try FuzzContainers.table(input)
+      case .container: try FuzzContainers.container(input)
       case .manifest: try manifest(input)
       }
       return true

@@ -59,6 +59,26 @@ enum FuzzTexts {
   }
 }
 
+/// Rows in any container: what opens is walked to its last row.
+enum FuzzContainers {
+  /// Rows of a table, whose first bytes tell that it is one.
+  static func table(_ input: [UInt8]) throws { try walk("rows.parquet", input) }
+
+  /// Texts, compressed or not; the first byte chooses JSON or CSV.
+  static func container(_ input: [UInt8]) throws {
+    let names = ["rows.jsonl", "rows.csv", "rows.tsv.gz"]
+    try walk(names[Int(input.first ?? 0) % names.count], Array(input.dropFirst()))
+  }
+
+  private static func walk(_ name: String, _ input: [UInt8]) throws {
+    // A run of nulls may be long by right: some thousand rows show what there is to find.
+    let rows = 5000
+    try RowReader(file: name, bytes: input).forEachRow(limit: rows) { row in
+      precondition(row.value.objectMembers != nil, "a row that is no object")
+    }
+  }
+}
+
 /// Rows as JSON lines or an array; the first byte chooses the format.
 struct FuzzRows {
   static let shared = FuzzRows()

@@ -26,8 +26,9 @@ struct DatasetTests {
     let data = try Dataset.load(
       [.init(path: first, format: .text), .init(path: second, format: .promptCompletion)],
       encoder: encoder())
-    #expect(data.rows.map(\.source) == [0, 0, 1])
-    #expect(data.rows.map(\.number) == [1, 2, 1])
+    let rows = try data.rows.all()
+    #expect(rows.map(\.source) == [0, 0, 1])
+    #expect(rows.map(\.number) == [1, 2, 1])
     #expect(data.report.rows == 3 && data.report.encodedRows == 3 && data.report.tokens == 9)
   }
 
@@ -56,20 +57,22 @@ struct DatasetTests {
   }
 
   @Test(arguments: [(0.1, 2), (0.001, 1), (1.0, 19), (0.0, 0)])
-  func split(_ fraction: Double, _ expected: Int) {
-    let data = Dataset(rows: numberedRows(Array(repeating: 3, count: 20)))
-    let (train, validation) = data.split(validationFraction: fraction, seed: 3)
+  func split(_ fraction: Double, _ expected: Int) throws {
+    let data = Dataset(rows: EncodedRows(numberedRows(Array(repeating: 3, count: 20))))
+    let parts = data.split(validationFraction: fraction, seed: 3)
+    let (train, validation) = (try parts.train.all(), try parts.validation.all())
     #expect(validation.count == expected)
     #expect((train + validation).map(\.number).sorted() == Array(1...20))
     #expect(train.map(\.number) == train.map(\.number).sorted())
-    #expect(data.split(validationFraction: fraction, seed: 3).validation == validation)
+    #expect(try data.split(validationFraction: fraction, seed: 3).validation.all() == validation)
   }
 
-  @Test func splitKeepsThePiecesOfATextTogether() {
+  @Test func splitKeepsThePiecesOfATextTogether() throws {
     let rows = (0..<30).map { index in
       EncodedRow(tokens: [1, Int32(index)], labels: [1, 1], number: index / 3 + 1)
     }
-    let (train, validation) = Dataset(rows: rows).split(validationFraction: 0.3, seed: 1)
+    let parts = Dataset(rows: EncodedRows(rows)).split(validationFraction: 0.3, seed: 1)
+    let (train, validation) = (try parts.train.all(), try parts.validation.all())
     #expect(validation.count == 9)
     #expect(Set(train.map(\.number)).isDisjoint(with: validation.map(\.number)))
   }

@@ -74,3 +74,9 @@ func numberedRows(_ lengths: [Int]) -> [EncodedRow] {
     return EncodedRow(tokens: tokens, labels: tokens, number: index + 1)
   }
 }
+
+extension BatchPlan {
+  convenience init(rows: [EncodedRow], settings: BatchSettings) {
+    self.init(rows: EncodedRows(rows), settings: settings)
+  }
+}

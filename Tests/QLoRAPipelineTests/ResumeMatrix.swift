@@ -21,7 +21,11 @@ struct ResumeCase: CustomTestStringConvertible, Hashable {
     ["cosine", "linear", "constant"].map { ["training.schedule.type=\($0)"] },
     [["data.packing=false"], ["data.packing=true", "data.maxTokens=64"]],
     [1, 3, 4].map { ["training.gradientAccumulation=\($0)"] },
-    [0.1, 0].map { ["adapter.dropout=\($0)"] },
+    [
+      ["adapter.dropout=0.1"], ["adapter.dropout=0"],
+      ["adapter.dropout=0", "training.neftuneAlpha=5"],
+      ["adapter.dropout=0.1", "data.train.0.weight=1.3"],
+    ],
     ["float32", "bfloat16", "float16"].map { ["model.computeDType=\($0)"] },
     ["nf4", "none"].map { ["model.quantization.type=\($0)"] },
     ["none", "full"].map { ["training.activationMemory=\($0)"] },

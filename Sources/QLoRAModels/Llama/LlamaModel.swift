@@ -21,6 +21,8 @@ package final class LlamaModel {
   /// What each block keeps until backward.
   package var activationPolicies: [ActivationPolicy]
   package var dropoutSeed: UInt64 = 0
+  /// Of the noise on embedded tokens in training; 0 means none.
+  package var neftuneAlpha = 0.0
   /// Where the weights of blocks are that are not in memory; nil where all are.
   package var blockStore: (any BlockStore)?
   private var rotary: RotaryTable
@@ -71,7 +73,7 @@ package final class LlamaModel {
     let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
     backend.embedding(tokens, embedding, into: embedded)
     observe("model.embed_tokens", embedded)
-    var hidden = Variable(embedded)
+    var hidden = Variable(noisy(embedded, attention, dropout))
     for (block, policy) in zip(blocks, activationPolicies) {
       hidden = block.forward(hidden, context, keeping: policy, on: tape)
       observe("model.layers.\(block.index)", hidden.value)

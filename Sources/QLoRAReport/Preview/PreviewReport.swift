@@ -1,6 +1,8 @@
 // What `qlora preview` shows to people: the first sequences of a run token by token, and what is
 // worth knowing of all its rows.
 import QLoRAData
+import QLoRADiagnostics
+import QLoRASystem
 import QLoRAText
 
 package struct PreviewReport {
@@ -67,19 +69,35 @@ package struct PreviewReport {
   ///   - sources: names of the data files, by `EncodedRow.source`.
   ///   - rows: all training rows, with their origins.
   package init(
-    name: String, sources: [String], lines: [PreviewLine], rows: [EncodedRow],
+    name: String, sources: [String], lines: [PreviewLine], rows: EncodedRows,
     report: EncodingReport, maxTokens: Int, tokenizer: Tokenizer
-  ) {
+  ) throws(Diagnostic) {
     self.name = name
     self.sources = sources
     self.report = report
     self.maxTokens = maxTokens
     sequences = lines.map { Self.sequence($0, sources, tokenizer) }
-    counts = Self.counts(rows)
-    var seen: Set<[Int32]> = []
-    let repeated = rows.filter { !seen.insert($0.tokens + $0.labels).inserted }
-    duplicateCount = repeated.count
-    duplicates = repeated.prefix(Self.namedRows).map { Self.name($0, sources) }
+    var counts: [TokenOrigin: Count] = [:]
+    // Rows may be many more than memory holds, so they are told apart by 128 bits of each.
+    var seen: Set<Digest> = []
+    var (duplicates, duplicateCount): ([String], Int) = ([], 0)
+    for index in 0..<rows.count {
+      let row = try rows.row(index)
+      Self.add(row, to: &counts)
+      guard !seen.insert(Self.digest(of: row)).inserted else { continue }
+      duplicateCount += 1
+      if duplicates.count < Self.namedRows { duplicates.append(Self.name(row, sources)) }
+    }
+    self.counts = Self.inOrder(counts)
+    self.duplicates = duplicates
+    self.duplicateCount = duplicateCount
+  }
+
+  private static func digest(of row: EncodedRow) -> Digest {
+    let stream = StreamingDigest()
+    row.tokens.withUnsafeBytes(stream.update)
+    row.labels.withUnsafeBytes(stream.update)
+    return stream.digest
   }
 
   private static func name(_ row: EncodedRow, _ sources: [String]) -> String {
@@ -106,13 +124,21 @@ package struct PreviewReport {
   /// Only those who wrote something, in the order of `TokenOrigin`.
   static func counts(_ rows: [EncodedRow]) -> [(origin: TokenOrigin, count: Count)] {
     var counts: [TokenOrigin: Count] = [:]
-    for row in rows {
-      for (origin, label) in zip(row.origins, row.labels) {
-        counts[origin, default: Count()].tokens += 1
-        if label != untrainedLabel { counts[origin, default: Count()].trained += 1 }
-      }
+    for row in rows { add(row, to: &counts) }
+    return inOrder(counts)
+  }
+
+  private static func add(_ row: EncodedRow, to counts: inout [TokenOrigin: Count]) {
+    for (origin, label) in zip(row.origins, row.labels) {
+      counts[origin, default: Count()].tokens += 1
+      if label != untrainedLabel { counts[origin, default: Count()].trained += 1 }
     }
-    return TokenOrigin.allCases.compactMap { origin in counts[origin].map { (origin, $0) } }
+  }
+
+  private static func inOrder(
+    _ counts: [TokenOrigin: Count]
+  ) -> [(origin: TokenOrigin, count: Count)] {
+    TokenOrigin.allCases.compactMap { origin in counts[origin].map { (origin, $0) } }
   }
 
   static func percent(_ part: Int, of whole: Int) -> String {

@@ -28,7 +28,7 @@ struct EvalCommand: ParsableCommand {
   @OptionGroup var base: BaseModelOptions
   @OptionGroup var output: OutputOptions
 
-  @Option(help: "A JSONL file of rows.")
+  @Option(help: "A file of rows: JSON lines, a JSON array, CSV or Parquet.")
   var data: String
 
   @Option(help: "messages, sharegpt, alpaca, prompt-completion or text.")

@@ -1,0 +1,3 @@
+/* zlib as pkg-config finds it; only inflating gzip streams is used. */
+#pragma once
+#include <zlib.h>

@@ -1,0 +1,3 @@
+/* Zstandard as pkg-config finds it; only streaming decompression is used. */
+#pragma once
+#include <zstd.h>
