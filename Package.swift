@@ -29,6 +29,7 @@ let package = Package(
     // Layer 0, native and shared foundations.
     .target(name: "CQLoRAKernels"),
     .target(name: "CQLoRASystem"),
+    .target(name: "CQLoRATransfer"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
@@ -55,6 +56,7 @@ let package = Package(
         "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "CZlib",
         "CZstd",
       ]),
+    library("QLoRAHub", ["CQLoRATransfer", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 3, learning.
     library(
       "QLoRAModels",
@@ -124,6 +126,7 @@ let package = Package(
     tests("QLoRATensor", ["QLoRACPU"]),
     tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats", "ProductCases"]),
     tests("QLoRAFormats"),
+    tests("QLoRAHub"),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
