@@ -44,6 +44,13 @@ package struct EncodedRow: Sendable, Equatable {
     self.origins = origins
   }
 
+  /// The last stretch of trained tokens: an answer, where the row has one.
+  package var lastTrained: Range<Int>? {
+    guard let last = labels.lastIndex(where: { $0 != untrainedLabel }) else { return nil }
+    let before = labels[..<last].lastIndex { $0 == untrainedLabel }
+    return (before.map { $0 + 1 } ?? 0)..<(last + 1)
+  }
+
   package var labelledTokenCount: Int { labels.count { $0 != untrainedLabel } }
 }
 

@@ -39,7 +39,9 @@ extension BatchPlan {
     while step <= stepCount, lines.count < count {
       for (microBatch, sequences) in members(step: step).enumerated() {
         for (sequence, members) in sequences.enumerated() {
-          let rows = try members.map { (index) throws(Diagnostic) in try rows.row(index) }
+          let rows = try members.map { (index) throws(Diagnostic) in
+            try self.rows.row(index)
+          }
           lines.append(
             PreviewLine(step: step, microBatch: microBatch, sequence: sequence, rows: rows))
         }

@@ -63,8 +63,8 @@ struct RunRecords {
   ///
   /// - Parameter isAsked: to stop; then nothing is written.
   func sample(
-    _ loaded: LoadedModel, _ rows: [EncodedRow], _ recipe: Recipe, until isAsked: () -> Bool
-  ) {
+    _ loaded: LoadedModel, _ rows: EncodedRows, _ recipe: Recipe, until isAsked: () -> Bool
+  ) throws {
     guard (try? run.fileSystem.status(run.samplesPath)) == .some(nil) else { return }
     let names = recipe.data.validation.isEmpty ? recipe.data.train : recipe.data.validation
     let generator = Generator(loaded)
@@ -72,14 +72,20 @@ struct RunRecords {
       generator.answer(to: prompt, maxTokens: Self.longestAnswer)
     }
     var samples: [AnswerSample] = []
-    for row in rows where samples.count < recipe.training.samples {
-      guard let expected = row.answer, expected.promptTokenCount > 0 else { continue }
+    for index in 0..<rows.count where samples.count < recipe.training.samples {
+      let source = names[rows.source(index)]
+      let row = try rows.row(index)
+      guard source.format != .text, let expected = row.lastTrained,
+        expected.lowerBound > 0
+      else { continue }
       if isAsked() { return }
-      let prompt = Array(row.tokens[..<expected.promptTokenCount])
+      let prompt = Array(row.tokens[..<expected.lowerBound])
+      let written = row.tokens[expected].filter { !loaded.text.endTokens.contains($0) }
       samples.append(
         AnswerSample(
-          row: "\(FilePath.lastComponent(of: names[row.source].path)):\(row.number)",
-          prompt: loaded.text.tokenizer.decode(prompt), expected: expected.text,
+          row: "\(FilePath.lastComponent(of: source.path)):\(row.number)",
+          prompt: loaded.text.tokenizer.decode(prompt),
+          expected: loaded.text.tokenizer.decode(written),
           base: loaded.model.withoutAdapters { answer(prompt) }, trained: answer(prompt)))
     }
     guard !samples.isEmpty else { return }

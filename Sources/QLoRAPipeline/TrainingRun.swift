@@ -226,7 +226,7 @@ package struct TrainingRun {
     state = .finished
     events(.exported(path: run.adapterPath))
     if !arrangement.layout.placement.usesDisk {
-      records.sample(
+      try records.sample(
         loaded, data.validation, recipe, until: { interruption() != nil })
     }
     return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)

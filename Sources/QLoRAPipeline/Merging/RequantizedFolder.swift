@@ -24,7 +24,7 @@ struct RequantizedFolder {
     var kept: [(name: String, shape: Shape)] = []
     for name in weights.names {
       let shape = try weights.shape(of: name)
-      if choice.isQuantized(name, shape) {
+      if try choice.isQuantized(name, shape) {
         tensors.append(linear(name, shape))
       } else {
         kept.append((name, shape))
