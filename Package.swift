@@ -68,12 +68,14 @@ let package = Package(
         "QLoRATraining", "QLoRAData", "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
       ]),
     // Layer 4, application.
-    library("QLoRARecipe", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
+    library(
+      "QLoRARecipe",
+      ["QLoRAHub", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
     library(
       "QLoRAPipeline",
       [
         "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText",
-        "QLoRAFormats", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
         "QLoRARandom", "QLoRACPU",
       ]),
     library(
@@ -94,7 +96,8 @@ let package = Package(
       name: "qlora",
       dependencies: [
         "QLoRAPipeline", "QLoRARecipe", "QLoRAReport", "QLoRAServing", "QLoRATraining",
-        "QLoRAModels", "QLoRAData", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAModels", "QLoRAData", "QLoRAHub", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics",
+        "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(

@@ -14,6 +14,13 @@ need_command() { command -v "$1" >/dev/null || missing+=("$2"); }
 # Without pkg-config nothing is known of the libraries, and apt leaves alone what is there.
 need_library() { pkg-config --exists "$1" 2>/dev/null || missing+=("$2"); }
 
+# Loaded when it is needed, never linked; its package has another name in each release, so one
+# that depends on it is installed.
+need_loadable() {
+  { PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null || true; } | grep "$1" >/dev/null \
+    || missing+=("$2")
+}
+
 check_swift() {
   command -v swift >/dev/null \
     || fail 69 "Swift is not installed; get 6.1 or newer from https://www.swift.org/install"
@@ -61,6 +68,7 @@ for group in "${@:-build model}"; do
         need_library oniguruma libonig-dev
         need_library zlib zlib1g-dev
         need_library libzstd libzstd-dev
+        need_loadable 'libcurl.*\.so\.4' curl
         ;;
       model)
         python_with_pip >/dev/null || missing+=(python3 python3-pip)

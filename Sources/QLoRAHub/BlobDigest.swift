@@ -29,7 +29,7 @@ package struct BlobDigest: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// The digest of a content that comes in pieces, of the kind that `expected` is.
-struct BlobHasher {
+package struct BlobHasher {
   private enum Kind {
     case large(HashStream<SHA256>)
     case git(HashStream<SHA1>)
@@ -38,7 +38,7 @@ struct BlobHasher {
   private var kind: Kind
 
   /// - Parameter byteCount: of the whole content, which git puts in front.
-  init(like expected: BlobDigest, byteCount: Int) {
+  package init(like expected: BlobDigest, byteCount: Int) {
     if expected.hex.utf8.count == 64 {
       kind = .large(HashStream())
     } else {
@@ -48,7 +48,7 @@ struct BlobHasher {
     }
   }
 
-  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     // Taken out while it changes, so that its buffer is not copied.
     switch kind {
     case .large(var stream):
@@ -62,7 +62,7 @@ struct BlobHasher {
     }
   }
 
-  var hex: String {
+  package var hex: String {
     switch kind {
     case .large(let stream): stream.hex()
     case .git(let stream): stream.hex()

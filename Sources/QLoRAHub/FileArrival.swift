@@ -133,6 +133,10 @@ struct FileArrival {
     let answer = try client.ask(address, headers: headers) { head, bytes in
       take(bytes, head, course)
     }
+    // Of an answer without a body nothing was compared yet.
+    if !course.isBegun, answer.failure == nil, [200, 206].contains(answer.head.status) {
+      _ = try diagnosing { () throws(FileFailure) in try begin(answer.head, course) }
+    }
     if let failure = course.diskFailure { throw failure.diagnostic }
     if let linked = answer.first.fields["x-linked-etag"].flatMap(BlobDigest.init),
       linked != file.digest

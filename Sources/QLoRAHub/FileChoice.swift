@@ -74,9 +74,9 @@ package struct FileChoice: Sendable {
 }
 
 /// Patterns as the hub's library understands them: `*` also matches slashes.
-enum Glob {
+package enum Glob {
   /// - Parameter pattern: with `*`, `?` and `[…]`, `[!…]`.
-  static func matches(_ pattern: String, _ name: String) -> Bool {
+  package static func matches(_ pattern: String, _ name: String) -> Bool {
     let (pattern, name) = (Array(pattern), Array(name))
     var (at, position) = (0, 0)
     var retry: (at: Int, position: Int)?

@@ -81,7 +81,7 @@ package struct HubAddress: Sendable, Equatable {
   }
 
   /// Where a `Location` of an answer from here leads: an address, or a path on this server.
-  func redirected(to location: String) -> HubAddress? {
+  package func redirected(to location: String) -> HubAddress? {
     if location.hasPrefix("//") { return HubAddress((isSecure ? "https:" : "http:") + location) }
     if location.hasPrefix("/") {
       let base = HubAddress(self, path: "").text
@@ -91,7 +91,7 @@ package struct HubAddress: Sendable, Equatable {
   }
 
   /// Everything but letters, digits and `-._~` as `%XX`, slashes too.
-  static func encode(_ text: String) -> String {
+  package static func encode(_ text: String) -> String {
     let digits = Array("0123456789ABCDEF")
     return text.utf8.reduce(into: "") { result, byte in
       let scalar = Unicode.Scalar(byte)

@@ -2,6 +2,12 @@
 import QLoRADiagnostics
 import QLoRASystem
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 extension HubCache {
   /// Where a reference lies.
   ///
@@ -40,25 +46,46 @@ extension HubCache {
     return FilePath.join(folder, models[0])
   }
 
+  /// What an argument means that is a path, or a name on the hub.
+  ///
+  /// - Returns: the argument itself where something is there, or where it can be no name; else the
+  ///   place in the cache.
+  /// - Throws: `hubNotCached`; `hubReferenceInvalid` for a bad `hf://…`; as `locate`.
+  package static func place(
+    of argument: String,
+    environment: [String: String] = ProcessInfo.processInfo.environment
+  ) throws(Diagnostic) -> String {
+    if FileManager.default.fileExists(atPath: argument) { return argument }
+    guard let reference = HubReference(argument) else {
+      guard argument.hasPrefix(HubReference.scheme) else { return argument }
+      throw Diagnostic(
+        .hubReferenceInvalid, "\"\(argument)\" names nothing on the hub",
+        remedy: "write hf://ORG/NAME@REVISION/FILE, or hf://datasets/ORG/NAME/FILE")
+    }
+    guard let cache = HubCache(environment: environment) else { return argument }
+    do throws(Diagnostic) {
+      return try cache.locate(reference)
+    } catch {
+      let isPlain = !argument.hasPrefix(HubReference.scheme)
+      guard isPlain, error.code == .hubNotCached else { throw error }
+      // A word without a slash was meant as a file more likely.
+      guard reference.id.contains("/") else { return argument }
+      throw Diagnostic(
+        .hubNotCached,
+        "there is no file or folder of this name, and no such model in the hub's cache "
+          + cache.root, at: .file(argument),
+        remedy: "check the path; a model of the hub is fetched by "
+          + "`\(reference.downloadCommand)`")
+    }
+  }
+
   /// What a folder or file of the cache is called on the hub, such as `ORG/NAME`; nil for a path
   /// elsewhere.
   package static func repositoryName(of path: String) -> String? {
-    var parts = path.split(separator: "/").map(String.init)
-    while let snapshots = parts.lastIndex(of: "snapshots"), snapshots > 0 {
-      let words = parts[snapshots - 1].components(separatedByDashes: 2)
-      if words.count > 1, words[0] == HubKind.model.plural {
-        return words[1...].joined(separator: "/")
-      }
-      parts.removeSubrange(snapshots...)
-    }
-    return nil
-  }
-}
-
-extension String {
-  /// The parts between runs of `count` hyphens.
-  fileprivate func components(separatedByDashes count: Int) -> [String] {
-    split(separator: String(repeating: "-", count: count), omittingEmptySubsequences: false)
-      .map(String.init)
+    let parts = path.split(separator: "/")
+    guard let snapshots = parts.lastIndex(of: "snapshots"), snapshots > 0 else { return nil }
+    let words = parts[snapshots - 1].split(separator: "--")
+    guard words.first == "models", words.count > 1 else { return nil }
+    return words.dropFirst().joined(separator: "/")
   }
 }

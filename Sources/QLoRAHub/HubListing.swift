@@ -27,7 +27,7 @@ package struct HubListing: Sendable, Equatable {
   /// From an answer of `/api/models/ID/revision/REVISION?blobs=true`.
   ///
   /// - Throws: `hubRefused` for another thing, `hubNameRefused` for names that can't be kept.
-  init(answer json: JSONValue, place: String) throws(Diagnostic) {
+  package init(answer json: JSONValue, place: String) throws(Diagnostic) {
     guard let commit = json["sha"]?.stringValue, let siblings = json["siblings"]?.arrayValue else {
       throw Diagnostic(
         .hubRefused, "expected \"sha\" and \"siblings\", found another answer", at: .file(place),
@@ -93,7 +93,7 @@ extension HubListing {
   /// From `trees/COMMIT.json` of the cache, which the hub's library writes too.
   ///
   /// - Returns: nil where there is none that can be used: it only saves a request.
-  init?(record path: String, commit: String) {
+  package init?(record path: String, commit: String) {
     guard let file = try? InputFile.openIfPresent(path),
       let json = try? JSONValue.read(file, limit: Self.largestRecord, code: .hubRefused),
       json["format_version"]?.intValue == Self.version,
@@ -117,7 +117,7 @@ extension HubListing {
   }
 
   /// The text of the record; nil where the server did not say all that belongs into it.
-  var record: String? {
+  package var record: String? {
     var members: [(String, JSONValue)] = []
     for file in files.sorted(by: { $0.name < $1.name }) {
       guard let size = file.byteCount, let git = file.gitDigest else { return nil }

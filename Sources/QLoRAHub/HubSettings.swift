@@ -33,7 +33,8 @@ package struct HubSettings: Sendable {
     isOffline = yes.contains(offline?.uppercased() ?? "")
     certificates = variables["CURL_CA_BUNDLE"] ?? variables["SSL_CERT_FILE"]
     let given = variables["HF_TOKEN"] ?? variables["HUGGING_FACE_HUB_TOKEN"]
-    token = Self.cleaned(try given ?? Self.storedToken(variables))
+    let stored = given == nil ? try Self.storedToken(variables) : nil
+    token = Self.cleaned(given ?? stored)
   }
 
   private static func storedToken(_ variables: HubVariables) throws(Diagnostic) -> String? {

@@ -31,7 +31,10 @@ final class PartialFile {
     }
     self.file = file
     guard let there, there.kind == .file, there.byteCount > 0 else { return }
-    guard there.byteCount <= expected else { return try restart() }
+    guard there.byteCount <= expected else {
+      try restart()
+      return
+    }
     var hasher = hasher
     var count = 0
     try fileSystem.read(path) { piece in

@@ -67,7 +67,7 @@ import Testing
 
   @Test func theCacheIsEmptyAtFirstAndItsVariablesAreChecked() throws {
     let folder = try TemporaryFolder()
-    let place = ["QLORA_CACHE": folder.path("cache")]
+    let place = ["QLORA_CACHE": folder.path("cache"), "HF_HOME": folder.path("hub")]
     for arguments in [["ls", "--json"], ["verify"], ["prune"], ["prune", "--all"]] {
       let ending = try qlora(["cache"] + arguments, environment: place)
       #expect(ending.code == 0 && ending.output == "" && ending.errors == "", "\(arguments)")
