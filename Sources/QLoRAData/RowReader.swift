@@ -83,6 +83,11 @@ package struct RowReader: Sendable {
       var rows = JSONArrayRows(text)
       return try rows.forEach(visit)
     }
+    if let place, try text.peek(place) == 0 {
+      throw Diagnostic(
+        .rowSyntax, "there are zero bytes where the first row should be", at: .file(file),
+        remedy: "the file was reserved and never written, or was copied in part; get it again")
+    }
     var rows = JSONLines(text: text)
     try rows.forEach(visit)
   }

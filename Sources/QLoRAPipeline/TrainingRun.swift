@@ -61,7 +61,8 @@ package struct TrainingRun {
   ///
   /// - Parameters:
   ///   - interruption: polled after every block that is loaded and before every micro-batch; a
-  ///     signal number asks to stop. Where it is nil, the process's own signals ask, for which handlers are installed.
+  ///     signal number asks to stop. Where it is nil, the process's own signals ask, for which
+  ///     handlers are installed.
   ///   - secondsLeft: until a scheduler ends the process; nil where none does.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.

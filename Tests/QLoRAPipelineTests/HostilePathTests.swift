@@ -176,7 +176,9 @@ enum PathThing: String, CaseIterable, Sendable {
       }
     }
     let expected = thing.leadsToGoodFile
-    #expect(isRead { _ = try RowReader(path: root.path("inside/rows.jsonl")) } == expected)
+    #expect(
+      isRead { try RowReader(path: root.path("inside/rows.jsonl")).forEachRow { _ in } }
+        == expected)
     #expect(isRead { _ = try RecipeLoader.load(path: root.path("inside/recipe.json")) } == expected)
     #expect(
       isRead { _ = try SafetensorsFile(path: root.path("inside/named.safetensors")) } == expected)

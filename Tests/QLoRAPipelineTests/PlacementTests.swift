@@ -43,12 +43,20 @@ import Testing
     ["model.quantization.type=int8", "model.computeDType=float16"],
   ]
 
+  /// What a run leaves in its folder, but for answers, which are not asked of a model on the disk,
+  /// and with event files, which are named by the second, under one name.
+  private func files(_ deep: DeepTiny, _ run: String) throws -> Set<String> {
+    let names = try PosixFileSystem().list(deep.tiny.folder.path(run))
+    return Set(names.map { $0.hasPrefix("events.out.") ? "events" : $0 })
+      .subtracting(["samples.jsonl"])
+  }
+
   @Test(arguments: settings)
   func runsHaveTheSameBits(settings: [String]) throws {
     let deep = try DeepTiny()
     try deep.tiny.train("memory", settings)
     let expected = try deep.tiny.result("memory")
-    let names = try PosixFileSystem().list(deep.tiny.folder.path("memory"))
+    let names = try files(deep, "memory")
     for kept in [0, 4] {
       // More threads need more memory to work in.
       let threads = settings + ["threads=\(3 - kept / 2)"]
@@ -59,7 +67,7 @@ import Testing
         events: { if case .prepared(let run) = $0 { onDisk = run.layersOnDisk } })
       #expect(onDisk == DeepTiny.layers - kept)
       #expect(try deep.tiny.result("disk-\(kept)") == expected, "\(kept) in memory")
-      #expect(try PosixFileSystem().list(deep.tiny.folder.path("disk-\(kept)")) == names)
+      #expect(try files(deep, "disk-\(kept)") == names)
     }
   }
 

@@ -26,7 +26,9 @@ import Testing
         #expect(polls > 7)
         break
       }
-      #expect(outcome.interrupted && outcome.adapterPath == nil)
+      // Past the last step a stop only leaves out the answers that the report shows.
+      #expect(outcome.interrupted == (outcome.adapterPath == nil))
+      #expect(outcome.interrupted || outcome.step == 7)
       let end = try tiny.resume(output)
       #expect(!end.interrupted && end.step == 7)
       #expect(try tiny.result(output) == expected, "after \(polls) polls")
