@@ -2,7 +2,7 @@
 # Installs with apt what this machine lacks; does nothing where all is present.
 # usage: Scripts/setup.sh [build] [model]      (both when none is named)
 #   build  what compiling needs: Swift (only checked), git, pkg-config, OpenBLAS, xxHash,
-#          Oniguruma, zlib, Zstandard
+#          Oniguruma, zlib, Zstandard; libcurl, which is loaded when it is needed
 #   model  what Scripts/fetch-smollm2.sh needs: Python with pip, unzip
 set -euo pipefail
 source "$(dirname "$0")/common.sh"

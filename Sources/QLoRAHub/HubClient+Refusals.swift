@@ -19,7 +19,8 @@ extension HubClient {
     let reason = answer.head.fields["x-error-code"] ?? ""
     let place = DiagnosticLocation.file(address.text)
     let page = settings.endpoint.appending(
-      (subject.kind == .dataset ? ["datasets"] : []) + subject.id.split(separator: "/").map(String.init)
+      (subject.kind == .dataset ? ["datasets"] : [])
+        + subject.id.split(separator: "/").map(String.init)
     ).text
     switch (status, reason) {
     case (_, "GatedRepo"):

@@ -189,7 +189,8 @@ package final class HubClient {
     while .now < end {
       if isStopped() { throw Self.stopped }
       let left = (end - .now).components
-      let micros = left.seconds > 0 ? longestSleep : UInt32(max(0, left.attoseconds) / 1_000_000_000_000)
+      let micros =
+        left.seconds > 0 ? longestSleep : UInt32(max(0, left.attoseconds) / 1_000_000_000_000)
       usleep(min(longestSleep, micros + 1))
     }
   }

@@ -57,7 +57,9 @@ package struct HubListing: Sendable, Equatable {
     let large = json["lfs"].flatMap { $0.isNull ? nil : $0 }
     let size = (large?["size"] ?? json["size"])?.intValue
     var file = HubFile(name: name, byteCount: size)
-    guard size.map({ $0 >= 0 }) ?? true else { throw refused("a file of \(size ?? 0) bytes", place) }
+    guard size.map({ $0 >= 0 }) ?? true else {
+      throw refused("a file of \(size ?? 0) bytes", place)
+    }
     file.gitDigest = try digest(json["blobId"], 40, place)
     file.largeDigest = try digest(large?["sha256"], 64, place)
     return file
@@ -81,7 +83,10 @@ package struct HubListing: Sendable, Equatable {
 
   /// What a terminal can show of a name.
   private static func shown(_ name: String) -> String {
-    String(name.unicodeScalars.prefix(80).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : Character($0) })
+    String(
+      name.unicodeScalars.prefix(80).map {
+        $0.value < 0x20 || $0.value == 0x7F ? "?" : Character($0)
+      })
   }
 }
 

@@ -2,7 +2,9 @@
 
 package enum HubName {
   /// Characters that look like a dot and are one after some normalisation.
-  private static let dots: Set<Unicode.Scalar> = [".", "\u{2024}", "\u{2025}", "\u{2026}", "\u{FF0E}"]
+  private static let dots: Set<Unicode.Scalar> = [
+    ".", "\u{2024}", "\u{2025}", "\u{2026}", "\u{FF0E}",
+  ]
 
   /// Whether `name` may stand below a folder: parts between single slashes, none of them made of
   /// dots, no control character and no backslash.

@@ -51,7 +51,8 @@ struct BaseModelOptions: ParsableArguments {
 
   func values() throws -> BaseOptions {
     BaseOptions(
-      model: try HubCache.place(of: model), adapter: try adapter.map { try HubCache.place(of: $0) }, quantization: quantization, computeDType: computeDtype,
+      model: try HubCache.place(of: model), adapter: try adapter.map { try HubCache.place(of: $0) },
+      quantization: quantization, computeDType: computeDtype,
       threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount),
       cache: try BaseCache.standard { Console.error("warning: \($0)") })
   }

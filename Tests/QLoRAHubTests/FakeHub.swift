@@ -6,7 +6,6 @@ import QLoRAJSON
 import QLoRASystem
 import TestSupport
 
-
 struct FakeHub: Sendable {
   static let id = "org/tiny"
   static let commit = String(repeating: "c0ffee12", count: 5)
@@ -32,9 +31,10 @@ struct FakeHub: Sendable {
     let digests = large.mapValues { Self.hex($0, length: 64) }
     let store = try HostileServer { request in
       let name = request.target.dropFirst().removingPercentEncoding ?? ""
-      let answer = large[name].map {
-        ServedAnswer.file($0, request, ["ETag": "\"store-\(name.count)\""])
-      } ?? ServedAnswer(status: 404)
+      let answer =
+        large[name].map {
+          ServedAnswer.file($0, request, ["ETag": "\"store-\(name.count)\""])
+        } ?? ServedAnswer(status: 404)
       return onStore(request, answer) ?? answer
     }
     self.store = store
@@ -61,9 +61,12 @@ struct FakeHub: Sendable {
       ]
       if large[name] != nil {
         line.append(
-          ("lfs", .dictionary([
-            ("sha256", .string(hex(bytes, length: 64))), ("size", .int(bytes.count)),
-          ])))
+          (
+            "lfs",
+            .dictionary([
+              ("sha256", .string(hex(bytes, length: 64))), ("size", .int(bytes.count)),
+            ])
+          ))
       }
       return .dictionary(line)
     }

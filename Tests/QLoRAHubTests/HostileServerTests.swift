@@ -14,7 +14,8 @@ import Testing
     try FakeHub(large: ["model.safetensors": weights], onStore: onStore)
   }
 
-  private func expectRight(_ hub: FakeHub, sourceLocation: SourceLocation = #_sourceLocation) throws {
+  private func expectRight(_ hub: FakeHub, sourceLocation: SourceLocation = #_sourceLocation) throws
+  {
     _ = try hub.download()
     #expect(hub.content("model.safetensors") == weights, sourceLocation: sourceLocation)
   }
@@ -24,7 +25,11 @@ import Testing
     let generator = Mutex(SeededGenerator(seed: 4))
     let cuts = Mutex(100)
     let hub = try hub { _, answer in
-      guard cuts.withLock({ $0 -= 1; return $0 >= 0 }) else { return nil }
+      guard
+        cuts.withLock({
+          $0 -= 1; return $0 >= 0
+        })
+      else { return nil }
       var cut = answer
       cut.cutAfter = generator.withLock { Int.random(in: 2000...25_000, using: &$0) }
       return cut
@@ -61,7 +66,11 @@ import Testing
   @Test func wrongContentOnceIsFetchedAgain() throws {
     let isFirst = Mutex(true)
     let hub = try hub { _, answer in
-      guard isFirst.withLock({ let was = $0; $0 = false; return was }) else { return nil }
+      guard
+        isFirst.withLock({
+          let was = $0; $0 = false; return was
+        })
+      else { return nil }
       var answer = answer
       answer.body[1000] ^= 1
       return answer
@@ -88,7 +97,9 @@ import Testing
     let hub = try FakeHub(
       large: ["model.safetensors": weights],
       onHub: { _, _ in
-        left.withLock { $0 -= 1; return $0 >= 0 }
+        left.withLock {
+          $0 -= 1; return $0 >= 0
+        }
           ? ServedAnswer(status: status, fields: ["Retry-After": "0"]) : nil
       })
     try expectRight(hub)
@@ -103,7 +114,9 @@ import Testing
   @Test func anAskedForPauseIsMade() throws {
     let isFirst = Mutex(true)
     let hub = try hub { _, _ in
-      isFirst.withLock({ let was = $0; $0 = false; return was })
+      isFirst.withLock({
+        let was = $0; $0 = false; return was
+      })
         ? ServedAnswer(status: 429, fields: ["Retry-After": "1"]) : nil
     }
     let start = ContinuousClock.now
@@ -117,7 +130,9 @@ import Testing
     let isFirst = Mutex(true)
     let body = weights
     let hub = try hub { request, answer in
-      if isFirst.withLock({ let was = $0; $0 = false; return was }) {
+      if isFirst.withLock({
+        let was = $0; $0 = false; return was
+      }) {
         var cut = answer
         cut.cutAfter = 500_000
         return cut
@@ -142,9 +157,12 @@ import Testing
     let body = weights
     let count = Mutex(0)
     let hub = try hub { request, answer in
-      let number = count.withLock { $0 += 1; return $0 }
+      let number = count.withLock {
+        $0 += 1; return $0
+      }
       if number == 1 {
-        var old = ServedAnswer(fields: ["ETag": "\"old\""], body: FakeHub.bytes(body.count, seed: 8))
+        var old = ServedAnswer(
+          fields: ["ETag": "\"old\""], body: FakeHub.bytes(body.count, seed: 8))
         old.cutAfter = 700_000
         return old
       }
@@ -257,11 +275,14 @@ import Testing
     for digest in ["../../x", "", "ABCD", String(repeating: "z", count: 64)] {
       let listing = JSONValue.dictionary([
         ("sha", .string(FakeHub.commit)),
-        ("siblings", .list([
-          .dictionary([
-            ("rfilename", "config.json"), ("size", 1), ("blobId", .string(digest)),
+        (
+          "siblings",
+          .list([
+            .dictionary([
+              ("rfilename", "config.json"), ("size", 1), ("blobId", .string(digest)),
+            ])
           ])
-        ])),
+        ),
       ])
       #expect(try FakeHub(listing: listing).failure() == .hubNameRefused, "\(digest)")
     }

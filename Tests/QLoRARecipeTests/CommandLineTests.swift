@@ -80,6 +80,25 @@ import Testing
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.url.path()).isEmpty)
   }
 
+  @Test func modelsOfTheHubAreFoundOrNamed() throws {
+    let folder = try TemporaryFolder()
+    let place = ["HF_HOME": folder.path("hub"), "HF_HUB_OFFLINE": "1", "QLORA_CACHE": "off"]
+    let missing = try qlora(["inspect", "org/tiny"], environment: place)
+    #expect(missing.code == 66 && missing.errors.contains("`qlora download org/tiny`"))
+    let offline = try qlora(["download", "org/tiny"], environment: place)
+    #expect(offline.code == 66 && offline.errors.contains("error[E1011]"))
+    #expect(try qlora(["download", "../x"], environment: place).code == 64)
+    let commit = String(repeating: "b2", count: 20)
+    let snapshot = folder.url.appending(path: "hub/hub/models--org--tiny/snapshots/\(commit)")
+    try FileManager.default.createDirectory(
+      at: snapshot.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(at: Goldens.url("tiny-llama"), to: snapshot)
+    let found = try qlora(["inspect", "org/tiny@\(commit)", "--json"], environment: place)
+    #expect(found.code == 0 && found.output.hasPrefix("{\"kind\":"))
+    let listed = try qlora(["cache", "ls", "--json"], environment: place)
+    #expect(listed.output.contains("\"commits\":[\"\(commit)\"]"))
+  }
+
   @Test func missingInputsEndWith66() throws {
     try withRecipe(RecipeTexts.least) { path, _ in
       let model = try qlora(["validate", path, "--set", "model.path=nix"])

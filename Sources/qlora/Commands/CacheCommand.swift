@@ -78,7 +78,8 @@ struct CacheCommand: ParsableCommand {
 
   struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-      commandName: "ls", abstract: "Lists the kept bases, the one longest unused first, then downloads.",
+      commandName: "ls",
+      abstract: "Lists the kept bases, the one longest unused first, then downloads.",
       discussion: "Example:\n  qlora cache ls")
 
     @OptionGroup var output: OutputOptions

@@ -1,4 +1,4 @@
-// `qlora download`: a model or data set of the hub, fetched into the cache that its libraries share.
+// `qlora download`: a model or data set of the hub, fetched into the cache that programs share.
 import ArgumentParser
 import QLoRADiagnostics
 import QLoRAHub
