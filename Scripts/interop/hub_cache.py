@@ -1,4 +1,4 @@
-"""The hub's cache: what `qlora download` wrote as the hub's own library reads it, and the other way.
+"""The hub's cache: what `qlora download` wrote as the hub's library reads it, and the other way.
 
 A hub on this machine serves a tiny model; nothing leaves the machine. The store of large files
 breaks off at random bytes; the token may never reach it.

@@ -124,7 +124,7 @@ package final class HubClient {
       next.isSecure || !place.isSecure, !next.isLoopback || place.isLoopback
     else {
       throw Diagnostic(
-        .hubRefused, "a redirect to \"\(location.prefix(100))\" is not followed",
+        .hubRefused, "a redirect to \"\(HubName.shown(location))\" is not followed",
         at: .file(place.text), remedy: "check HF_ENDPOINT and the network")
     }
     return next

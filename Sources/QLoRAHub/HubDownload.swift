@@ -74,10 +74,7 @@ package struct HubDownload {
       files.append(try complete(file, pinned, client))
     }
     let missing = files.filter { !cache.holds($0, reference, listing.commit) }
-    try checkSpace(missing)
-    events(
-      .started(
-        files: missing.count, bytes: missing.reduce(0) { $0 + ($1.byteCount ?? 0) }))
+    events(.started(files: missing.count, bytes: try checkSpace(missing)))
     var fetched: [String: Int] = [:]
     for file in missing {
       let arrival = FileArrival(file: file, reference: pinned, cache: cache, client: client, events)
@@ -170,8 +167,9 @@ package struct HubDownload {
 
   // MARK: Room
 
+  /// - Returns: the bytes that are to come.
   /// - Throws: `hubNoSpace`.
-  private func checkSpace(_ missing: [HubFile]) throws(Diagnostic) {
+  private func checkSpace(_ missing: [HubFile]) throws(Diagnostic) -> Int {
     var needed = 0
     for file in missing {
       guard let digest = file.digest, let bytes = file.byteCount,
@@ -194,6 +192,7 @@ package struct HubDownload {
         .hubNoSpace, "\(needed) bytes are to come, and \(free) are free", at: .file(place),
         remedy: "make room, or set HF_HUB_CACHE to a folder on another disk")
     }
+    return needed
   }
 }
 

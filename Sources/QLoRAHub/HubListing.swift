@@ -34,14 +34,14 @@ package struct HubListing: Sendable, Equatable {
         remedy: "check HF_ENDPOINT")
     }
     guard BlobDigest.isCommit(commit) else {
-      throw Self.refused("a commit named \"\(Self.shown(commit))\"", place)
+      throw Self.refused("a commit named \"\(HubName.shown(commit))\"", place)
     }
     var files: [HubFile] = []
     var seen: Set<String> = []
     for sibling in siblings.prefix(Self.mostFiles) {
       let file = try Self.file(sibling, place)
       guard seen.insert(file.name).inserted else {
-        throw Self.refused("\"\(Self.shown(file.name))\" twice", place)
+        throw Self.refused("\"\(HubName.shown(file.name))\" twice", place)
       }
       files.append(file)
     }
@@ -52,7 +52,7 @@ package struct HubListing: Sendable, Equatable {
   private static func file(_ json: JSONValue, _ place: String) throws(Diagnostic) -> HubFile {
     guard let name = json["rfilename"]?.stringValue, HubName.isPath(name) else {
       let name = json["rfilename"]?.stringValue ?? ""
-      throw refused("a file named \"\(shown(name))\"", place)
+      throw refused("a file named \"\(HubName.shown(name))\"", place)
     }
     let large = json["lfs"].flatMap { $0.isNull ? nil : $0 }
     let size = (large?["size"] ?? json["size"])?.intValue
@@ -70,7 +70,7 @@ package struct HubListing: Sendable, Equatable {
   ) throws(Diagnostic) -> BlobDigest? {
     guard let text = json?.stringValue else { return nil }
     guard let digest = BlobDigest(text), digest.hex.utf8.count == length else {
-      throw refused("a digest \"\(shown(text))\"", place)
+      throw refused("a digest \"\(HubName.shown(text))\"", place)
     }
     return digest
   }
@@ -79,14 +79,6 @@ package struct HubListing: Sendable, Equatable {
     Diagnostic(
       .hubNameRefused, "the server lists \(what), which is not kept", at: .file(place),
       remedy: "tell the owner of the repository, or of the server")
-  }
-
-  /// What a terminal can show of a name.
-  private static func shown(_ name: String) -> String {
-    String(
-      name.unicodeScalars.prefix(80).map {
-        $0.value < 0x20 || $0.value == 0x7F ? "?" : Character($0)
-      })
   }
 }
 

@@ -40,6 +40,15 @@ package enum HubName {
     isPath(text) && text.allSatisfy { isPlain($0) || "/+".contains($0) } && !text.contains("..")
   }
 
+  /// What a terminal can show of a text that a server sent.
+  static func shown(_ text: String) -> String {
+    String(
+      text.unicodeScalars.prefix(100).map {
+        $0.properties.generalCategory == .control || $0.properties.generalCategory == .format
+          ? "?" : Character($0)
+      })
+  }
+
   private static func isPlain(_ character: Character) -> Bool {
     character.isASCII && (character.isLetter || character.isNumber || "._-".contains(character))
   }

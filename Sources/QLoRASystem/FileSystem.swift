@@ -4,7 +4,8 @@
 /// One kind of call through the seam.
 package enum FileOperation: String, Sendable, CaseIterable {
   case create, openForAppending, reserve, write, truncate, synchronize, synchronizeDirectory
-  case makeDirectory, makeLink, rename, remove, removeDirectory, touch, read, list, status, freeSpace
+  case makeDirectory, makeLink, rename, remove, removeDirectory, touch, read, list, status
+  case freeSpace
 }
 
 /// A call that failed: which, on what path, with which error number.

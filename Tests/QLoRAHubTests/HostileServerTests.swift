@@ -149,6 +149,8 @@ import Testing
       return answer
     }
     try expectRight(hub)
+    // A whole file instead of a part is taken as it is.
+    if how == "whole" { #expect(hub.store.requests.count == 2) }
   }
 
   /// The store's file changes in the middle: no mixture of both remains.

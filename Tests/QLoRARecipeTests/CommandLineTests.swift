@@ -86,7 +86,7 @@ import Testing
     let missing = try qlora(["inspect", "org/tiny"], environment: place)
     #expect(missing.code == 66 && missing.errors.contains("`qlora download org/tiny`"))
     let offline = try qlora(["download", "org/tiny"], environment: place)
-    #expect(offline.code == 66 && offline.errors.contains("error[E1011]"))
+    #expect(offline.code == 66 && offline.errors.contains("error[E0961]"))
     #expect(try qlora(["download", "../x"], environment: place).code == 64)
     let commit = String(repeating: "b2", count: 20)
     let snapshot = folder.url.appending(path: "hub/hub/models--org--tiny/snapshots/\(commit)")

@@ -22,8 +22,8 @@ enum FolderBounds {
     return entry.st_dev == opened.st_dev && entry.st_ino == opened.st_ino
   }
 
-  /// The folder itself; but the files of the Hugging Face cache, in `models--ORG--NAME/snapshots/REV`
-  /// or deeper, are links into `models--ORG--NAME/blobs`.
+  /// The folder itself; but the files of the Hugging Face cache, below
+  /// `models--ORG--NAME/snapshots/REV`, are links into `models--ORG--NAME/blobs`.
   private static func bounds(_ folder: String) -> String {
     var snapshots = FilePath.parent(of: folder)
     while snapshots != FilePath.parent(of: snapshots) {

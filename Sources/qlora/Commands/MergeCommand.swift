@@ -73,6 +73,7 @@ struct MergeCommand: ParsableCommand {
     let dtype = NumberType.dtype(dtype) ?? .bfloat16
     let base = MergeBase(word: base) ?? .original
     let model = try model.map { try HubCache.place(of: $0) }
+    let adapter = try HubCache.place(of: adapter)
     try Pipeline.merge(model: model, adapter: adapter, base: base, dtype: dtype, to: output)
     let report =
       try compare
