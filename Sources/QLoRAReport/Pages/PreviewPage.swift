@@ -13,7 +13,8 @@ extension PreviewReport {
       + "a line between rows: positions begin at 0 again, and nobody attends across it</span></p>"
     let body = """
       <h1>\(HTMLText.escape(name))</h1>
-      <p class="quiet">The first \(sequences.count) sequences in training order, and all rows.</p>
+      <p class="quiet">The first \(sequences.count == 1 ? "sequence" : "\(sequences.count) sequences")
+      in training order, and all rows.</p>
       <div class="card"><table>
       \(facts.joined())</table></div>
       <h2>Sequences</h2>
@@ -26,8 +27,8 @@ extension PreviewReport {
   private static let style = """
     .packing { display: flex; gap: 2px; height: 14px; margin: 8px 0; overflow: hidden;
       border-radius: 4px }
-    .packing span { background: var(--line); min-width: 1px }
-    .packing i { display: block; height: 100%; background: var(--green) }
+    .packing span { display: flex; background: var(--line); min-width: 1px }
+    .packing .t { border-radius: 0; background: var(--green) }
     .row { border-top: 1px solid var(--line); padding: 8px 0 }
     .row pre { font-size: 14px }
     .row pre span:hover { outline: 1px solid var(--blue) }
@@ -39,9 +40,8 @@ extension PreviewReport {
 
   private static func html(_ sequence: Sequence) -> String {
     let parts = sequence.rows.map { row in
-      let share = percent(row.trained, of: row.tokens.count).dropLast(2)
-      return "<span style=\"flex: \(row.tokens.count)\" title=\"\(title(row))\">"
-        + "<i style=\"width: \(share)%\"></i></span>"
+      "<span style=\"flex: \(row.tokens.count)\" title=\"\(title(row))\">"
+        + stretches(row) + "</span>"
     }
     return """
       <div class="card sequence">
@@ -50,6 +50,19 @@ extension PreviewReport {
       <div class="packing">\(parts.joined())</div>
       \(sequence.rows.map(html).joined())</div>
       """
+  }
+
+  /// What is trained of a row, where it is.
+  private static func stretches(_ row: Row) -> String {
+    var parts = ""
+    var rest = row.tokens[...]
+    while let first = rest.first {
+      let stretch = rest.prefix { $0.isTrained == first.isTrained }
+      parts += first.isTrained ? "<i class=\"t\"" : "<i"
+      parts += " style=\"flex: \(stretch.count)\"></i>"
+      rest = rest[stretch.endIndex...]
+    }
+    return parts
   }
 
   private static func title(_ row: Row) -> String {
