@@ -29,6 +29,7 @@ let package = Package(
     // Layer 0, native and shared foundations.
     .target(name: "CQLoRAKernels"),
     .target(name: "CQLoRASystem"),
+    .target(name: "CQLoRATransfer"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
@@ -55,6 +56,7 @@ let package = Package(
         "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "CZlib",
         "CZstd",
       ]),
+    library("QLoRAHub", ["CQLoRATransfer", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 3, learning.
     library(
       "QLoRAModels",
@@ -66,12 +68,14 @@ let package = Package(
         "QLoRATraining", "QLoRAData", "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
       ]),
     // Layer 4, application.
-    library("QLoRARecipe", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
+    library(
+      "QLoRARecipe",
+      ["QLoRAHub", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
     library(
       "QLoRAPipeline",
       [
         "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText",
-        "QLoRAFormats", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
         "QLoRARandom", "QLoRACPU",
       ]),
     library(
@@ -92,7 +96,8 @@ let package = Package(
       name: "qlora",
       dependencies: [
         "QLoRAPipeline", "QLoRARecipe", "QLoRAReport", "QLoRAServing", "QLoRATraining",
-        "QLoRAModels", "QLoRAData", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAModels", "QLoRAData", "QLoRAHub", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics",
+        "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -124,6 +129,7 @@ let package = Package(
     tests("QLoRATensor", ["QLoRACPU"]),
     tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats", "ProductCases"]),
     tests("QLoRAFormats"),
+    tests("QLoRAHub"),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),

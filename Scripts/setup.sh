@@ -2,7 +2,7 @@
 # Installs with apt what this machine lacks; does nothing where all is present.
 # usage: Scripts/setup.sh [build] [model]      (both when none is named)
 #   build  what compiling needs: Swift (only checked), git, pkg-config, OpenBLAS, xxHash,
-#          Oniguruma, zlib, Zstandard
+#          Oniguruma, zlib, Zstandard; libcurl, which is loaded when it is needed
 #   model  what Scripts/fetch-smollm2.sh needs: Python with pip, unzip
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -13,6 +13,13 @@ need_command() { command -v "$1" >/dev/null || missing+=("$2"); }
 
 # Without pkg-config nothing is known of the libraries, and apt leaves alone what is there.
 need_library() { pkg-config --exists "$1" 2>/dev/null || missing+=("$2"); }
+
+# Loaded when it is needed, never linked; its package has another name in each release, so one
+# that depends on it is installed.
+need_loadable() {
+  { PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null || true; } | grep "$1" >/dev/null \
+    || missing+=("$2")
+}
 
 check_swift() {
   command -v swift >/dev/null \
@@ -61,6 +68,7 @@ for group in "${@:-build model}"; do
         need_library oniguruma libonig-dev
         need_library zlib zlib1g-dev
         need_library libzstd libzstd-dev
+        need_loadable 'libcurl.*\.so\.4' curl
         ;;
       model)
         python_with_pip >/dev/null || missing+=(python3 python3-pip)

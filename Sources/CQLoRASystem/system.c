@@ -106,6 +106,7 @@ int32_t qlora_synchronize_directory(const char *path) {
 }
 
 int32_t qlora_make_directory(const char *path) { return result(mkdir(path, 0777)); }
+int32_t qlora_make_link(const char *path, const char *to) { return result(symlink(to, path)); }
 int32_t qlora_remove_file(const char *path) { return result(unlink(path)); }
 int32_t qlora_remove_directory(const char *path) { return result(rmdir(path)); }
 int32_t qlora_rename(const char *from, const char *to) { return result(rename(from, to)); }

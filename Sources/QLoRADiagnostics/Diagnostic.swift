@@ -22,7 +22,7 @@ public enum ExitCode: Int32, Sendable, CaseIterable {
 ///
 /// Modules declare theirs as static members in an extension. Number ranges: E01xx recipe,
 /// E02xx file formats, E03xx text, E04xx data rows, E05xx models and adapters, E06xx training,
-/// E07xx runs and files, E08xx backends, E09xx command line.
+/// E07xx runs and files, E08xx backends, E09xx command line, hub.
 public struct DiagnosticCode: Sendable, Hashable {
   /// Such as `E0102`.
   public let number: String

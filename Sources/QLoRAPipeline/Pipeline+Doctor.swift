@@ -1,6 +1,7 @@
 // What this machine offers to the framework.
 
 import QLoRACPU
+import QLoRAHub
 
 package struct DoctorFinding: Sendable {
   package var name: String
@@ -21,6 +22,10 @@ extension Pipeline {
     findings.append(
       DoctorFinding(
         name: "kernels", value: CPUBackend.instructionSets.joined(separator: ", ")))
+    findings.append(
+      DoctorFinding(
+        name: "downloads", value: HubClient.libraryName ?? "no libcurl",
+        remedy: HubClient.libraryName == nil ? "install it for `qlora download`" : nil))
     return findings
   }
 }

@@ -2,6 +2,7 @@
 
 import QLoRADiagnostics
 import QLoRAFormats
+import QLoRAHub
 import QLoRAModels
 import QLoRASystem
 import QLoRATensor
@@ -52,11 +53,15 @@ extension Pipeline {
         remedy: "give it with --model")
     }
     do {
-      return try ModelSource.open(path)
-    } catch let missing as Diagnostic where missing.code == .modelMissing {
+      return try ModelSource.open(try HubCache.place(of: path))
+    } catch let missing as Diagnostic
+      where [.modelMissing, .hubNotCached].contains(missing.code)
+    {
+      let command = HubReference(path).map { ", or fetch it with `\($0.downloadCommand)`" }
       throw Diagnostic(
         missing.code, "the base model that the adapter names is not there", at: .file(path),
-        remedy: "give the place where it is now with --model")
+        remedy: "give the place where it is now with --model"
+          + (missing.code == .hubNotCached ? command ?? "" : ""))
     }
   }
 

@@ -4,6 +4,7 @@ import QLoRACPU
 import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
+import QLoRAHub
 import QLoRAModels
 import QLoRASystem
 import QLoRAText
@@ -88,7 +89,7 @@ extension Pipeline {
   package static let allCodes: [DiagnosticCode] =
     DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
     + DiagnosticCode.allModelCodes + DiagnosticCode.allPipelineCodes
-    + DiagnosticCode.allCacheCodes
+    + DiagnosticCode.allCacheCodes + DiagnosticCode.allHubCodes
     + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes
     + DiagnosticCode.allCPUCodes
 }

@@ -4,6 +4,7 @@ import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
+import QLoRAHub
 import QLoRAModels
 import QLoRARecipe
 import QLoRAReport
@@ -265,7 +266,8 @@ package struct TrainingRun {
     let names = everySuffix ? suffixes.sorted() : modules.map(\.name)
     // The base by its name alone: adapter files carry no place of this machine.
     var config = PEFTAdapterConfig(
-      baseModel: FilePath.lastComponent(of: recipe.model.path), rank: recipe.adapter.rank,
+      baseModel: HubCache.repositoryName(of: recipe.model.path)
+        ?? FilePath.lastComponent(of: recipe.model.path), rank: recipe.adapter.rank,
       alpha: recipe.adapter.alpha, dropout: recipe.adapter.dropout, targets: .list(names))
     if let initial {
       config.rank = initial.rank

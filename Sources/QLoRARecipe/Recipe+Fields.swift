@@ -42,7 +42,8 @@ extension Recipe.Model: RecipeSection {
     Field(
       "path", \.path, .path,
       "A folder with config.json and safetensors, or a GGUF file; relative to the recipe's folder, "
-        + "else to the working directory.", required: true),
+        + "else to the working directory. Else ORG/NAME or ORG/NAME@REVISION of the hub, once "
+        + "`qlora download` has fetched it.", required: true),
     Field(section: "quantization", \.quantization, "How the frozen weights are held in memory."),
     Field(
       "computeDType", \.computeDType, .choice(["bfloat16", "float32", "float16", "int16"]),
@@ -119,7 +120,8 @@ extension Recipe.Source: RecipeSection {
     Field(
       "path", \.path, .path,
       "A file of JSON lines, a JSON array, CSV (each also gzip or zstd) or Parquet; relative to "
-        + "the recipe's folder, else to the working directory.",
+        + "the recipe's folder, else to the working directory. Or hf://datasets/ORG/NAME/FILE of "
+        + "the hub, once `qlora download` has fetched it.",
       required: true),
     Field(
       "format", \.format, .choice(Recipe.RowFormat.allCases.map(\.rawValue)),

@@ -1,5 +1,6 @@
 // From a file, variables and arguments to a resolved recipe, or to all of its errors at once.
 import QLoRADiagnostics
+import QLoRAHub
 import QLoRAJSON
 import QLoRASystem
 
@@ -54,7 +55,10 @@ package enum RecipeLoader {
     var recipe = Recipe()
     decoder.section(root, "", into: &recipe)
     decoder.checkConsistency(of: recipe)
-    let resolved = finish(recipe, decoder.origins, file, workingDirectory)
+    let paths = RecipePaths(
+      recipeFile: file, workingDirectory: workingDirectory,
+      hub: HubCache(environment: environment))
+    let resolved = finish(recipe, decoder.origins, file, paths)
     let missing = requiresInputs ? resolved.missingInputs() : []
     let problems = variables.problems + decoder.diagnostics + missing
     guard problems.isEmpty else { throw Diagnostics(problems.sorted(by: precedes)) }
@@ -73,12 +77,11 @@ package enum RecipeLoader {
   }
 
   private static func finish(
-    _ recipe: Recipe, _ origins: [String: FieldOrigin], _ file: String, _ workingDirectory: String
+    _ recipe: Recipe, _ origins: [String: FieldOrigin], _ file: String, _ paths: RecipePaths
   ) -> ResolvedRecipe {
     var recipe = recipe
     if recipe.name.isEmpty { recipe.name = stem(of: file) }
     if recipe.output.isEmpty { recipe.output = "runs/\(recipe.name)" }
-    let paths = RecipePaths(recipeFile: file, workingDirectory: workingDirectory)
     paths.resolve(&recipe)
     return ResolvedRecipe(
       recipe: recipe, file: file, origins: origins, inputFolders: paths.inputFolders)

@@ -1,4 +1,6 @@
 // Where the paths of a recipe point to: inputs to what exists, the output to the working directory.
+import QLoRAHub
+
 #if canImport(FoundationEssentials)
   import FoundationEssentials
 #else
@@ -9,9 +11,12 @@ struct RecipePaths {
   /// Where inputs are looked up, in order.
   let inputFolders: [String]
   let workingDirectory: String
+  /// Where models and data sets of the hub are looked up; nil: nowhere.
+  let hub: HubCache?
 
-  init(recipeFile: String?, workingDirectory: String) {
+  init(recipeFile: String?, workingDirectory: String, hub: HubCache? = nil) {
     self.workingDirectory = workingDirectory
+    self.hub = hub
     var folders = [workingDirectory]
     if let recipeFile {
       let absolute = RecipePaths.join(workingDirectory, recipeFile)
@@ -23,8 +28,8 @@ struct RecipePaths {
 
   /// Makes every path of the recipe absolute; an input that is found nowhere stays as it is.
   func resolve(_ recipe: inout Recipe) {
-    recipe.model.path = input(recipe.model.path)
-    recipe.adapter.initializeFrom = recipe.adapter.initializeFrom.map(input)
+    recipe.model.path = input(recipe.model.path, isModel: true)
+    recipe.adapter.initializeFrom = recipe.adapter.initializeFrom.map { input($0, isModel: true) }
     for index in recipe.data.train.indices {
       recipe.data.train[index].path = input(recipe.data.train[index].path)
     }
@@ -34,12 +39,16 @@ struct RecipePaths {
     recipe.output = RecipePaths.normalize(RecipePaths.join(workingDirectory, recipe.output))
   }
 
-  private func input(_ path: String) -> String {
+  /// - Parameter isModel: whether `ORG/NAME` may be meant; data are named `hf://…`.
+  private func input(_ path: String, isModel: Bool = false) -> String {
     for folder in inputFolders {
       let candidate = RecipePaths.normalize(RecipePaths.join(folder, path))
       if FileManager.default.fileExists(atPath: candidate) { return candidate }
     }
-    return path
+    guard let hub, isModel || path.hasPrefix(HubReference.scheme),
+      let reference = HubReference(path), let place = try? hub.locate(reference)
+    else { return path }
+    return RecipePaths.normalize(RecipePaths.join(workingDirectory, place))
   }
 
   private static func join(_ folder: String, _ path: String) -> String {

@@ -1,6 +1,7 @@
 // A recipe with every value filled in, knowing who decided each one; what a run saves and what the
 // pipeline builds from.
 import QLoRADiagnostics
+import QLoRAHub
 import QLoRAJSON
 
 #if canImport(FoundationEssentials)
@@ -61,6 +62,12 @@ package struct ResolvedRecipe: Sendable {
   private func remedy(for key: String, _ path: String) -> String {
     if key == "model.path", path.hasSuffix("Models/SmolLM2-135M-Instruct.Q4_1.gguf") {
       return "`Scripts/fetch-smollm2.sh` fetches it"
+    }
+    let isModel = ["model.path", "adapter.initializeFrom"].contains(key)
+    if isModel || path.hasPrefix(HubReference.scheme), let reference = HubReference(path),
+      reference.id.contains("/")
+    {
+      return "correct the path; from the hub `\(reference.downloadCommand)` fetches it"
     }
     return "correct the path, or give another one with --set \(key)=PATH"
   }

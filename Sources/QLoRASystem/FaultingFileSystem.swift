@@ -152,6 +152,12 @@ package final class FaultingFileSystem: FileSystem, @unchecked Sendable {
     try perform(.makeDirectory, path) { () throws(FileFailure) in try base.makeDirectory(path) }
   }
 
+  package func makeLink(_ path: String, to target: String) throws(FileFailure) {
+    try perform(.makeLink, path) { () throws(FileFailure) in
+      try base.makeLink(path, to: target)
+    }
+  }
+
   package func synchronizeDirectory(_ path: String) throws(FileFailure) {
     try perform(.synchronizeDirectory, path) { () throws(FileFailure) in }
   }

@@ -69,7 +69,7 @@ extension FileFailure: DiagnosableError {
 
   private var verb: String {
     switch operation {
-    case .create, .makeDirectory: "create"
+    case .create, .makeDirectory, .makeLink: "create"
     case .openForAppending: "open for writing"
     case .reserve: "reserve space for"
     case .write: "write"

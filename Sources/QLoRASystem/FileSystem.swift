@@ -4,7 +4,8 @@
 /// One kind of call through the seam.
 package enum FileOperation: String, Sendable, CaseIterable {
   case create, openForAppending, reserve, write, truncate, synchronize, synchronizeDirectory
-  case makeDirectory, rename, remove, removeDirectory, touch, read, list, status, freeSpace
+  case makeDirectory, makeLink, rename, remove, removeDirectory, touch, read, list, status
+  case freeSpace
 }
 
 /// A call that failed: which, on what path, with which error number.
@@ -72,6 +73,8 @@ package protocol FileSystem: AnyObject, Sendable {
 
   // MARK: Directories
   func makeDirectory(_ path: String) throws(FileFailure)
+  /// Makes a symbolic link that leads to `target`; fails with "exists" where something is.
+  func makeLink(_ path: String, to target: String) throws(FileFailure)
   /// Makes renames, creations and removals inside `path` durable.
   func synchronizeDirectory(_ path: String) throws(FileFailure)
   /// Moves atomically; fails with "exists" where `target` does, unless `replacing`.

@@ -68,6 +68,10 @@ package final class PosixFileSystem: FileSystem {
     _ = try check(qlora_make_directory(path), .makeDirectory, path)
   }
 
+  package func makeLink(_ path: String, to target: String) throws(FileFailure) {
+    _ = try check(qlora_make_link(path, target), .makeLink, path)
+  }
+
   package func synchronizeDirectory(_ path: String) throws(FileFailure) {
     _ = try check(qlora_synchronize_directory(path), .synchronizeDirectory, path)
   }

@@ -1,6 +1,4 @@
-// One process per run directory: an advisory lock that the kernel drops with its process, so a
-// killed run leaves nothing to clean up.
-import CQLoRASystem
+// One process per run directory.
 import QLoRADiagnostics
 
 #if canImport(Glibc)
@@ -15,7 +13,7 @@ import QLoRADiagnostics
 package final class RunLock: Sendable {
   package static let fileName = "run.lock"
 
-  private let descriptor: Int32
+  private let lock: FileLock
 
   /// Between two tries.
   private static let pauseMicroseconds: UInt32 = 10_000
@@ -26,23 +24,18 @@ package final class RunLock: Sendable {
   package init(_ directory: String, patience: Duration = .zero) throws(Diagnostic) {
     let path = FilePath.join(directory, Self.fileName)
     let end = ContinuousClock.now + patience
-    var outcome = qlora_lock(path)
-    while outcome == -qlora_error_would_block, .now < end {
+    var taken = try FileLock.take(path)
+    while taken == nil, .now < end {
       usleep(Self.pauseMicroseconds)
-      outcome = qlora_lock(path)
+      taken = try FileLock.take(path)
     }
-    descriptor = outcome
-    if descriptor == -qlora_error_would_block {
+    guard let taken else {
       throw Diagnostic(
         .outputLocked, "another process is writing into this run", at: .file(directory),
         remedy: "wait for it, stop it, or choose another output directory")
     }
-    guard descriptor >= 0 else {
-      throw FileFailure(.openForAppending, path, -descriptor).diagnostic
-    }
+    lock = taken
   }
-
-  deinit { _ = qlora_close(descriptor) }
 
   /// Whether a process works in a directory now. A start that comes in the same moment waits out
   /// that this looks.
@@ -52,8 +45,6 @@ package final class RunLock: Sendable {
     guard let status = try? PosixFileSystem().status(path), status.kind == .file else {
       return false
     }
-    let outcome = qlora_lock(path)
-    if outcome >= 0 { _ = qlora_close(outcome) }
-    return outcome == -qlora_error_would_block
+    do throws(Diagnostic) { return try FileLock.take(path) == nil } catch { return false }
   }
 }

@@ -1,9 +1,13 @@
 // The arguments that every command with a model, and perhaps an adapter, takes.
 import ArgumentParser
+import QLoRAHub
 import QLoRAPipeline
 
 struct BaseModelOptions: ParsableArguments {
-  @Option(help: "The base model: a folder with config.json and safetensors, or a GGUF file.")
+  @Option(
+    help: ArgumentHelp(
+      "The base model: a folder with config.json and safetensors, a GGUF file, or ORG/NAME of the "
+        + "hub, once downloaded."))
   var model: String
 
   @Option(help: "A PEFT adapter folder to apply.")
@@ -47,7 +51,8 @@ struct BaseModelOptions: ParsableArguments {
 
   func values() throws -> BaseOptions {
     BaseOptions(
-      model: model, adapter: adapter, quantization: quantization, computeDType: computeDtype,
+      model: try HubCache.place(of: model), adapter: try adapter.map { try HubCache.place(of: $0) },
+      quantization: quantization, computeDType: computeDtype,
       threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount),
       cache: try BaseCache.standard { Console.error("warning: \($0)") })
   }

@@ -29,7 +29,10 @@ struct QLoRAProcess {
       ["-c", shell, Self.executable?.path(percentEncoded: false) ?? "qlora"] + arguments
     process.currentDirectoryURL = folder
     process.environment = ProcessInfo.processInfo.environment.merging(
-      ["QLORA_CACHE": folder.appending(path: "cache").path(percentEncoded: false)]) { $1 }
+      [
+        "QLORA_CACHE": folder.appending(path: "cache").path(percentEncoded: false),
+        "HF_HOME": folder.appending(path: "hub-home").path(percentEncoded: false),
+      ]) { $1 }
     process.standardOutput = FileHandle.nullDevice
     process.standardError = output
     try process.run()

@@ -67,7 +67,7 @@ import Testing
 
   @Test func theCacheIsEmptyAtFirstAndItsVariablesAreChecked() throws {
     let folder = try TemporaryFolder()
-    let place = ["QLORA_CACHE": folder.path("cache")]
+    let place = ["QLORA_CACHE": folder.path("cache"), "HF_HOME": folder.path("hub")]
     for arguments in [["ls", "--json"], ["verify"], ["prune"], ["prune", "--all"]] {
       let ending = try qlora(["cache"] + arguments, environment: place)
       #expect(ending.code == 0 && ending.output == "" && ending.errors == "", "\(arguments)")
@@ -78,6 +78,25 @@ import Testing
       ["cache", "ls"], environment: place.merging(["QLORA_CACHE_LIMIT": "much"]) { $1 })
     #expect(wrong.code == 64 && wrong.errors.contains("error[E0572]"))
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.url.path()).isEmpty)
+  }
+
+  @Test func modelsOfTheHubAreFoundOrNamed() throws {
+    let folder = try TemporaryFolder()
+    let place = ["HF_HOME": folder.path("hub"), "HF_HUB_OFFLINE": "1", "QLORA_CACHE": "off"]
+    let missing = try qlora(["inspect", "org/tiny"], environment: place)
+    #expect(missing.code == 66 && missing.errors.contains("`qlora download org/tiny`"))
+    let offline = try qlora(["download", "org/tiny"], environment: place)
+    #expect(offline.code == 66 && offline.errors.contains("error[E0961]"))
+    #expect(try qlora(["download", "../x"], environment: place).code == 64)
+    let commit = String(repeating: "b2", count: 20)
+    let snapshot = folder.url.appending(path: "hub/hub/models--org--tiny/snapshots/\(commit)")
+    try FileManager.default.createDirectory(
+      at: snapshot.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try FileManager.default.copyItem(at: Goldens.url("tiny-llama"), to: snapshot)
+    let found = try qlora(["inspect", "org/tiny@\(commit)", "--json"], environment: place)
+    #expect(found.code == 0 && found.output.hasPrefix("{\"kind\":"))
+    let listed = try qlora(["cache", "ls", "--json"], environment: place)
+    #expect(listed.output.contains("\"commits\":[\"\(commit)\"]"))
   }
 
   @Test func missingInputsEndWith66() throws {

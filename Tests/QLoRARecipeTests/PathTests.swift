@@ -34,6 +34,39 @@ import Testing
     #expect(recipe.name == "r")
   }
 
+  /// What is on no path may be in the hub's cache; nothing is fetched.
+  @Test func modelsAndRowsMayBeNamesOnTheHub() throws {
+    let commit = String(repeating: "a1", count: 20)
+    let folder = try folder([
+      "recipes/r.json", "hub/models--org--tiny/snapshots/\(commit)/config.json",
+      "hub/datasets--org--rows/snapshots/\(commit)/t.jsonl",
+    ])
+    for name in ["models--org--tiny", "datasets--org--rows"] {
+      let refs = folder.url.appending(path: "hub/\(name)/refs")
+      try FileManager.default.createDirectory(at: refs, withIntermediateDirectories: true)
+      try Data(commit.utf8).write(to: refs.appending(path: "main"))
+    }
+    func load(_ model: String, _ rows: String) throws -> Recipe {
+      try RecipeLoader.load(
+        path: folder.path("recipes/r.json"),
+        overrides: [
+          RecipeOverride(argument: "model.path=\(model)"),
+          RecipeOverride(argument: "data.train.0.path=\(rows)"),
+        ], environment: ["HF_HUB_CACHE": folder.path("hub")], requiresInputs: true,
+        workingDirectory: folder.path("work")
+      ).recipe
+    }
+    let recipe = try load("org/tiny", "hf://datasets/org/rows/t.jsonl")
+    #expect(recipe.model.path == folder.path("hub/models--org--tiny/snapshots/\(commit)"))
+    #expect(recipe.data.train[0].path.hasSuffix("/snapshots/\(commit)/t.jsonl"))
+    let missing = #expect(throws: Diagnostics.self) {
+      try load("org/other", "hf://datasets/org/rows/u.jsonl")
+    }
+    let remedies = (missing?.all ?? []).map { $0.remedy ?? "" }
+    #expect(remedies.count == 2 && remedies[0].contains("`qlora download org/other`"))
+    #expect(remedies.contains { $0.contains("`qlora download org/rows --dataset --include") })
+  }
+
   @Test func everyMissingInputIsNamed() throws {
     let folder = try folder(["recipes/r.json"])
     let recipe = folder.path("recipes/r.json")

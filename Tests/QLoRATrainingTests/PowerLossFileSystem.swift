@@ -181,6 +181,11 @@ final class PowerLossFileSystem: FileSystem, @unchecked Sendable {
 
   func makeDirectory(_ path: String) throws(FileFailure) { _ = try add(path, nil, .makeDirectory) }
 
+  /// Nothing that a run writes is a link.
+  func makeLink(_ path: String, to target: String) throws(FileFailure) {
+    throw FileFailure(.makeLink, path, qlora_error_denied)
+  }
+
   func synchronizeDirectory(_ path: String) throws(FileFailure) {
     try count(.synchronizeDirectory, path)
     let node = try directory(path, .synchronizeDirectory)

@@ -64,6 +64,7 @@ import Testing
     ("CQLoRAKernels", ["QLoRACPU", "qlora-bench"]),
     ("COpenBLAS", ["QLoRACPU", "qlora-bench"]),
     ("CQLoRASystem", ["QLoRASystem"]),
+    ("CQLoRATransfer", ["QLoRAHub"]),
     ("QLoRARecipe", ["QLoRAPipeline", "QLoRA", "qlora"]),
     ("ArgumentParser", ["qlora", "qlora-bench"]),
   ])

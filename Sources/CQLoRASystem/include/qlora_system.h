@@ -47,6 +47,8 @@ int32_t qlora_synchronize(int32_t file);
 int32_t qlora_synchronize_directory(const char *path);
 
 int32_t qlora_make_directory(const char *path);
+/* Makes the symbolic link `path`. */
+int32_t qlora_make_link(const char *path, const char *to);
 int32_t qlora_remove_file(const char *path);
 int32_t qlora_remove_directory(const char *path);
 int32_t qlora_rename(const char *from, const char *to);

@@ -22,15 +22,21 @@ enum FolderBounds {
     return entry.st_dev == opened.st_dev && entry.st_ino == opened.st_ino
   }
 
-  /// The folder itself; but the files of the Hugging Face cache, `models--ORG--NAME/snapshots/REV`,
-  /// are links into `models--ORG--NAME/blobs`.
+  /// The folder itself; but the files of the Hugging Face cache, below
+  /// `models--ORG--NAME/snapshots/REV`, are links into `models--ORG--NAME/blobs`.
   private static func bounds(_ folder: String) -> String {
-    let snapshots = FilePath.parent(of: folder)
-    let model = FilePath.parent(of: snapshots)
-    let isCache =
-      FilePath.lastComponent(of: snapshots) == "snapshots"
-      && FilePath.lastComponent(of: model).hasPrefix("models--")
-    return isCache ? model : folder
+    var snapshots = FilePath.parent(of: folder)
+    while snapshots != FilePath.parent(of: snapshots) {
+      let repository = FilePath.parent(of: snapshots)
+      let name = FilePath.lastComponent(of: repository)
+      if FilePath.lastComponent(of: snapshots) == "snapshots",
+        ["models--", "datasets--"].contains(where: name.hasPrefix)
+      {
+        return repository
+      }
+      snapshots = repository
+    }
+    return folder
   }
 
   /// The path without links; nil where there is nothing or too many links.

@@ -1,7 +1,8 @@
 // `qlora eval`: how well a model predicts, or answers, the rows of a file.
 import ArgumentParser
-import QLoRAJSON
 import QLoRAData
+import QLoRAHub
+import QLoRAJSON
 import QLoRAPipeline
 import QLoRARecipe
 
@@ -68,7 +69,8 @@ struct EvalCommand: ParsableCommand {
   func run() throws {
     let line = StatusLine(isQuiet: output.json)
     var request = EvaluationRequest(
-      source: DataSource(path: data, format: RowFormat(rawValue: format) ?? .messages),
+      source: DataSource(
+        path: try HubCache.place(of: data), format: RowFormat(rawValue: format) ?? .messages),
       measuresExactMatch: metrics.contains("exact_match"))
     request.groupKey = groupBy
     request.rowLimit = rows

@@ -1,5 +1,6 @@
 // `qlora export`: a run's adapter, or a model, in the form that another tool wants.
 import ArgumentParser
+import QLoRAHub
 import QLoRAModels
 import QLoRAPipeline
 import QLoRATensor
@@ -80,6 +81,8 @@ struct ExportCommand: ParsableCommand {
   func run() throws {
     let base = base.flatMap(MergeBase.init(word:)) ?? .original
     let type = dtype.flatMap(Pipeline.ggufType)
+    let source = try HubCache.place(of: source)
+    let model = try model.map { try HubCache.place(of: $0) }
     switch format {
     case .peft: try Pipeline.exportAdapter(source, to: output)
     case .ggufLoRA:

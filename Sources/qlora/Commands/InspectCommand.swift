@@ -1,5 +1,6 @@
 // `qlora inspect`: what is in a model, an adapter or a checkpoint.
 import ArgumentParser
+import QLoRAHub
 import QLoRAJSON
 import QLoRAPipeline
 
@@ -22,7 +23,7 @@ struct InspectCommand: ParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() throws {
-    let report = try Pipeline.inspect(path: path, verify: verify)
+    let report = try Pipeline.inspect(path: HubCache.place(of: path), verify: verify)
     output.json ? Console.output(json: json(report)) : show(report)
   }
 

@@ -1,6 +1,7 @@
 // `qlora merge`: an adapter folded into its base model, and what that costs.
 import ArgumentParser
 import QLoRAData
+import QLoRAHub
 import QLoRAJSON
 import QLoRAModels
 import QLoRAPipeline
@@ -71,6 +72,8 @@ struct MergeCommand: ParsableCommand {
   func run() throws {
     let dtype = NumberType.dtype(dtype) ?? .bfloat16
     let base = MergeBase(word: base) ?? .original
+    let model = try model.map { try HubCache.place(of: $0) }
+    let adapter = try HubCache.place(of: adapter)
     try Pipeline.merge(model: model, adapter: adapter, base: base, dtype: dtype, to: output)
     let report =
       try compare

@@ -1,5 +1,6 @@
 // `qlora quantize` and `qlora dequantize`: folders in the formats of bitsandbytes and back.
 import ArgumentParser
+import QLoRAHub
 import QLoRAPipeline
 import QLoRATensor
 
@@ -82,6 +83,7 @@ struct QuantizeCommand: ParsableCommand {
     options.skip = skip
     options.computeDType = NumberType.dtype(computeDtype) ?? .float32
     options.dtype = NumberType.dtype(dtype)
+    let model = try HubCache.place(of: model)
     for warning in try Pipeline.quantize(model: model, options, to: output) {
       Console.error("warning: \(warning)")
     }
@@ -114,6 +116,7 @@ struct DequantizeCommand: ParsableCommand {
   }
 
   func run() throws {
+    let folder = try HubCache.place(of: folder)
     try Pipeline.dequantize(folder, dtype: NumberType.dtype(dtype) ?? .bfloat16, to: output)
     Console.output(output)
   }
