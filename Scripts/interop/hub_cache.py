@@ -112,6 +112,26 @@ def check_killed(work):
     hub.close()
 
 
+def check_company(work):
+    """Two at once share the work; one that is asked to stop says how to go on."""
+    hub = FakeHub(work / "big", pause=0.001)
+    env = environment(work / "company", hub)
+    command = [BINARY, "download", ID]
+    with open(os.devnull, "w") as nothing:
+        both = [subprocess.Popen(command, env=env, stdout=nothing, stderr=nothing) for _ in "ab"]
+        codes = [process.wait() for process in both]
+    require("two at once: both find it whole", codes == [0, 0])
+    require("two at once: fetched once", hub.sent == BIG)
+    env = environment(work / "stopped", hub)
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not any((work / "stopped").rglob("*.incomplete")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].decode()
+    require("stopped: 75, and how to go on", process.returncode == 75 and "goes on" in said)
+    hub.close()
+
+
 def check_ours(work, model):
     """What we wrote, read by the library."""
     hub = FakeHub(model)
@@ -218,6 +238,7 @@ def main():
         check_refusals(work, model)
         check_broken_connections(work)
         check_killed(work)
+        check_company(work)
     finish()
 
 
