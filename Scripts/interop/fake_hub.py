@@ -8,12 +8,14 @@ import json
 import pathlib
 import random
 import threading
+import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ID = "qlora-tests/tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".safetensors", ".bin")
+PIECE = 1 << 16
 
 
 def git_digest(data):
@@ -21,9 +23,12 @@ def git_digest(data):
 
 
 class FakeHub:
-    """Serves the files of a folder; `cuts` connections of the store end at a random byte."""
+    """Serves the files of a folder; `cuts` connections of the store end at a random byte.
 
-    def __init__(self, folder, cuts=0, seed=0):
+    `pause` seconds pass before each 64 KiB of the store.
+    """
+
+    def __init__(self, folder, cuts=0, seed=0, pause=0.0):
         folder = pathlib.Path(folder)
         self.files = {
             str(path.relative_to(folder)): path.read_bytes()
@@ -34,7 +39,7 @@ class FakeHub:
             name: (git_digest(data), hashlib.sha256(data).hexdigest())
             for name, data in self.files.items()
         }
-        self.cuts, self.generator = cuts, random.Random(seed)
+        self.cuts, self.generator, self.pause = cuts, random.Random(seed), pause
         self.lock = threading.Lock()
         # (server, method, path, whether a token came)
         self.requests = []
@@ -157,4 +162,9 @@ class FakeHub:
             request.send_header("Connection", "close")
             request.close_connection = True
         request.end_headers()
-        request.wfile.write(body)
+        if not self.pause:
+            return request.wfile.write(body)
+        for start in range(0, len(body), PIECE):
+            time.sleep(self.pause)
+            request.wfile.write(body[start : start + PIECE])
+        return None

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -82,27 +83,52 @@ def check_broken_connections(work):
 def check_killed(work):
     """Downloads that are killed go on where they stopped."""
     folder = work / "big"
-    hub = FakeHub(folder)
+    hub = FakeHub(folder, pause=0.002)
     env = environment(work / "killed", hub)
+    generator = random.Random(2)
     kills = 0
-    for trial in range(40):
-        process = subprocess.Popen(
-            [BINARY, "download", ID],
-            env=env,
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(0.02 + 0.002 * trial)
+    command = [BINARY, "download", ID]
+
+    def arrived():
+        return sum(p.stat().st_size for p in (work / "killed").rglob("*.incomplete"))
+
+    for _ in range(40):
+        # At most a hundredth of it a time, so that it is not complete before the last.
+        target = arrived() + generator.randrange(BIG // 100)
+        with open(os.devnull, "w") as nothing:
+            process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=nothing, stderr=nothing)
+        while arrived() <= target and process.poll() is None:
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         kills += process.wait() == -signal.SIGKILL
+    hub.pause = 0
     result = qlora(env, "download", ID, "--json")
     path = pathlib.Path(json.loads(result.stdout)["path"]) if result.returncode == 0 else None
     data = (folder / "model.safetensors").read_bytes()
     right = path is not None and (path / "model.safetensors").read_bytes() == data
     require(f"killed {kills} times, {hub.resumed} went on: file bit for bit", right)
-    require("killed: some went on", hub.resumed > 1)
+    require("killed: they went on", kills == 40 and hub.resumed >= 39)
     require("killed: the cache is intact", qlora(env, "cache", "verify").returncode == 0)
+    hub.close()
+
+
+def check_company(work):
+    """Two at once share the work; one that is asked to stop says how to go on."""
+    hub = FakeHub(work / "big", pause=0.001)
+    env = environment(work / "company", hub)
+    command = [BINARY, "download", ID]
+    with open(os.devnull, "w") as nothing:
+        both = [subprocess.Popen(command, env=env, stdout=nothing, stderr=nothing) for _ in "ab"]
+        codes = [process.wait() for process in both]
+    require("two at once: both find it whole", codes == [0, 0])
+    require("two at once: fetched once", hub.sent == BIG)
+    env = environment(work / "stopped", hub)
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not any((work / "stopped").rglob("*.incomplete")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].decode()
+    require("stopped: 75, and how to go on", process.returncode == 75 and "goes on" in said)
     hub.close()
 
 
@@ -212,6 +238,7 @@ def main():
         check_refusals(work, model)
         check_broken_connections(work)
         check_killed(work)
+        check_company(work)
     finish()
 
 
