@@ -13,8 +13,7 @@ extension PreviewReport {
       + "a line between rows: positions begin at 0 again, and nobody attends across it</span></p>"
     let body = """
       <h1>\(HTMLText.escape(name))</h1>
-      <p class="quiet">The first \(sequences.count == 1 ? "sequence" : "\(sequences.count) sequences")
-      in training order, and all rows.</p>
+      <p class="quiet">The first \(sequences.count) in training order, and all rows.</p>
       <div class="card"><table>
       \(facts.joined())</table></div>
       <h2>Sequences</h2>
