@@ -81,7 +81,8 @@ let package = Package(
     library(
       "QLoRAServing",
       [
-        "QLoRAReport", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRAPipeline", "QLoRAReport", "QLoRAText", "QLoRASystem", "QLoRADiagnostics",
+        "QLoRAJSON",
         .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "FlyingSocks", package: "FlyingFox"),
       ]),
@@ -118,8 +119,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "QLoRAData", "QLoRADiagnostics", "QLoRAFormats", "QLoRAJSON", "QLoRARecipe", "QLoRASystem",
-        "QLoRATensor", "QLoRAText", "TestSupport",
+        "QLoRAData", "QLoRADiagnostics", "QLoRAFormats", "QLoRAJSON", "QLoRARecipe",
+        "QLoRAServing", "QLoRASystem", "QLoRATensor", "QLoRAText", "TestSupport",
       ], path: "Tests/FuzzTargets"),
     .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets", "TestSupport"]),
     tests("QLoRAJSON"),

@@ -63,9 +63,9 @@ public final class LanguageModel {
     var options = GenerationOptions()
     options.prompt = message
     options.system = system
-    options.maxTokens = maxTokens
-    options.temperature = temperature
-    options.seed = seed
+    options.answer.maxTokens = maxTokens
+    options.answer.sampling.temperature = temperature
+    options.answer.sampling.seed = seed
     return try Generator(loaded).generate(options, emit: emit).text
   }
 

@@ -86,7 +86,7 @@ package struct LoadedModel {
 }
 
 /// A model's tokenizer and template, which need no weights.
-package struct ModelText {
+package struct ModelText: Sendable {
   package let tokenizer: Tokenizer
   /// nil where the model brings none; then only `text` and `prompt-completion` rows work.
   package let template: ChatTemplate?

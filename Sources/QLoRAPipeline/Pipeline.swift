@@ -131,7 +131,7 @@ extension Pipeline {
     return loaded
   }
 
-  private static func loadOptions(_ base: BaseOptions, trained: LoadOptions?) -> LoadOptions {
+  static func loadOptions(_ base: BaseOptions, trained: LoadOptions?) -> LoadOptions {
     var options = trained ?? LoadOptions(quantization: nil, computeDType: .float32)
     if let word = base.quantization {
       // A type on the command line means its defaults, unless the adapter was trained so.
@@ -160,7 +160,7 @@ extension Pipeline {
 
 extension PEFTAdapter {
   /// On a model: its values, and as many bytes of gradients.
-  fileprivate var memoryBytes: Int {
+  var memoryBytes: Int {
     pairs.reduce(0) { $0 + 2 * ($1.a.count + $1.b.count) * DType.float32.byteSize }
   }
 }

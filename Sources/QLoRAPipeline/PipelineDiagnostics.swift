@@ -77,10 +77,25 @@ extension DiagnosticCode {
     "`qlora verify-resume` was asked to stop before its runs could be compared. It keeps nothing, "
       + "so it begins anew the next time.")
 
+  package static let promptTooLong = DiagnosticCode(
+    "E0580", .usage,
+    "The prompt has as many tokens as the model has positions, or more, so that no answer could "
+      + "follow. Shorten it; in a chat, /reset begins anew.")
+  package static let adaptersDisagree = DiagnosticCode(
+    "E0581", .usage,
+    "Adapters that are served together share one base, and these were trained on a base held in "
+      + "different ways, such as NF4 and bfloat16. --quantization and --compute-dtype choose one "
+      + "for all; an adapter answers best on the base that it was trained on.")
+  package static let nameTaken = DiagnosticCode(
+    "E0582", .usage,
+    "Models are served by their names, so that the base and each adapter need one of their own. "
+      + "--adapter NAME=PATH gives it.")
+
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
     diskExceeded, nothingToQuantize, memoryBudgetTooSmall, resumeDiffers, proofStopped,
+    promptTooLong, adaptersDisagree, nameTaken,
   ]
 }
 

@@ -1,5 +1,5 @@
-// What a page of this machine asks and what it is answered: plain values, so that whatever answers
-// needs no socket to be tried.
+// What is asked over HTTP and what it is answered: plain values, so that whatever answers needs no
+// socket to be tried.
 
 package struct LocalRequest: Sendable {
   package var method: String
@@ -7,11 +7,21 @@ package struct LocalRequest: Sendable {
   package var path: String
   /// The `Host` header.
   package var host: String?
+  /// The headers of these names.
+  package var contentType: String?
+  package var authorization: String?
+  package var body: LocalBody
 
-  package init(method: String = "GET", path: String, host: String? = "localhost") {
+  package init(
+    method: String = "GET", path: String, host: String? = "localhost",
+    contentType: String? = nil, authorization: String? = nil, body: LocalBody = .bytes([])
+  ) {
     self.method = method
     self.path = path
     self.host = host
+    self.contentType = contentType
+    self.authorization = authorization
+    self.body = body
   }
 
   /// Whether the request names this machine. A page from elsewhere whose name was made to lead here
@@ -25,6 +35,23 @@ package struct LocalRequest: Sendable {
       return rest.isEmpty || (rest.first == ":" && Int(rest.dropFirst()) != nil)
     }
   }
+}
+
+/// What came with a request.
+package enum LocalBody: Sendable, Equatable {
+  case bytes([UInt8])
+  /// More than `LocalServer.longestBody`.
+  case tooLong
+  /// It did not come in time, or was broken off.
+  case incomplete
+}
+
+/// An answer at once, or in pieces.
+package enum LocalAnswer: Sendable {
+  case whole(LocalResponse)
+  /// With status 200. No piece is empty; where the reader goes away, the stream is let go; where it
+  /// throws, the connection is broken off.
+  case pieces(type: String, any AsyncSequence<[UInt8], any Error> & Sendable)
 }
 
 package struct LocalResponse: Sendable, Equatable {

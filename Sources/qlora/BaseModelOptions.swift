@@ -13,7 +13,13 @@ struct BaseModelOptions: ParsableArguments {
   @Option(help: "A PEFT adapter folder to apply.")
   var adapter: String?
 
-  @Option(
+  @OptionGroup var held: HeldModelOptions
+
+  func values() throws -> BaseOptions { try held.values(model: model, adapter: adapter) }
+}
+
+/// How a model is held in memory and computed with.
+struct HeldModelOptions: ParsableArguments {  @Option(
     help: ArgumentHelp(
       "nf4, fp4, int8 or none; as the adapter was trained if not given, none without an adapter.",
       valueName: "type"))
@@ -49,7 +55,7 @@ struct BaseModelOptions: ParsableArguments {
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }
 
-  func values() throws -> BaseOptions {
+  func values(model: String, adapter: String? = nil) throws -> BaseOptions {
     BaseOptions(
       model: try HubCache.place(of: model), adapter: try adapter.map { try HubCache.place(of: $0) },
       quantization: quantization, computeDType: computeDtype,

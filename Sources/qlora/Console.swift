@@ -1,6 +1,7 @@
 // The two streams: stdout carries data, stderr everything that is said to a person.
 import QLoRADiagnostics
 import QLoRAJSON
+import QLoRAReport
 import Synchronization
 
 #if canImport(FoundationEssentials)
@@ -20,6 +21,11 @@ enum Console {
   /// Text without a newline, for pieces of a growing answer.
   static func outputPart(_ text: String) { send(text, to: STDOUT_FILENO) }
 
+  /// A piece of what a model says, which must not move the cursor of a terminal.
+  static func outputAnswer(_ text: String) {
+    outputPart(stdoutIsTerminal ? HTMLText.plain(text) : text)
+  }
+
   /// One object on a line of its own.
   static func output(json value: JSONValue) { output(JSONWriter.text(value)) }
 
@@ -30,6 +36,7 @@ enum Console {
   /// Whether stderr is a terminal on which lines can be redrawn and coloured.
   static let stderrIsTerminal = isTerminal(STDERR_FILENO)
   static let stdoutIsTerminal = isTerminal(STDOUT_FILENO)
+  static let stdinIsTerminal = isTerminal(STDIN_FILENO)
 
   /// The diagnostic's text, with its `error[…]` in red on a terminal.
   static func colored(_ diagnostic: Diagnostic) -> String {
@@ -68,6 +75,19 @@ enum Console {
     }
     if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
     return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// Whether a line, or the end, is at stdin; waits for it so long at most.
+  static func hasInput(withinMilliseconds limit: Int32) -> Bool {
+    var wanted = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
+    return poll(&wanted, 1, limit) > 0
+  }
+
+  /// The next line of stdin, or nil at its end.
+  static func line() -> String? {
+    // Where a signal came earlier, `readLine` takes the end for one more and waits for ever.
+    errno = 0
+    return readLine()
   }
 
   /// Why data on stdout were lost, such as a full disk; nil where they were not.

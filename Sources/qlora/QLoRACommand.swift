@@ -20,9 +20,10 @@ struct QLoRACommand: ParsableCommand {
     subcommands: [
       TrainCommand.self, ResumeCommand.self, VerifyResumeCommand.self, ValidateCommand.self,
       PlanCommand.self, PreviewCommand.self, RunsCommand.self, DashboardCommand.self,
-      EvalCommand.self, GenerateCommand.self, InspectCommand.self, QuantizeCommand.self,
-      DequantizeCommand.self, MergeCommand.self, ExportCommand.self, DownloadCommand.self,
-      CacheCommand.self, RecipesCommand.self, SchemaCommand.self, DoctorCommand.self,
-      ExplainCommand.self, ManualCommand.self, CompletionsCommand.self,
+      EvalCommand.self, GenerateCommand.self, ChatCommand.self, ServeCommand.self,
+      InspectCommand.self, QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self,
+      ExportCommand.self, DownloadCommand.self, CacheCommand.self, RecipesCommand.self,
+      SchemaCommand.self, DoctorCommand.self, ExplainCommand.self, ManualCommand.self,
+      CompletionsCommand.self,
     ])
 }

@@ -5,12 +5,13 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
 import QLoRARecipe
+import QLoRAServing
 import QLoRASystem
 import QLoRAText
 import TestSupport
 
 package enum FuzzTarget: String, CaseIterable, Sendable {
-  case safetensors, gguf, tokenizer, template, recipe, rows, table, container, manifest
+  case safetensors, gguf, tokenizer, template, recipe, rows, table, container, manifest, request
 
   /// Feeds one input; says whether it was accepted.
   @discardableResult
@@ -26,11 +27,14 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       case .table: try FuzzContainers.table(input)
       case .container: try FuzzContainers.container(input)
       case .manifest: try manifest(input)
+      case .request: try FuzzRequests.shared.run(input)
       }
       return true
     } catch is Diagnostic {
       return false
     } catch is Diagnostics {
+      return false
+    } catch is APIError {
       return false
     } catch {
       preconditionFailure("\(self) threw something else than a diagnostic: \(error)")

@@ -33,7 +33,7 @@ enum FuzzTexts {
   }
 
   /// A fiftieth of what a run allows, so that reaching a limit takes no time.
-  private static let limits: TemplateLimits = {
+  static let limits: TemplateLimits = {
     var limits = TemplateLimits()
     limits.steps /= 50
     limits.rangeLength /= 50

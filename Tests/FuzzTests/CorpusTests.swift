@@ -50,7 +50,9 @@ import Testing
   }
 
   /// The same for the texts, whose files are larger, in steps.
-  @Test(arguments: [FuzzTarget.tokenizer, .template, .recipe, .rows, .table, .container, .manifest])
+  @Test(arguments: [
+    FuzzTarget.tokenizer, .template, .recipe, .rows, .table, .container, .manifest, .request,
+  ])
   func textsMayBeDamaged(_ target: FuzzTarget) throws {
     for file in try Self.files("fuzz/\(target.rawValue)") {
       for index in stride(from: 0, to: file.bytes.count, by: 7) {

@@ -83,7 +83,7 @@ import Testing
     init(port: UInt16, _ dashboard: Dashboard) {
       Thread.detachNewThread { [self] in
         do throws(Diagnostic) {
-          try LocalServer(port: port, answer: dashboard.answer).run(
+          try LocalServer(port: port, answer: { .whole(dashboard.answer($0)) }).run(
             ready: { found in self.port.withLock { $0 = found } },
             until: { self.isAsked.withLock { $0 } })
         } catch {

@@ -28,7 +28,7 @@ struct DashboardCommand: ParsableCommand {
     _ = try RunView(runDirectory)
     let stop = TrainingRun.stopOnSignals()
     let dashboard = Dashboard(runDirectory)
-    try LocalServer(port: port, answer: dashboard.answer).run(
+    try LocalServer(port: port, answer: { .whole(dashboard.answer($0)) }).run(
       ready: { Console.output("http://127.0.0.1:\($0)/") }, until: { stop() != nil })
   }
 }

@@ -28,25 +28,20 @@ struct GenerateCommand: ParsableCommand {
   @Flag(help: "Continues the prompt as it is, without the chat template.")
   var raw = false
 
-  @Option(help: "Longest answer in tokens.")
-  var maxTokens = 256
+  @OptionGroup var sampling: SamplingArguments
 
-  @Option(help: "How freely tokens are drawn; 0 always takes the likeliest.")
-  var temperature = 0.0
-
-  @Option(help: "Draws from the likeliest tokens whose probabilities sum to this.")
-  var topP = 1.0
-
-  @Option(help: "Seed of the draws.")
-  var seed: UInt64 = 0
+  @Option(
+    help: ArgumentHelp(
+      "With --json: how likely the model held each token, and so many of the likeliest.",
+      valueName: "count"))
+  var logprobs: Int?
 
   func validate() throws {
-    if maxTokens < 1 { throw ValidationError("--max-tokens must be at least 1.") }
-    if !(temperature >= 0 && temperature.isFinite) {
-      throw ValidationError("--temperature must be a number of at least 0.")
-    }
-    if !(topP > 0 && topP <= 1) {
-      throw ValidationError("--top-p must be above 0 and at most 1.")
+    if let logprobs {
+      if !(0...100).contains(logprobs) {
+        throw ValidationError("--logprobs must be between 0 and 100.")
+      }
+      if !output.json { throw ValidationError("--logprobs needs --json.") }
     }
     if raw, system != nil { throw ValidationError("--raw has no place for --system.") }
   }
@@ -56,12 +51,10 @@ struct GenerateCommand: ParsableCommand {
     options.prompt = prompt ?? Console.readAll()
     options.system = system
     options.usesTemplate = !raw
-    options.maxTokens = maxTokens
-    options.temperature = temperature
-    options.topP = topP
-    options.seed = seed
+    options.answer = sampling.options
+    options.answer.scores = logprobs
     let report = try Pipeline.generate(base.values(), options) { piece in
-      if !output.json { Console.outputPart(piece) }
+      if !output.json { Console.outputAnswer(piece) }
     }
     if output.json {
       Console.output(json: json(report))
@@ -73,11 +66,24 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func json(_ report: GenerationReport) -> JSONValue {
-    .dictionary([
-      ("text", .string(report.text)), ("finishReason", .string(report.finishReason)),
-      ("promptTokens", .int(report.promptTokens)),
-      ("generatedTokens", .int(report.generatedTokens)),
-      ("tokensPerSecond", .double(report.tokensPerSecond)),
-    ])
+    .dictionary(
+      [
+        ("text", .string(report.text)), ("finishReason", .string(report.finishReason.rawValue)),
+        ("promptTokens", .int(report.promptTokens)),
+        ("generatedTokens", .int(report.generatedTokens)),
+        ("tokensPerSecond", .double(report.tokensPerSecond)),
+      ] + (logprobs == nil ? [] : [("logprobs", .list(report.scores.map(Self.json)))]))
+  }
+
+  private static func json(_ score: ScoredToken) -> JSONValue {
+    let best = score.best.map { JSONValue.dictionary(members($0)) }
+    return .dictionary(members(score.chosen) + [("top", .list(best))])
+  }
+
+  private static func members(_ entry: ScoredToken.Entry) -> [(String, JSONValue)] {
+    [
+      ("token", .string(entry.text)), ("bytes", .list(entry.bytes.map { .int(Int($0)) })),
+      ("logprob", .double(entry.logProbability)),
+    ]
   }
 }

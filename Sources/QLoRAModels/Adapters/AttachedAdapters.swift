@@ -1,0 +1,24 @@
+// Adapters that can be taken off a model and put back, while its weights stay where they are.
+import QLoRATensor
+
+/// One low-rank pair, or none, for every linear of a model.
+package struct AttachedAdapters {
+  fileprivate let pairs: [LowRankAdapter?]
+  fileprivate let parameters: [Parameter]
+}
+
+extension LlamaModel {
+  /// What is on the model now; setting it exchanges references and copies nothing.
+  package var attachedAdapters: AttachedAdapters {
+    get { AttachedAdapters(pairs: linears.map(\.adapter), parameters: parameters) }
+    set {
+      var pairs = newValue.pairs[...]
+      for index in blocks.indices {
+        for path in LlamaBlock.linearPaths {
+          blocks[index][keyPath: path].adapter = pairs.popFirst() ?? nil
+        }
+      }
+      parameters = newValue.parameters
+    }
+  }
+}
