@@ -13,6 +13,11 @@ struct ValueProblem: Equatable {
   var remedy: String?
 }
 
+extension FieldSchema {
+  /// Why `value` does not fit, as the end of "… rank"; nil where it does.
+  package func refusal(of value: JSONValue) -> String? { type.problem(with: value)?.message }
+}
+
 extension FieldType {
   /// The first reason why `value` does not fit; nil where it does.
   func problem(with value: JSONValue) -> ValueProblem? {

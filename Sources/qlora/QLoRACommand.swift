@@ -22,7 +22,8 @@ struct QLoRACommand: ParsableCommand {
       PlanCommand.self, PreviewCommand.self, RunsCommand.self, DashboardCommand.self,
       EvalCommand.self, GenerateCommand.self, InspectCommand.self, QuantizeCommand.self,
       DequantizeCommand.self, MergeCommand.self,
-      ExportCommand.self, CacheCommand.self, RecipesCommand.self, SchemaCommand.self,
+      ExportCommand.self, CacheCommand.self, RecipesCommand.self, ImportConfigCommand.self,
+      SchemaCommand.self,
       DoctorCommand.self, ExplainCommand.self, ManualCommand.self, CompletionsCommand.self,
     ])
 }

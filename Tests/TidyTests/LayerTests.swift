@@ -64,7 +64,8 @@ import Testing
     ("CQLoRAKernels", ["QLoRACPU", "qlora-bench"]),
     ("COpenBLAS", ["QLoRACPU", "qlora-bench"]),
     ("CQLoRASystem", ["QLoRASystem"]),
-    ("QLoRARecipe", ["QLoRAPipeline", "QLoRA", "qlora"]),
+    ("QLoRARecipe", ["QLoRAImport", "QLoRAPipeline", "QLoRA", "qlora"]),
+    ("Yams", ["QLoRAImport"]),
     ("ArgumentParser", ["qlora", "qlora-bench"]),
   ])
   func onlyTheseImport(_ module: String, importers: [String]) throws {
