@@ -76,10 +76,16 @@ extension DiagnosticCode {
     "`qlora verify-resume` was asked to stop before its runs could be compared. It keeps nothing, "
       + "so it begins anew the next time.")
 
+  package static let trialStopped = DiagnosticCode(
+    "E0575", .stoppedResumable,
+    "`qlora plan --measure` was asked to stop before its steps were done. It keeps nothing, so it "
+      + "begins anew the next time.")
+
   package static let allPipelineCodes: [DiagnosticCode] = [
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
     diskExceeded, nothingToQuantize, memoryBudgetTooSmall, resumeDiffers, proofStopped,
+    trialStopped,
   ]
 }
 

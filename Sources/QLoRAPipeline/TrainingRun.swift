@@ -175,17 +175,7 @@ package struct TrainingRun {
 
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
-    let recipe = recipe.recipe
-    model.dropoutSeed = recipe.dropoutSeed
-    model.neftuneAlpha = recipe.training.neftuneAlpha
-    guard let path = recipe.adapter.initializeFrom else {
-      try model.addAdapters(recipe.adapterOptions)
-      return adapterConfig(model, initial: nil)
-    }
-    var adapter = try AdapterFolder.open(path).adapter
-    adapter.config.dropout = recipe.adapter.dropout
-    try model.addAdapters(adapter)
-    return adapterConfig(model, initial: adapter.config)
+    adapterConfig(model, initial: try recipe.recipe.addAdapters(to: model))
   }
 
   private func train(

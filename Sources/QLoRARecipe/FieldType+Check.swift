@@ -68,7 +68,7 @@ extension FieldType {
     _ value: JSONValue, _ range: ClosedRange<Int>, _ accepts: (Int) -> Bool
   ) -> ValueProblem? {
     guard case .number(let number) = value else { return wrongType(value) }
-    guard let integer = number.integer else {
+    guard let integer = value.wholeNumber else {
       // An integer too long for 64 bits has the right type and the wrong size.
       let isLong = number.text.utf8.allSatisfy { $0 == 45 || (48...57).contains($0) }
       return isLong ? outOfRange(value) : wrongType(value)
@@ -123,7 +123,7 @@ extension FieldType {
   }
 
   private func byteSizeProblem(_ value: JSONValue, orWord words: [String]) -> ValueProblem? {
-    if let bytes = value.intValue { return bytes > 0 ? nil : outOfRange(value) }
+    if let bytes = value.wholeNumber { return bytes > 0 ? nil : outOfRange(value) }
     guard let text = value.stringValue else { return wrongType(value) }
     if words.contains(text) || ByteCount.parse(text) != nil { return nil }
     return outOfRange(value, remedy: "units are KiB, MiB, GiB, kB, MB and GB")

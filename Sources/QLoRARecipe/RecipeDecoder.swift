@@ -43,7 +43,9 @@ package struct RecipeDecoder {
         let place = Self.join(path, key)
         origins[place] = member.node.origin
         field.decode(member.node, place, &self, &section)
-      } else if !(path.isEmpty && key == "$schema") {
+      } else if path.isEmpty, key == "$schema" {
+        _ = value(member.node, key, .text) as String?
+      } else {
         firsts[key] = member.node
         let advice = KeyAdvice(key: key, level: path, present: present)
         report(

@@ -121,6 +121,7 @@ import Testing
           meaning  Seed of shuffling, dropout and fresh adapters.
           takes    an integer of at least 0
           default  0
+          example  7
           set it   --set training.seed=VALUE or QLORA_TRAINING_SEED
           compare  dataseed, randomseed, randomstate
         """)
