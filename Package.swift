@@ -99,7 +99,8 @@ let package = Package(
       name: "qlora",
       dependencies: [
         "QLoRAPipeline", "QLoRARecipe", "QLoRAImport", "QLoRAReport", "QLoRAServing",
-        "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRATensor", "QLoRASystem",
+        "QLoRADiagnostics", "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(

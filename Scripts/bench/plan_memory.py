@@ -1,7 +1,7 @@
 """Compares the memory that `qlora plan` predicts with what `qlora train` then takes, as a table.
 
-Each row is a recipe of its own, planned by one process and trained for a few steps by another, whose
-peak the kernel states. Unlike memory.py, which measures steps alone, this has everything that a run
+Each row is a recipe of its own, planned by one process and trained for a few steps by another,
+whose peak the kernel states. Unlike memory.py, which measures steps alone, this has everything that a run
 does: rows, evaluation, checkpoints, layers on the disk. Needs a built `qlora`.
 """
 
@@ -109,7 +109,8 @@ def main():
         print(
             f"| {name}{f' ({on_disk} of 30)' if on_disk else ''} "
             f"| {recipe['model']['quantization']['type']} | {recipe['model']['computeDType']} "
-            f"| {training['batchSize']} × {data['maxTokens']} | {'yes' if data['packing'] else 'no'} "
+            f"| {training['batchSize']} × {data['maxTokens']} "
+            f"| {'yes' if data['packing'] else 'no'} "
             f"| {training['activationMemory']} | {training['optimizer']['type']} "
             f"| {'yes' if data['validation'] else 'no'} "
             f"| {memory['peak'] / MIB:.0f} | {peak / MIB:.0f} | {error:+.1%} |",

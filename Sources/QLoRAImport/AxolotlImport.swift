@@ -18,6 +18,7 @@ extension ConfigImporter {
     where has(key) && value(key) != false {
       differ(key, "no preference or reward training here; the recipe trains on answers")
     }
+    leave("batch_size", "micro_batch_size and gradient_accumulation_steps say it")
     assumeAxolotl()
     leaveTheRest(depth: 1)
   }

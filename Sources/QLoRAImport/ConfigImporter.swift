@@ -102,7 +102,7 @@ struct ConfigImporter {
   /// - Parameter depth: levels of the configuration that have keys; below, a value is one thing.
   mutating func leaveTheRest(depth: Int) {
     for key in keys(of: root, depth: depth) where !handled.contains(key) {
-      leave(key, LeftBehind.reason(for: key))
+      leave(key, ForeignKeys.reason(for: key) ?? "qlora has nothing of this meaning")
     }
   }
 

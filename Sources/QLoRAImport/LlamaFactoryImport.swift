@@ -76,7 +76,8 @@ extension ConfigImporter {
 
   private mutating func takeNamedRows(_ key: String, _ path: String) {
     guard let value = value(key) else { return }
-    let names = value.arrayValue?.compactMap(\.stringValue)
+    let names =
+      value.arrayValue?.compactMap(\.stringValue)
       ?? value.stringValue?.split(separator: ",").map { $0.filter { $0 != " " } } ?? []
     let limit = self.value("max_samples")?.intValue
     let format = self.value("stage") == "pt" ? "text" : "alpaca"

@@ -1,4 +1,4 @@
-// PEFT's adapter_config.json: it describes an adapter, so the rest of the recipe is at its defaults.
+// PEFT's adapter_config.json: it describes an adapter; the rest of the recipe is at its defaults.
 import QLoRAJSON
 
 extension ConfigImporter {

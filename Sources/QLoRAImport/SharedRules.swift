@@ -89,7 +89,8 @@ extension ConfigImporter {
   private mutating func takeStrategy(_ strategy: String, _ steps: String, _ path: String) {
     switch value(strategy)?.stringValue {
     case "no"?: set(path, .int(0), from: strategy, because: "at the end there is always one")
-    case "epoch"?: leave(strategy, "\(path) is a count of steps; `qlora plan` says how many there are")
+    case "epoch"?:
+      leave(strategy, "\(path) is a count of steps; `qlora plan` says how many there are")
     case "steps"?: pass(strategy)
     default: if value(strategy)?.boolValue == false { set(path, .int(0), from: strategy) }
     }
@@ -110,7 +111,7 @@ extension ConfigImporter {
     }
   }
 
-  /// PEFT divides by the root of the rank where it stabilizes it; the same scale needs another alpha.
+  /// PEFT divides by the root of a rank that it stabilizes; the same scale needs another alpha.
   mutating func takeAdapter(rank: String, alpha: String, dropout: String, stabilized: String) {
     carry(rank, to: "adapter.rank", Conversion.integer)
     if isTrue(stabilized), let scale = value(alpha)?.doubleValue,

@@ -28,9 +28,11 @@ extension ConfigImporter {
     carry("run_val_every_n_steps", to: "training.evalEvery", Conversion.interval)
     let loss = value("loss._component_")?.stringValue ?? ""
     if has("teacher_model") || has("kd_loss") || loss.contains("rlhf") {
-      differ("loss._component_", "no preference training or distillation; the recipe trains on answers")
+      differ(
+        "loss._component_", "no preference training or distillation; the recipe trains on answers")
     }
-    pass("checkpointer.output_dir", "checkpointer.checkpoint_files", "checkpointer.model_type",
+    pass(
+      "checkpointer.output_dir", "checkpointer.checkpoint_files", "checkpointer.model_type",
       "checkpointer._component_", "loss._component_", "tokenizer.path", "tokenizer._component_")
     leaveTheRest(depth: 2)
   }
@@ -58,7 +60,9 @@ extension ConfigImporter {
     var names = modules.compactMap(\.stringValue).map { $0 == "output_proj" ? "o_proj" : $0 }
     if isTrue("model.apply_lora_to_mlp") { names += ["gate_proj", "up_proj", "down_proj"] }
     pass("model.apply_lora_to_mlp")
-    if value("model.apply_lora_to_output")?.boolValue == false { pass("model.apply_lora_to_output") }
+    if value("model.apply_lora_to_output")?.boolValue == false {
+      pass("model.apply_lora_to_output")
+    }
     let isRenamed = modules.contains("output_proj") || isTrue("model.apply_lora_to_mlp")
     set(
       "adapter.targets", .list(names.map { .string($0) }), from: "model.lora_attn_modules",
@@ -82,7 +86,8 @@ extension ConfigImporter {
     let name = entry["_component_"]?.stringValue?.split(separator: ".").last.map(String.init) ?? ""
     var reasons: [String] = []
     let known: [(part: String, format: String, source: String)] = [
-      ("alpaca_cleaned", "alpaca", "yahma/alpaca-cleaned"), ("alpaca", "alpaca", "tatsu-lab/alpaca"),
+      ("alpaca_cleaned", "alpaca", "yahma/alpaca-cleaned"),
+      ("alpaca", "alpaca", "tatsu-lab/alpaca"),
       ("text_completion", "text", "train.jsonl"), ("wikitext", "text", "wikitext.txt"),
       ("instruct", "alpaca", "train.json"), ("chat", "messages", "train.jsonl"),
     ]
@@ -93,7 +98,9 @@ extension ConfigImporter {
     let files = entry["data_files"]
     let file = files?.stringValue ?? files?.arrayValue?.first?.stringValue
     let source = entry["source"]?.stringValue ?? kind?.source ?? "train.jsonl"
-    if file == nil { reasons.append("\(source) is a data set on a hub; download it and name its file") }
+    if file == nil {
+      reasons.append("\(source) is a data set on a hub; download it and name its file")
+    }
     if let split = entry["split"]?.stringValue, split != "train" {
       reasons.append("split \(split) is left out")
     }

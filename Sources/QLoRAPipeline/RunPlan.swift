@@ -29,6 +29,8 @@ package struct RunPlan {
   /// Operations that recomputation adds, relative to a step without any.
   package var recomputedFraction: Double
   package var disk: DiskForecast
+  /// What is probably a slip.
+  package var warnings: [Diagnostic]
 
   package var fits: Bool { memory.peakBytes <= memoryLimitBytes ?? .max && disk.fits }
 
@@ -150,6 +152,7 @@ struct PlannedRun {
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
       disk: DiskForecast(
         rehearsal.model, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
-        layers: arrangement.layout, output: recipe.output))
+        layers: arrangement.layout, output: recipe.output),
+      warnings: try recipe.warnings(about: rehearsal.model))
   }
 }

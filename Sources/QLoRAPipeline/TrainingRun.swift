@@ -60,7 +60,8 @@ package struct TrainingRun {
   ///
   /// - Parameters:
   ///   - interruption: polled after every block that is loaded and before every micro-batch; a
-  ///     signal number asks to stop. Where it is nil, the process's own signals ask, for which handlers are installed.
+  ///     signal number asks to stop. Where it is nil, the process's own signals ask, for which
+  ///     handlers are installed.
   ///   - secondsLeft: until a scheduler ends the process; nil where none does.
   /// - Throws: for missing inputs (66), a locked or used directory (73), and whatever loading and
   ///   training meet.
@@ -149,6 +150,9 @@ package struct TrainingRun {
     // Before the weights too: a budget that is too small is known without them.
     let arrangement = try RunMemory(recipe, source: source, data: data)
       .arrangement(on: machine)
+    for slip in try recipe.warnings(about: arrangement.rehearsal.model) {
+      events(.training(.warning(slip)))
+    }
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache

@@ -109,6 +109,10 @@ extension FieldType {
       return names.isEmpty ? outOfRange(value) : listProblem(value, .text)
     }
     if !Self.isPlain(pattern) { return outOfRange(value) }
+    if pattern.hasPrefix("["), pattern.hasSuffix("]") {
+      // As an expression it would be a single letter, which names no linear.
+      return outOfRange(value, remedy: "a list is written [\"q_proj\", \"v_proj\"]")
+    }
     if pattern != "all-linear",
       Nearness.distance(Nearness.plain(pattern), "alllinear") <= 1
     {

@@ -22,6 +22,7 @@ struct KeyAdvice {
       return path.hasPrefix("(")
         ? "\(path.dropFirst().dropLast())" : "\"\(key)\" is \"\(path)\" here"
     }
+    if let reason = ForeignKeys.advice(on: key) { return reason }
     if let place = elsewhere(plainKey) { return "\"\(place.key)\" belongs in \(place.section)" }
     if let nearest = Nearness.nearest(to: key, among: here, unlikely: present) {
       return "did you mean \"\(nearest)\"?"

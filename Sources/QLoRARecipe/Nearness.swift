@@ -1,6 +1,6 @@
 // How alike two names are, for "did you mean …?".
 
-enum Nearness {
+package enum Nearness {
   /// Edits from one name to the other, where swapping two neighbours is one edit (Damerau and
   /// Levenshtein's distance with adjacent transpositions).
   static func distance(_ left: String, _ right: String) -> Int {
@@ -38,7 +38,7 @@ enum Nearness {
   /// The most alike of `names`, or nil where none is alike enough to be meant.
   ///
   /// - Parameter unlikely: names that lose against others that are as many edits away.
-  static func nearest(
+  package static func nearest(
     to name: String, among names: [String], unlikely: Set<String> = []
   ) -> String? {
     // Half an edit: it decides only between names that are as near.

@@ -136,7 +136,9 @@ extension Recipe.ActivationMemory: RecipeValue {
 
 extension Recipe.ByteSize: RecipeValue {
   package init?(recipeJSON value: JSONValue) {
-    guard let bytes = value.stringValue.map(ByteCount.parse) ?? value.wholeNumber else { return nil }
+    guard let bytes = value.stringValue.map(ByteCount.parse) ?? value.wholeNumber else {
+      return nil
+    }
     self.bytes = bytes
   }
   package var recipeJSON: JSONValue { .string(ByteCount.spell(bytes)) }

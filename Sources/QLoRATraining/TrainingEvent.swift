@@ -40,8 +40,8 @@ package enum TrainingEvent: Sendable {
   /// Something went wrong that does not stop the run: a damaged checkpoint was passed over, a save
   /// will be tried again, a log line waits.
   case warning(Diagnostic)
-  /// Stopped by a signal, or by `Deadline.request`, after the checkpoint at `path` was committed; nil
-  /// where there was nothing new to save.
+  /// Stopped by a signal, or by `Deadline.request`, after the checkpoint at `path` was committed;
+  /// nil where there was nothing new to save.
   case interrupted(step: Int, signal: Int32, path: String?)
   case finished(step: Int)
 }

@@ -57,7 +57,9 @@ extension DiagnosticCode {
 
   /// Every module's codes, by number.
   static var all: [DiagnosticCode] {
-    (allRecipeCodes + allImportCodes + Pipeline.allCodes + allCommandCodes).sorted { $0.number < $1.number }
+    (allRecipeCodes + allImportCodes + Pipeline.allCodes + allCommandCodes).sorted {
+      $0.number < $1.number
+    }
   }
 }
 

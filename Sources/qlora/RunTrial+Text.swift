@@ -9,12 +9,16 @@ extension RunTrial {
       "measured",
       .dictionary([
         ("loadSeconds", .double(loadSeconds)),
-        ("steps", .list(steps.map { step in
-          .dictionary([
-            ("step", .int(step.step)), ("tokens", .int(step.tokens)),
-            ("seconds", .double(step.seconds)),
-          ])
-        })), ("tokensPerSecond", .double(tokensPerSecond)),
+        (
+          "steps",
+          .list(
+            steps.map { step in
+              .dictionary([
+                ("step", .int(step.step)), ("tokens", .int(step.tokens)),
+                ("seconds", .double(step.seconds)),
+              ])
+            })
+        ), ("tokensPerSecond", .double(tokensPerSecond)),
         ("evaluationSeconds", evaluationSeconds.map { .double($0) } ?? .null),
         ("evaluations", .int(evaluations)), ("saveSeconds", .double(saveSeconds)),
         ("saves", .int(saves)), ("totalSeconds", .double(totalSeconds)),

@@ -36,7 +36,8 @@ import Testing
   /// A hundred aliases would be ten to the tenth values.
   @Test func multiplication() {
     let levels = (1...10).map { level in
-      "l\(level): &l\(level) [" + Array(repeating: "*l\(level - 1)", count: 10)
+      "l\(level): &l\(level) ["
+        + Array(repeating: "*l\(level - 1)", count: 10)
         .joined(separator: ", ") + "]"
     }
     #expect(code("l0: &l0 [x, x]\n" + levels.joined(separator: "\n")) == "E0121")

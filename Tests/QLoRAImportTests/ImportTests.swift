@@ -6,7 +6,8 @@ import QLoRARecipe
 import Testing
 
 @Suite struct ImportTests {
-  private func load(_ text: String, from tool: ImportedRecipe.Tool? = nil) throws -> ImportedRecipe {
+  private func load(_ text: String, from tool: ImportedRecipe.Tool? = nil) throws -> ImportedRecipe
+  {
     try ImportedRecipe(bytes: Array(text.utf8), file: "config.yml", from: tool)
   }
 
@@ -74,23 +75,26 @@ import Testing
   @Test func axolotl() throws {
     let imported = try load(Self.axolotl)
     #expect(imported.tool == .axolotl)
-    expect(imported, [
-      ("model.path", #""./models/llama""#), ("model.quantization.type", #""nf4""#),
-      ("adapter.rank", "8"), ("adapter.alpha", "16"), ("adapter.targets", #""all-linear""#),
-      ("data.train.0.path", #""rows/chat.jsonl""#), ("data.train.0.format", #""sharegpt""#),
-      ("data.train.1.format", #""text""#), ("data.validationSplit", "0.02"),
-      ("data.maxTokens", "1024"), ("data.packing", "true"), ("data.overLength", #""error""#),
-      ("training.batchSize", "2"), ("training.gradientAccumulation", "4"),
-      ("training.steps", "200"), ("training.schedule.warmupSteps", "10"),
-      ("training.optimizer.type", #""pagedadamw8bit""#),
-      ("training.optimizer.learningRate", "0.0002"), ("training.optimizer.beta2", "0.95"),
-      ("model.computeDType", #""bfloat16""#), ("training.activationMemory", #""full""#),
-      ("training.evalEvery", "20"), ("training.keep", "3"),
-    ])
+    expect(
+      imported,
+      [
+        ("model.path", #""./models/llama""#), ("model.quantization.type", #""nf4""#),
+        ("adapter.rank", "8"), ("adapter.alpha", "16"), ("adapter.targets", #""all-linear""#),
+        ("data.train.0.path", #""rows/chat.jsonl""#), ("data.train.0.format", #""sharegpt""#),
+        ("data.train.1.format", #""text""#), ("data.validationSplit", "0.02"),
+        ("data.maxTokens", "1024"), ("data.packing", "true"), ("data.overLength", #""error""#),
+        ("training.batchSize", "2"), ("training.gradientAccumulation", "4"),
+        ("training.steps", "200"), ("training.schedule.warmupSteps", "10"),
+        ("training.optimizer.type", #""pagedadamw8bit""#),
+        ("training.optimizer.learningRate", "0.0002"), ("training.optimizer.beta2", "0.95"),
+        ("model.computeDType", #""bfloat16""#), ("training.activationMemory", #""full""#),
+        ("training.evalEvery", "20"), ("training.keep", "3"),
+      ])
     #expect(value(imported, "training.epochs") == nil)
     #expect(note(imported, "num_epochs")?.fate == .left)
     #expect(note(imported, "warmup_ratio")?.reason == "0.05 of 200 steps")
-    #expect(note(imported, "save_steps")?.reason == "a part of all steps; here it is a count of steps")
+    #expect(
+      note(imported, "save_steps")?.reason == "a part of all steps; here it is a count of steps")
     #expect(note(imported, "datasets")?.reason.contains("somebody/stories is a data set") == true)
     #expect(note(imported, "wandb_project")?.reason.contains("no outside service") == true)
     #expect(note(imported, "wandb_name") == nil)
@@ -136,16 +140,18 @@ import Testing
   @Test func torchtune() throws {
     let imported = try load(Self.torchtune)
     #expect(imported.tool == .torchtune)
-    expect(imported, [
-      ("model.path", #""/models/llama/""#), ("model.quantization.type", #""nf4""#),
-      ("model.computeDType", #""float32""#), ("output", #""runs/tune""#),
-      ("adapter.targets", #"["q_proj","o_proj","gate_proj","up_proj","down_proj"]"#),
-      ("data.train.0.path", #""rows.json""#), ("data.train.0.format", #""sharegpt""#),
-      ("data.maxTokens", "256"), ("data.packing", "true"), ("training.steps", "60"),
-      ("training.optimizer.type", #""adamw""#), ("training.optimizer.beta2", "0.95"),
-      ("training.schedule.type", #""cosine""#), ("training.schedule.warmupSteps", "5"),
-      ("training.maxGradientNorm", "0"), ("training.activationMemory", #""none""#),
-    ])
+    expect(
+      imported,
+      [
+        ("model.path", #""/models/llama/""#), ("model.quantization.type", #""nf4""#),
+        ("model.computeDType", #""float32""#), ("output", #""runs/tune""#),
+        ("adapter.targets", #"["q_proj","o_proj","gate_proj","up_proj","down_proj"]"#),
+        ("data.train.0.path", #""rows.json""#), ("data.train.0.format", #""sharegpt""#),
+        ("data.maxTokens", "256"), ("data.packing", "true"), ("training.steps", "60"),
+        ("training.optimizer.type", #""adamw""#), ("training.optimizer.beta2", "0.95"),
+        ("training.schedule.type", #""cosine""#), ("training.schedule.warmupSteps", "5"),
+        ("training.maxGradientNorm", "0"), ("training.activationMemory", #""none""#),
+      ])
     #expect(note(imported, "profiler")?.fate == .left)
     #expect(imported.count(.differs) == 0)
   }
@@ -172,15 +178,17 @@ import Testing
       eval_strategy: epoch
       """)
     #expect(imported.tool == .llamaFactory)
-    expect(imported, [
-      ("model.quantization.type", #""nf4""#), ("adapter.targets", #"["q_proj","v_proj"]"#),
-      ("adapter.alpha", "32.0"), ("data.train.1.path", #""yours.json""#),
-      ("data.train.0.limit", "100"), ("data.trainOn", #""last-assistant""#),
-      ("data.shuffle", "false"), ("data.maxTokens", "2048"), ("training.epochs", "3"),
-      ("training.optimizer.type", #""lion8bit""#), ("training.schedule.type", #""constant""#),
-      ("training.batchSize", "8"), ("training.seed", "42"),
-      ("training.schedule.warmupSteps", "0"),
-    ])
+    expect(
+      imported,
+      [
+        ("model.quantization.type", #""nf4""#), ("adapter.targets", #"["q_proj","v_proj"]"#),
+        ("adapter.alpha", "32.0"), ("data.train.1.path", #""yours.json""#),
+        ("data.train.0.limit", "100"), ("data.trainOn", #""last-assistant""#),
+        ("data.shuffle", "false"), ("data.maxTokens", "2048"), ("training.epochs", "3"),
+        ("training.optimizer.type", #""lion8bit""#), ("training.schedule.type", #""constant""#),
+        ("training.batchSize", "8"), ("training.seed", "42"),
+        ("training.schedule.warmupSteps", "0"),
+      ])
     #expect(value(imported, "training.optimizer.epsilon") == nil)
     #expect(note(imported, "adam_epsilon")?.reason == "it means nothing to lion8bit")
     #expect(note(imported, "num_train_epochs")?.fate == .changed)
@@ -194,10 +202,12 @@ import Testing
        "use_dora": true, "bias": "none", "rank_pattern": {}, "layers_to_transform": null}
       """#)
     #expect(imported.tool == .peft)
-    expect(imported, [
-      ("adapter.rank", "4"), ("adapter.targets", #"["v_proj","q_proj"]"#),
-      ("data.train.0.path", #""train.jsonl""#),
-    ])
+    expect(
+      imported,
+      [
+        ("adapter.rank", "4"), ("adapter.targets", #"["v_proj","q_proj"]"#),
+        ("data.train.0.path", #""train.jsonl""#),
+      ])
     #expect(imported.notes.contains { $0.fate == .missing && $0.path == "data.train" })
     #expect(note(imported, "use_dora")?.fate == .left && note(imported, "bias") == nil)
   }
@@ -211,7 +221,8 @@ import Testing
   func anotherRunIsSaidFirst(text: String, key: String) throws {
     let imported = try load(text)
     #expect(note(imported, key)?.fate == .differs)
-    #expect(imported.report.hasPrefix("The recipe is another run than this configuration:\n  \(key)"))
+    #expect(
+      imported.report.hasPrefix("The recipe is another run than this configuration:\n  \(key)"))
   }
 
   /// A value that a recipe would refuse is left out with the recipe's own words.

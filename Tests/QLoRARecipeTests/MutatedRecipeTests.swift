@@ -41,8 +41,10 @@ import Testing
     for mutant in try Self.mutants() where mutant.kind == .nesting {
       let problems = RecipeTexts.problems(mutant.text)
       #expect(
-        problems.contains { $0.contains("belongs in ") || $0.contains(" is missing; ")
-          || $0.contains("is \"") }, "\(mutant.fault): \(problems)")
+        problems.contains {
+          $0.contains("belongs in ") || $0.contains(" is missing; ")
+            || $0.contains("is \"")
+        }, "\(mutant.fault): \(problems)")
     }
   }
 }

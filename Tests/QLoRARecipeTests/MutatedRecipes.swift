@@ -101,7 +101,9 @@ struct RecipeMutator {
   }
 
   private mutating func changeCase(_ key: String) -> String {
-    let changed = [key.uppercased(), key.lowercased(), key.prefix(1).uppercased() + key.dropFirst()]
+    let changed = [
+      key.uppercased(), key.lowercased(), key.prefix(1).uppercased() + key.dropFirst(),
+    ]
     return changed.randomElement(using: &generator) ?? key
   }
 
@@ -138,7 +140,8 @@ struct RecipeMutator {
     case .list: return .list([""])
     case .optional(let inner): return outside(inner)
     case .targets: return ["(q", ["q_proj", ""], []].randomElement(using: &generator)
-    case .byteBudget, .byteCount: return ["3 gigs", .int(0), "-1MiB"].randomElement(using: &generator)
+    case .byteBudget, .byteCount:
+      return ["3 gigs", .int(0), "-1MiB"].randomElement(using: &generator)
     case .duration: return ["0s", "3", "1m1h"].randomElement(using: &generator)
     case .sections: return .list([.dictionary([])])
     }

@@ -67,8 +67,9 @@ import Testing
   @Test func wholeNumbersMayHaveAPoint() throws {
     let recipe = try RecipeTexts.load(RecipeTexts.with("adapter", #""rank": 8.0"#)).recipe
     #expect(recipe.adapter.rank == 8)
-    #expect(RecipeTexts.problems(#"{"$schema":3,"model":{"path":"m"},"data":{"train":[{"path":"t"}]}}"#)
-      == ["r.json:1:2: error[E0104]: $schema must be a string that is not empty, found 3"])
+    #expect(
+      RecipeTexts.problems(#"{"$schema":3,"model":{"path":"m"},"data":{"train":[{"path":"t"}]}}"#)
+        == ["r.json:1:2: error[E0104]: $schema must be a string that is not empty, found 3"])
   }
 
   @Test func requiredKeysAndNoOthers() {

@@ -1,4 +1,4 @@
-// `qlora import-config`: another tool's configuration becomes a recipe, and nothing is lost silently.
+// `qlora import-config`: another tool's configuration becomes a recipe; nothing is lost silently.
 import ArgumentParser
 import QLoRAImport
 import QLoRAJSON

@@ -11,8 +11,8 @@ struct PlanCommand: ParsableCommand {
       No weight is read: the run's own code is rehearsed without data. Where the run would not fit \
       into the memory of this machine or container, or onto the disk, the exit code is 81.
 
-      With --measure the model is loaded and three of the run's steps, a part of an evaluation and a \
-      save are timed; nothing of them stays.
+      With --measure the model is loaded and three of the run's steps, a part of an evaluation \
+      and a save are timed; nothing of them stays.
 
       Example:
         qlora plan Recipes/smollm2-135m-qlora-tool-calls.json
@@ -29,6 +29,7 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     if measure { return try runMeasured() }
     let plan = try Pipeline.plan(try recipe.load())
+    plan.warnings.forEach { Console.error("warning: \($0)") }
     if output.json {
       Console.output(json: plan.jsonValue)
     } else {
@@ -42,6 +43,7 @@ struct PlanCommand: ParsableCommand {
     let (plan, trial) = try Pipeline.measure(
       try recipe.load(), progress: { status.show("loading \(Int($0 * 100)) %") })
     status.clear()
+    plan.warnings.forEach { Console.error("warning: \($0)") }
     if output.json {
       Console.output(json: .object((plan.jsonValue.objectMembers ?? []) + [trial.jsonMember]))
     } else {
