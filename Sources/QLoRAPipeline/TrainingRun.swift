@@ -151,6 +151,9 @@ package struct TrainingRun {
     // Before the weights too: a budget that is too small is known without them.
     let arrangement = try RunMemory(recipe, source: source, data: data)
       .arrangement(on: machine)
+    for slip in try recipe.warnings(about: arrangement.rehearsal.model) {
+      events(.training(.warning(slip)))
+    }
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache
@@ -177,17 +180,7 @@ package struct TrainingRun {
 
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
-    let recipe = recipe.recipe
-    model.dropoutSeed = recipe.dropoutSeed
-    model.neftuneAlpha = recipe.training.neftuneAlpha
-    guard let path = recipe.adapter.initializeFrom else {
-      try model.addAdapters(recipe.adapterOptions)
-      return adapterConfig(model, initial: nil)
-    }
-    var adapter = try AdapterFolder.open(path).adapter
-    adapter.config.dropout = recipe.adapter.dropout
-    try model.addAdapters(adapter)
-    return adapterConfig(model, initial: adapter.config)
+    adapterConfig(model, initial: try recipe.recipe.addAdapters(to: model))
   }
 
   private func train(
