@@ -1,8 +1,8 @@
 """Compares the memory that `qlora plan` predicts with what `qlora train` then takes, as a table.
 
 Each row is a recipe of its own, planned by one process and trained for a few steps by another,
-whose peak the kernel states. Unlike memory.py, which measures steps alone, this has everything that a run
-does: rows, evaluation, checkpoints, layers on the disk. Needs a built `qlora`.
+whose peak the kernel states. Unlike memory.py, which measures steps alone, this has everything
+that a run does: rows, evaluation, checkpoints, layers on the disk. Needs a built `qlora`.
 """
 
 import argparse

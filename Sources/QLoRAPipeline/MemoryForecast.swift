@@ -16,9 +16,6 @@ package struct MemoryForecast: Sendable, Equatable {
   package var adapterBytes: Int
   package var optimizerBytes: Int
   package var step: StepForecast
-  /// What no rehearsal shows: pages of the program that are touched as it goes on, the heap's holes,
-  /// the buffers of checkpoints. Measured in runs of SmolLM2-135M: 7 to 21 MiB.
-  package static let unforeseenBytes = 12 << 20
   /// Of the pool, in an evaluation; 0 without validation data.
   package var evaluationBytes = 0
 
@@ -49,7 +46,6 @@ package struct MemoryForecast: Sendable, Equatable {
       ("optimizer", "optimizer", optimizerBytes),
       ("activations", "activations", step.activationBytes),
       ("workspace", "workspace", step.workspaceBytes),
-      ("unforeseen", "what cannot be foreseen", Self.unforeseenBytes),
     ]
   }
 
@@ -71,6 +67,5 @@ package struct MemoryForecast: Sendable, Equatable {
   /// What stays from step to step.
   private var residentBytes: Int {
     processBytes + weightBytes + readAheadBytes + adapterBytes + gradientBytes + optimizerBytes
-      + Self.unforeseenBytes
   }
 }

@@ -15,7 +15,6 @@ struct Arrangement {
   let policies: [ActivationPolicy]
   let layout: WeightLayout
   let memory: MemoryForecast
-  let rehearsal: Rehearsal
 }
 
 struct RunMemory {
@@ -31,8 +30,10 @@ struct RunMemory {
 
   /// - Parameter machine: before the rehearsal, which leaves traces of its own, it says what this
   ///   process takes now.
+  /// - Returns: beside the arrangement what it was found by; that takes tens of megabytes for small
+  ///   pieces of what it stands for, so nobody may hold it while a run goes on.
   /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81).
-  func arrangement(on machine: MachineMemory) throws -> Arrangement {
+  func arrangement(on machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
     let processBytes = machine.residentBytes ?? 0
     let budget = MemoryBudget(
       maxMemory: recipe.maxMemory.cpu, by: "maxMemory.cpu", device: recipe.device, on: machine)
@@ -48,8 +49,7 @@ struct RunMemory {
       rehearsal, optimizer: recipe.optimizerOptions, step: step, processBytes: processBytes)
     memory.evaluationBytes = try largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
     let layout = try rehearsal.layout(&memory, budget)
-    return Arrangement(
-      policies: policies, layout: layout, memory: memory, rehearsal: rehearsal)
+    return (Arrangement(policies: policies, layout: layout, memory: memory), rehearsal)
   }
 
   private func rehearsal() throws -> Rehearsal {

@@ -130,8 +130,9 @@ struct PlannedRun {
     let limit = machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
 
     let run = RunMemory(recipe, source: source, data: data)
-    arrangement = try run.arrangement(on: machine)
-    let (rehearsal, policies) = (arrangement.rehearsal, arrangement.policies)
+    let rehearsal: Rehearsal
+    (arrangement, rehearsal) = try run.arrangement(on: machine)
+    let policies = arrangement.policies
     let batch = run.largestBatch
     let plain = rehearsal.step(batch, policies.map { _ in .everything })
 

@@ -149,11 +149,7 @@ package struct TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
-    let arrangement = try RunMemory(recipe, source: source, data: data)
-      .arrangement(on: machine)
-    for slip in try recipe.warnings(about: arrangement.rehearsal.model) {
-      events(.training(.warning(slip)))
-    }
+    let arrangement = try arrange(source, data)
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache
@@ -164,6 +160,15 @@ package struct TrainingRun {
     let config = try prepare(loaded.model)
     loaded.model.activationPolicies = arrangement.policies
     return try train(loaded, data, identity, config, arrangement)
+  }
+
+  private func arrange(_ source: ModelSource, _ data: RunData) throws -> Arrangement {
+    let (arrangement, rehearsal) = try RunMemory(recipe.recipe, source: source, data: data)
+      .arrangement(on: machine)
+    for slip in try recipe.recipe.warnings(about: rehearsal.model) {
+      events(.training(.warning(slip)))
+    }
+    return arrangement
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
