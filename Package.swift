@@ -24,6 +24,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/swhitty/FlyingFox", exact: "0.27.1"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
   ],
   targets: [
     // Layer 0, native and shared foundations.
@@ -72,6 +73,12 @@ let package = Package(
       "QLoRARecipe",
       ["QLoRAHub", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
     library(
+      "QLoRAImport",
+      [
+        "QLoRARecipe", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON",
+        .product(name: "Yams", package: "Yams"),
+      ]),
+    library(
       "QLoRAPipeline",
       [
         "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText",
@@ -96,9 +103,9 @@ let package = Package(
     .executableTarget(
       name: "qlora",
       dependencies: [
-        "QLoRAPipeline", "QLoRARecipe", "QLoRAReport", "QLoRAServing", "QLoRATraining",
-        "QLoRAModels", "QLoRAData", "QLoRAHub", "QLoRATensor", "QLoRASystem", "QLoRADiagnostics",
-        "QLoRAJSON",
+        "QLoRAPipeline", "QLoRARecipe", "QLoRAImport", "QLoRAReport", "QLoRAServing",
+        "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAHub", "QLoRATensor", "QLoRASystem",
+        "QLoRADiagnostics", "QLoRAJSON",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(
@@ -136,6 +143,7 @@ let package = Package(
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
+    tests("QLoRAImport", ["QLoRARecipe"]),
     tests("QLoRAReport"),
     tests("QLoRAServing"),
     tests("QLoRAPipeline", ["QLoRACPU"]),

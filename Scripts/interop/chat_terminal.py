@@ -1,4 +1,4 @@
-"""`qlora chat` with lines of stdin, and on a terminal, where Ctrl-C does not end it and Ctrl-D does."""
+"""`qlora chat` with lines of stdin, and on a terminal: Ctrl-C does not end it, Ctrl-D does."""
 
 import json
 import os

@@ -77,6 +77,10 @@ extension DiagnosticCode {
     "`qlora verify-resume` was asked to stop before its runs could be compared. It keeps nothing, "
       + "so it begins anew the next time.")
 
+  package static let trialStopped = DiagnosticCode(
+    "E0575", .stoppedResumable,
+    "`qlora plan --measure` was asked to stop before its steps were done. It keeps nothing, so it "
+      + "begins anew the next time.")
   package static let promptTooLong = DiagnosticCode(
     "E0580", .usage,
     "The prompt has as many tokens as the model has positions, or more, so that no answer could "
@@ -95,7 +99,7 @@ extension DiagnosticCode {
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
     diskExceeded, nothingToQuantize, memoryBudgetTooSmall, resumeDiffers, proofStopped,
-    promptTooLong, adaptersDisagree, nameTaken,
+    promptTooLong, adaptersDisagree, nameTaken, trialStopped,
   ]
 }
 

@@ -1,6 +1,7 @@
 // From a recipe's words to each module's own options: the only place where both are known.
 
 import QLoRAData
+import QLoRAFormats
 import QLoRAModels
 import QLoRARecipe
 import QLoRATensor
@@ -102,6 +103,24 @@ extension Recipe {
     case .skip: .skip(atMost: training.maxNonFinite)
     case .rollback: .rollback(atMost: training.maxNonFinite)
     }
+  }
+}
+
+extension Recipe {
+  /// Puts the adapters that are to be trained on a model.
+  ///
+  /// - Returns: the configuration of the adapter that training begins with; nil for fresh ones.
+  func addAdapters(to model: LlamaModel) throws -> PEFTAdapterConfig? {
+    model.dropoutSeed = dropoutSeed
+    model.neftuneAlpha = training.neftuneAlpha
+    guard let path = adapter.initializeFrom else {
+      try model.addAdapters(adapterOptions)
+      return nil
+    }
+    var initial = try AdapterFolder.open(path).adapter
+    initial.config.dropout = adapter.dropout
+    try model.addAdapters(initial)
+    return initial.config
   }
 }
 

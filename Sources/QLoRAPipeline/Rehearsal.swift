@@ -60,6 +60,8 @@ struct Rehearsal {
     return WeightLayout(placement: placement, index: index)
   }
 
+  var parameterCount: Int { model.parameters.reduce(0) { $0 + $1.value.count } }
+
   var parameterBytes: Int { model.parameters.reduce(0) { $0 + $1.value.byteCount } }
 
   /// What each block is to keep in a step over `batch`.

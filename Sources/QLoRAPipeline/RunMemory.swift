@@ -1,6 +1,7 @@
 // What a recipe's run will take, and what each block of its model keeps: found before any weight is
 // read.
 
+import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
@@ -14,7 +15,6 @@ struct Arrangement {
   let policies: [ActivationPolicy]
   let layout: WeightLayout
   let memory: MemoryForecast
-  let rehearsal: Rehearsal
 }
 
 struct RunMemory {
@@ -30,21 +30,26 @@ struct RunMemory {
 
   /// - Parameter machine: before the rehearsal, which leaves traces of its own, it says what this
   ///   process takes now.
+  /// - Returns: beside the arrangement what it was found by; that takes tens of megabytes for small
+  ///   pieces of what it stands for, so nobody may hold it while a run goes on.
   /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81).
-  func arrangement(on machine: MachineMemory) throws -> Arrangement {
+  func arrangement(on machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
     let processBytes = machine.residentBytes ?? 0
     let budget = MemoryBudget(
       maxMemory: recipe.maxMemory.cpu, by: "maxMemory.cpu", device: recipe.device, on: machine)
     let rehearsal = try rehearsal()
     let batch = largestBatch
     let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
+    var step = rehearsal.step(batch, policies)
+    // Blocks of other sizes leave other holes in the pool, so real batches can need more of it.
+    for real in try realBatches {
+      step.poolBytes = max(step.poolBytes, rehearsal.step(real, policies).poolBytes)
+    }
     var memory = MemoryForecast(
-      rehearsal, optimizer: recipe.optimizerOptions, step: rehearsal.step(batch, policies),
-      processBytes: processBytes)
+      rehearsal, optimizer: recipe.optimizerOptions, step: step, processBytes: processBytes)
     memory.evaluationBytes = try largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
     let layout = try rehearsal.layout(&memory, budget)
-    return Arrangement(
-      policies: policies, layout: layout, memory: memory, rehearsal: rehearsal)
+    return (Arrangement(policies: policies, layout: layout, memory: memory), rehearsal)
   }
 
   private func rehearsal() throws -> Rehearsal {
@@ -60,27 +65,65 @@ struct RunMemory {
     }
   }
 
-  /// As large as a micro-batch of the run can become, every token labelled.
-  var largestBatch: TokenBatch { largestBatch(of: data.train.lengths) }
+  /// The largest micro-batch of the run, every token labelled.
+  var largestBatch: TokenBatch { largestBatch(of: data.train, recipe.batchSettings) }
 
   /// The same for evaluations; nil without validation data.
   var largestValidationBatch: TokenBatch? {
-    data.validation.isEmpty ? nil : largestBatch(of: data.validation.lengths)
+    if data.validation.isEmpty { return nil }
+    var settings = recipe.batchSettings
+    settings.shuffle = false
+    (settings.accumulation, settings.length, settings.weights) = (1, .epochs(1), [])
+    return largestBatch(of: data.validation, settings)
   }
 
-  private func largestBatch(of lengths: [Int]) -> TokenBatch {
+  /// Those of the first step as they are.
+  private var realBatches: [TokenBatch] {
+    get throws {
+      let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
+      return try plan.microBatches(step: 1).prefix(Self.rehearsedBatches).map(\.tokenBatch)
+    }
+  }
+
+  /// A rehearsal takes some milliseconds for each.
+  private static let rehearsedBatches = 4
+
+  /// More steps than this are not looked at one by one.
+  private static let mostSteps = 20_000
+
+  private func largestBatch(of rows: EncodedRows, _ settings: BatchSettings) -> TokenBatch {
+    let lengths = rows.lengths
     let all = lengths.reduce(0, +)
-    let longest = recipe.data.packing ? min(recipe.data.maxTokens, all) : lengths.max() ?? 0
-    let total = min(all, longest * recipe.training.batchSize)
-    return TokenBatch(length: longest, total: total)
+    let longest = settings.packing ? min(settings.maxTokens, all) : lengths.max() ?? 0
+    let bound = TokenBatch(length: longest, total: min(all, longest * settings.batchSize))
+    guard !settings.packing else { return bound }
+    let plan = BatchPlan(rows: rows, settings: settings)
+    guard plan.stepCount <= Self.mostSteps else { return bound }
+    var largest: (lengths: [Int], total: Int) = ([], 0)
+    for step in 1...max(1, plan.stepCount) {
+      for sequences in plan.members(step: step) {
+        let found = sequences.joined().map { lengths[$0] }
+        let total = found.reduce(0, +)
+        if total > largest.total { largest = (found, total) }
+      }
+    }
+    return largest.total > 0 ? TokenBatch(lengths: largest.lengths) : bound
   }
 }
 
 extension TokenBatch {
   /// Sequences of `length` tokens, `total` in all, every one labelled that has a next one.
   package init(length: Int, total: Int) {
-    let bounds = Array(stride(from: 0, to: total, by: max(1, length))) + [total]
-    let positions = (0..<total).map { $0 % max(1, length) }
+    let whole = total / max(1, length)
+    let rest = total - whole * length
+    self.init(lengths: Array(repeating: length, count: whole) + (rest > 0 ? [rest] : []))
+  }
+
+  /// Sequences of these lengths, every token labelled that has a next one.
+  package init(lengths: [Int]) {
+    let bounds = lengths.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) }
+    let positions = lengths.flatMap { 0..<$0 }
+    let total = positions.count
     let rows = positions.indices.filter { $0 + 1 < total && positions[$0 + 1] != 0 }
     self.init(
       tokens: Array(repeating: 0, count: total), positions: positions.map(Int32.init),

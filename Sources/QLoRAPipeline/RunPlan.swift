@@ -29,6 +29,8 @@ package struct RunPlan {
   /// Operations that recomputation adds, relative to a step without any.
   package var recomputedFraction: Double
   package var disk: DiskForecast
+  /// What is probably a slip.
+  package var warnings: [Diagnostic]
 
   package var fits: Bool { memory.peakBytes <= memoryLimitBytes ?? .max && disk.fits }
 
@@ -105,26 +107,42 @@ extension Pipeline {
   package static func plan(
     _ resolved: ResolvedRecipe, on machine: MachineMemory = MachineMemory()
   ) throws -> RunPlan {
+    try PlannedRun(resolved, on: machine).plan
+  }
+}
+
+/// A plan, and what it was made from.
+struct PlannedRun {
+  let plan: RunPlan
+  let source: ModelSource
+  let text: ModelText
+  let data: RunData
+  let batches: BatchPlan
+  let arrangement: Arrangement
+
+  init(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws {
     let recipe = resolved.recipe
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let source = try ModelSource.open(recipe.model.path)
-    let data = try RunData(recipe, text: try ModelText(source))
+    source = try ModelSource.open(recipe.model.path)
+    text = try ModelText(source)
+    data = try RunData(recipe, text: text)
     let limit = machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
 
     let run = RunMemory(recipe, source: source, data: data)
-    let arrangement = try run.arrangement(on: machine)
-    let (rehearsal, policies) = (arrangement.rehearsal, arrangement.policies)
+    let rehearsal: Rehearsal
+    (arrangement, rehearsal) = try run.arrangement(on: machine)
+    let policies = arrangement.policies
     let batch = run.largestBatch
     let plain = rehearsal.step(batch, policies.map { _ in .everything })
 
-    let batches = BatchPlan(rows: data.train, settings: recipe.batchSettings)
+    batches = BatchPlan(rows: data.train, settings: recipe.batchSettings)
     let first = try batches.microBatches(step: 1).map(\.tokenBatch)
     let operations = first.reduce(0) { $0 + rehearsal.step($1, policies).operations }
     let tokens = first.reduce(0) { $0 + $1.tokens.count }
-    return RunPlan(
+    plan = RunPlan(
       recipe: resolved, device: rehearsal.device,
-      trainableParameters: rehearsal.model.parameters.reduce(0) { $0 + $1.value.count },
+      trainableParameters: rehearsal.parameterCount,
       report: data.report, stepCount: batches.stepCount, largestTokens: batch.tokens.count,
       memory: arrangement.memory, memoryLimitBytes: limit,
       placement: arrangement.layout.placement,
@@ -135,6 +153,7 @@ extension Pipeline {
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
       disk: DiskForecast(
         rehearsal.model, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
-        layers: arrangement.layout, output: recipe.output))
+        layers: arrangement.layout, output: recipe.output),
+      warnings: try recipe.warnings(about: rehearsal.model))
   }
 }

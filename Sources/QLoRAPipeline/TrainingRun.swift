@@ -149,8 +149,7 @@ package struct TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
-    let arrangement = try RunMemory(recipe, source: source, data: data)
-      .arrangement(on: machine)
+    let arrangement = try arrange(source, data)
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache
@@ -161,6 +160,15 @@ package struct TrainingRun {
     let config = try prepare(loaded.model)
     loaded.model.activationPolicies = arrangement.policies
     return try train(loaded, data, identity, config, arrangement)
+  }
+
+  private func arrange(_ source: ModelSource, _ data: RunData) throws -> Arrangement {
+    let (arrangement, rehearsal) = try RunMemory(recipe.recipe, source: source, data: data)
+      .arrangement(on: machine)
+    for slip in try recipe.recipe.warnings(about: rehearsal.model) {
+      events(.training(.warning(slip)))
+    }
+    return arrangement
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
@@ -177,17 +185,7 @@ package struct TrainingRun {
 
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
-    let recipe = recipe.recipe
-    model.dropoutSeed = recipe.dropoutSeed
-    model.neftuneAlpha = recipe.training.neftuneAlpha
-    guard let path = recipe.adapter.initializeFrom else {
-      try model.addAdapters(recipe.adapterOptions)
-      return adapterConfig(model, initial: nil)
-    }
-    var adapter = try AdapterFolder.open(path).adapter
-    adapter.config.dropout = recipe.adapter.dropout
-    try model.addAdapters(adapter)
-    return adapterConfig(model, initial: adapter.config)
+    adapterConfig(model, initial: try recipe.recipe.addAdapters(to: model))
   }
 
   private func train(

@@ -26,6 +26,8 @@ package struct FieldSchema: Sendable {
   package let isRequired: Bool
   /// Nil for a required key and for one that the canonical form may leave out.
   package let defaultValue: JSONValue?
+  /// What the key holds where it is not given; nil where that is nothing.
+  package let assumedValue: JSONValue?
   /// The keys of a section, or of a list's elements; empty for a plain value.
   package let children: [FieldSchema]
 
@@ -40,10 +42,11 @@ extension Field where Section: RecipeSection {
     omitted: @escaping @Sendable (Section) -> Bool = { _ in false }
   ) {
     let blank = Section()
+    let standard = required ? nil : blank[keyPath: path].recipeJSON
     schema = FieldSchema(
       key: key, type: type, documentation: documentation, unit: unit, isRequired: required,
-      defaultValue: required || omitted(blank) ? nil : blank[keyPath: path].recipeJSON,
-      children: [])
+      defaultValue: omitted(blank) ? nil : standard,
+      assumedValue: standard.flatMap { type.problem(with: $0) == nil ? $0 : nil }, children: [])
     decode = { node, place, decoder, section in
       if let value: Value = decoder.value(node, place, type) { section[keyPath: path] = value }
     }
@@ -58,7 +61,7 @@ extension Field where Section: RecipeSection {
     schema = FieldSchema(
       key: key, type: .section, documentation: documentation, unit: nil,
       isRequired: Child.fields.contains(where: \.schema.isRequired), defaultValue: nil,
-      children: Child.fields.map(\.schema))
+      assumedValue: nil, children: Child.fields.map(\.schema))
     decode = { node, place, decoder, section in
       decoder.section(node, place, into: &section[keyPath: path])
     }
@@ -72,7 +75,8 @@ extension Field where Section: RecipeSection {
   ) {
     schema = FieldSchema(
       key: key, type: .sections, documentation: documentation, unit: nil, isRequired: required,
-      defaultValue: required ? nil : .list([]), children: Element.fields.map(\.schema))
+      defaultValue: required ? nil : .list([]), assumedValue: required ? nil : .list([]),
+      children: Element.fields.map(\.schema))
     decode = { node, place, decoder, section in
       section[keyPath: path] = decoder.sections(node, place, isRequired: required)
     }
@@ -92,7 +96,7 @@ extension FieldSchema {
   /// The whole recipe as one section.
   package static let recipe = FieldSchema(
     key: "", type: .section, documentation: "A fine-tuning run of qlora.", unit: nil,
-    isRequired: true, defaultValue: nil, children: Recipe.fields.map(\.schema))
+    isRequired: true, defaultValue: nil, assumedValue: nil, children: Recipe.fields.map(\.schema))
 
   /// The description at a dotted path; indexes of list elements are passed over.
   package func find(_ path: String) -> FieldSchema? {

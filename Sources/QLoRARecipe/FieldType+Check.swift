@@ -13,6 +13,11 @@ struct ValueProblem: Equatable {
   var remedy: String?
 }
 
+extension FieldSchema {
+  /// Why `value` does not fit, as the end of "… rank"; nil where it does.
+  package func refusal(of value: JSONValue) -> String? { type.problem(with: value)?.message }
+}
+
 extension FieldType {
   /// The first reason why `value` does not fit; nil where it does.
   func problem(with value: JSONValue) -> ValueProblem? {
@@ -63,7 +68,7 @@ extension FieldType {
     _ value: JSONValue, _ range: ClosedRange<Int>, _ accepts: (Int) -> Bool
   ) -> ValueProblem? {
     guard case .number(let number) = value else { return wrongType(value) }
-    guard let integer = number.integer else {
+    guard let integer = value.wholeNumber else {
       // An integer too long for 64 bits has the right type and the wrong size.
       let isLong = number.text.utf8.allSatisfy { $0 == 45 || (48...57).contains($0) }
       return isLong ? outOfRange(value) : wrongType(value)
@@ -104,6 +109,10 @@ extension FieldType {
       return names.isEmpty ? outOfRange(value) : listProblem(value, .text)
     }
     if !Self.isPlain(pattern) { return outOfRange(value) }
+    if pattern.hasPrefix("["), pattern.hasSuffix("]") {
+      // As an expression it would be a single letter, which names no linear.
+      return outOfRange(value, remedy: "a list is written [\"q_proj\", \"v_proj\"]")
+    }
     if pattern != "all-linear",
       Nearness.distance(Nearness.plain(pattern), "alllinear") <= 1
     {
@@ -118,7 +127,7 @@ extension FieldType {
   }
 
   private func byteSizeProblem(_ value: JSONValue, orWord words: [String]) -> ValueProblem? {
-    if let bytes = value.intValue { return bytes > 0 ? nil : outOfRange(value) }
+    if let bytes = value.wholeNumber { return bytes > 0 ? nil : outOfRange(value) }
     guard let text = value.stringValue else { return wrongType(value) }
     if words.contains(text) || ByteCount.parse(text) != nil { return nil }
     return outOfRange(value, remedy: "units are KiB, MiB, GiB, kB, MB and GB")

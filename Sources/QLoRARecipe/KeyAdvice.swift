@@ -8,6 +8,8 @@ struct KeyAdvice {
   let key: String
   /// The section that the key stands in; empty at the top.
   let level: String
+  /// Keys that stand there already and are less likely to be meant once more.
+  var present: Set<String> = []
 
   /// The end of the error message.
   var remedy: String {
@@ -20,8 +22,9 @@ struct KeyAdvice {
       return path.hasPrefix("(")
         ? "\(path.dropFirst().dropLast())" : "\"\(key)\" is \"\(path)\" here"
     }
+    if let reason = ForeignKeys.advice(on: key) { return reason }
     if let place = elsewhere(plainKey) { return "\"\(place.key)\" belongs in \(place.section)" }
-    if let nearest = Nearness.nearest(to: key, among: here) {
+    if let nearest = Nearness.nearest(to: key, among: here, unlikely: present) {
       return "did you mean \"\(nearest)\"?"
     }
     let all = Self.all

@@ -1,6 +1,6 @@
 // How alike two names are, for "did you mean …?".
 
-enum Nearness {
+package enum Nearness {
   /// Edits from one name to the other, where swapping two neighbours is one edit (Damerau and
   /// Levenshtein's distance with adjacent transpositions).
   static func distance(_ left: String, _ right: String) -> Int {
@@ -36,13 +36,22 @@ enum Nearness {
   }
 
   /// The most alike of `names`, or nil where none is alike enough to be meant.
-  static func nearest(to name: String, among names: [String]) -> String? {
+  ///
+  /// - Parameter unlikely: names that lose against others that are as many edits away.
+  package static func nearest(
+    to name: String, among names: [String], unlikely: Set<String> = []
+  ) -> String? {
+    // Half an edit: it decides only between names that are as near.
+    let handicap = 5
     // A name from a hostile file could make the table large; no key is longer than this.
     let longest = 64
     guard name.utf8.count <= longest else { return nil }
     let word = plain(name)
     let scored = names.map { candidate in
-      (name: candidate, score: score(word, plain(candidate)))
+      (
+        name: candidate,
+        score: score(word, plain(candidate)) + (unlikely.contains(candidate) ? handicap : 0)
+      )
     }
     guard let best = scored.min(by: { $0.score < $1.score }) else { return nil }
     return best.score < 10 * allowance(word, plain(best.name)) + 10 ? best.name : nil

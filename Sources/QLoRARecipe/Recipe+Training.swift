@@ -77,7 +77,7 @@ extension Recipe {
     static let particularKeys = ["beta1", "beta2", "epsilon", "momentum"]
 
     /// Whether a key means something to this type.
-    func takes(_ key: String) -> Bool {
+    package func takes(_ key: String) -> Bool {
       switch key {
       case "beta1", "beta2": type != .sgd
       case "epsilon": type.isAdamW

@@ -33,6 +33,7 @@ package struct RecipeDecoder {
       return
     }
     var firsts: [String: RecipeNode] = [:]
+    let present = Set(members.map(\.key))
     for member in members where !isFull {
       let key = member.key
       if let first = firsts[key] {
@@ -42,9 +43,11 @@ package struct RecipeDecoder {
         let place = Self.join(path, key)
         origins[place] = member.node.origin
         field.decode(member.node, place, &self, &section)
-      } else if !(path.isEmpty && key == "$schema") {
+      } else if path.isEmpty, key == "$schema" {
+        _ = value(member.node, key, .text) as String?
+      } else {
         firsts[key] = member.node
-        let advice = KeyAdvice(key: key, level: path)
+        let advice = KeyAdvice(key: key, level: path, present: present)
         report(
           .recipeUnknownKey, "unknown key \"\(key)\"\(Self.inside(path))",
           at: member.node.origin, remedy: advice.remedy)

@@ -33,12 +33,15 @@ package struct RecipeExplanation: Sendable {
       "  meaning  \(schema.documentation)",
       "  takes    \(schema.type.description)",
     ]
-    if let standard = schema.defaultValue, standard != .string("") {
+    if let standard = schema.assumedValue, standard != .string("") {
       lines.append("  default  \(JSONWriter.text(standard, style: .spaced))")
     } else if schema.isRequired {
       lines.append("  default  none; the key is required")
     }
     if let unit = schema.unit { lines.append("  unit     \(unit)") }
+    if let example = FieldExamples.example(of: path) {
+      lines.append("  example  \(JSONWriter.text(example, style: .spaced))")
+    }
     lines.append("  set it   --set \(path)=VALUE or \(RecipeOverride.variable(for: path))")
     let foreign = RecipeAliases.table.filter { $0.value == path && !$0.key.contains(":") }.keys
     if !foreign.isEmpty {
@@ -51,7 +54,8 @@ package struct RecipeExplanation: Sendable {
     .dictionary([
       ("key", .string(path)), ("value", value), ("origin", .string(origin.description)),
       ("meaning", .string(schema.documentation)), ("takes", .string(schema.type.description)),
-      ("default", schema.defaultValue ?? .null), ("unit", schema.unit.map { .string($0) } ?? .null),
+      ("default", schema.assumedValue ?? .null), ("unit", schema.unit.map { .string($0) } ?? .null),
+      ("example", FieldExamples.example(of: path) ?? .null),
     ])
   }
 }

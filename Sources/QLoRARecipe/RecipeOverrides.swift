@@ -78,13 +78,23 @@ extension RecipeOverride {
         overrides.append(
           RecipeOverride(path: found.path, value: value(text), variable: name))
       } else if sections.contains(where: { name.hasPrefix("QLORA_\($0.key.uppercased())_") }) {
-        let names = paths.map { variable(for: $0.path) }
         problems.append(
           Diagnostic(
             .recipeUnknownKey, "the variable names no key of a recipe", at: .file(name),
-            remedy: Nearness.nearest(to: name, among: names).map { "did you mean \"\($0)\"?" }))
+            remedy: advice(onVariable: name, paths)))
       }
     }
     return (overrides, problems)
+  }
+
+  private static func advice(
+    onVariable name: String, _ paths: [(path: String, schema: FieldSchema)]
+  ) -> String? {
+    let words = name.split(separator: "_").dropFirst(2)
+    if let path = RecipeAliases.path(for: words.joined(), in: ""), !path.hasPrefix("(") {
+      return "\"\(words.joined(separator: "_"))\" is \(variable(for: path)) here"
+    }
+    let names = paths.filter(\.schema.children.isEmpty).map { variable(for: $0.path) }
+    return Nearness.nearest(to: name, among: names).map { "did you mean \"\($0)\"?" }
   }
 }

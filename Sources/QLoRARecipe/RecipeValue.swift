@@ -15,9 +15,14 @@ extension Bool: RecipeValue {
   package var recipeJSON: JSONValue { .bool(self) }
 }
 
+extension JSONValue {
+  /// An integer, which JSON Schema lets one write as 3.0 too.
+  var wholeNumber: Int? { intValue ?? doubleValue.flatMap { Int(exactly: $0) } }
+}
+
 extension Int: RecipeValue {
   package init?(recipeJSON value: JSONValue) {
-    guard let number = value.intValue else { return nil }
+    guard let number = value.wholeNumber else { return nil }
     self = number
   }
   package var recipeJSON: JSONValue { .int(self) }
@@ -116,7 +121,7 @@ extension Recipe.ActivationMemory: RecipeValue {
       guard let bytes = ByteCount.parse(text) else { return nil }
       self = .budget(bytes: bytes)
     case nil:
-      guard let bytes = value.intValue else { return nil }
+      guard let bytes = value.wholeNumber else { return nil }
       self = .budget(bytes: bytes)
     }
   }
@@ -131,7 +136,9 @@ extension Recipe.ActivationMemory: RecipeValue {
 
 extension Recipe.ByteSize: RecipeValue {
   package init?(recipeJSON value: JSONValue) {
-    guard let bytes = value.stringValue.map(ByteCount.parse) ?? value.intValue else { return nil }
+    guard let bytes = value.stringValue.map(ByteCount.parse) ?? value.wholeNumber else {
+      return nil
+    }
     self.bytes = bytes
   }
   package var recipeJSON: JSONValue { .string(ByteCount.spell(bytes)) }

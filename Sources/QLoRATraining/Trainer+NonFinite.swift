@@ -50,9 +50,7 @@ extension Trainer {
 
   /// Parameters and moments after an update that may have spoiled them, and before every save.
   func checkUpdate(_ step: Int) throws {
-    let broken = firstNonFiniteUpdated
-    optimizer.releasePages()
-    guard let broken else { return }
+    guard let broken = firstNonFiniteUpdated else { return }
     throw failure(
       step, .update, .parameterNotFinite,
       "after the update of step \(step), \(broken) is not finite"
@@ -62,8 +60,11 @@ extension Trainer {
   /// The name of the first parameter or optimizer state with a value that is not finite; codes of
   /// 8 bits are finite, their scales may not be.
   var firstNonFiniteUpdated: String? {
-    updated.first {
-      $0.tensor.dtype == .float32 && !inputs.backend.sumOfSquares($0.tensor).isFinite
+    updated.first { tensor in
+      // States on the disk must not all be in memory at once.
+      defer { optimizer.releasePages() }
+      return tensor.tensor.dtype == .float32
+        && !inputs.backend.sumOfSquares(tensor.tensor).isFinite
     }?.name
   }
 

@@ -1,5 +1,6 @@
 // The stable codes of the command line itself (E09xx), and all codes that `qlora explain` knows.
 import QLoRADiagnostics
+import QLoRAImport
 import QLoRAPipeline
 import QLoRARecipe
 import QLoRAServing
@@ -56,7 +57,9 @@ extension DiagnosticCode {
 
   /// Every module's codes, by number.
   static var all: [DiagnosticCode] {
-    (allRecipeCodes + Pipeline.allCodes + allCommandCodes).sorted { $0.number < $1.number }
+    (allRecipeCodes + allImportCodes + Pipeline.allCodes + allCommandCodes).sorted {
+      $0.number < $1.number
+    }
   }
 }
 

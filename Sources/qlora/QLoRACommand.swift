@@ -23,7 +23,7 @@ struct QLoRACommand: ParsableCommand {
       EvalCommand.self, GenerateCommand.self, ChatCommand.self, ServeCommand.self,
       InspectCommand.self, QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self,
       ExportCommand.self, DownloadCommand.self, CacheCommand.self, RecipesCommand.self,
-      SchemaCommand.self, DoctorCommand.self, ExplainCommand.self, ManualCommand.self,
-      CompletionsCommand.self,
+      ImportConfigCommand.self, SchemaCommand.self, DoctorCommand.self, ExplainCommand.self,
+      ManualCommand.self, CompletionsCommand.self,
     ])
 }

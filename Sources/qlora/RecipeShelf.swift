@@ -40,6 +40,17 @@ struct RecipeShelf {
     }
   }
 
+  /// What each recipe teaches, by name: the second column of the folder's README.
+  func purposes() -> [String: String] {
+    let readme = FileManager.default.contents(atPath: "\(folder)/README.md") ?? Data()
+    let rows = String(decoding: readme, as: UTF8.self).split(separator: "\n").compactMap { line in
+      let cells = line.split(separator: "|").map { $0.split(separator: " ").joined(separator: " ") }
+      return cells.count > 2 && cells[0].hasPrefix("`")
+        ? (cells[0].filter { $0 != "`" }, cells[1].filter { $0 != "`" }) : nil
+    }
+    return Dictionary(rows) { first, _ in first }
+  }
+
   func contents(of name: String) throws(Diagnostic) -> Data {
     let wanted = name.hasSuffix(".json") ? String(name.dropLast(".json".count)) : name
     let all = try recipes()
@@ -48,7 +59,9 @@ struct RecipeShelf {
     else {
       throw Diagnostic(
         .unknownRecipeName, "there is no recipe \"\(name)\"",
-        remedy: "there are: \(all.map(\.name).joined(separator: ", "))")
+        remedy: Nearness.nearest(to: wanted, among: all.map(\.name)).map {
+          "did you mean \"\($0)\"?"
+        } ?? "there are: \(all.map(\.name).joined(separator: ", "))")
     }
     return contents
   }

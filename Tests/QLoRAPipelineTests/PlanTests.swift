@@ -56,6 +56,54 @@ import Testing
     #expect(try FileManager.default.subpathsOfDirectory(atPath: tiny.folder.url.path()) == before)
   }
 
+  @Test func stepsAreMeasuredAndNothingStays() throws {
+    let tiny = try TinyRun()
+    let files = { try FileManager.default.subpathsOfDirectory(atPath: tiny.folder.url.path()) }
+    let before = try files()
+    let recipe = try tiny.recipe("run", ["training.steps=9"])
+    let (plan, trial) = try Pipeline.measure(recipe, interruption: { nil })
+    #expect(trial.steps.count == 3 && trial.steps.prefix(2).map(\.step) == [1, 2])
+    #expect(trial.steps.allSatisfy { $0.tokens > 0 && $0.seconds > 0 })
+    #expect(trial.tokensPerSecond > 0 && trial.totalSeconds > trial.loadSeconds)
+    #expect((trial.evaluationSeconds != nil) == (plan.memory.evaluationBytes > 0))
+    #expect(trial.peakBytes > 0 && plan.stepCount == 9)
+    #expect(try files() == before)
+  }
+
+  @Test func aSignalEndsTheMeasurement() throws {
+    let tiny = try TinyRun()
+    let stop = try #require(throws: Diagnostic.self) {
+      try Pipeline.measure(tiny.recipe("run", []), interruption: { 15 })
+    }
+    #expect(stop.code.number == "E0575" && stop.code.exitCode == .stoppedResumable)
+  }
+
+  /// Unpacked rows rarely meet so that the longest are all in one micro-batch.
+  @Test func rowsOfTheirOwnAreTakenAsTheyMeet() throws {
+    let tiny = try TinyRun()
+    let plan = try plan(tiny, ["data.packing=false", "training.batchSize=2"])
+    #expect(plan.largestTokens <= plan.report.tokens)
+    let packed = try self.plan(tiny, ["training.batchSize=2"])
+    #expect(plan.largestTokens <= packed.largestTokens)
+  }
+
+  @Test func skipsThatNameNothingAreWarnedOf() throws {
+    let tiny = try TinyRun()
+    let skip = #"model.quantization.skip=["q_porj","down_proj","lm_head"]"#
+    let warnings = try plan(tiny, [skip]).warnings
+    #expect(
+      warnings.map(\.message) == [
+        #"model.quantization.skip "q_porj" names no linear of this model"#
+      ])
+    var told: [String] = []
+    try tiny.train(
+      "run", [skip, "training.steps=1"],
+      events: { event in
+        if case .training(.warning(let warning)) = event { told.append(warning.message) }
+      })
+    #expect(told == warnings.map(\.message))
+  }
+
   @Test func budgetsBuyOperations() throws {
     let tiny = try TinyRun()
     let most = try plan(tiny).memory.step.activationBytes

@@ -147,8 +147,11 @@ import Testing
   }
 
   @Test func recipesAreListedPrintedAndCopied() throws {
-    let names = try qlora(["recipes", "ls"]).output.split(separator: "\n").map(String.init)
-    let name = try #require(names.first)
+    let lines = try qlora(["recipes", "ls"]).output.split(separator: "\n")
+    #expect(lines.count >= 8)
+    // A name, and what it is for.
+    #expect(lines.allSatisfy { $0.split(separator: " ").count > 3 })
+    let name = try #require(lines.first?.split(separator: " ").first.map(String.init))
     let text = try String(
       contentsOf: Goldens.repository.appending(path: "Recipes/\(name).json"), encoding: .utf8)
     #expect(try qlora(["recipes", "cat", name]).output == text)
@@ -158,6 +161,27 @@ import Testing
     #expect(try qlora(["recipes", "cp", name, folder.path("c.json")]).code == 73)
     #expect(try qlora(["recipes", "cp", name, folder.path("no/c.json")]).code == 74)
     #expect(try qlora(["recipes", "cat", "nix"]).code == 66)
+  }
+
+  @Test func configurationsAreImported() throws {
+    let folder = try TemporaryFolder()
+    let (config, recipe) = (folder.path("c.yml"), folder.path("r.json"))
+    try Data("base_model: m\nadapter: lora\nlora_r: 8\n".utf8).write(to: URL(filePath: config))
+    let printed = try qlora(["import-config", config])
+    #expect(printed.code == 0 && printed.output.contains("\"rank\": 8"))
+    #expect(printed.errors.contains("lora_r → adapter.rank = 8"))
+    #expect(try qlora(["import-config", config, "--output", recipe]).output == recipe + "\n")
+    #expect(try String(contentsOfFile: recipe, encoding: .utf8) == printed.output)
+    #expect(try qlora(["import-config", config, "--output", recipe]).code == 73)
+    let json = try qlora(["import-config", config, "--json"])
+    #expect(json.errors == "" && json.output.hasPrefix("{\"tool\":\"axolotl\""))
+    #expect(try qlora(["import-config", "nix.yml"]).code == 66)
+    #expect(try qlora(["import-config", config, "--from", "nix"]).code == 64)
+  }
+
+  @Test(arguments: ["2020-12", "07"]) func schemasOfBothDrafts(draft: String) throws {
+    #expect(try qlora(["schema", "--draft", draft]).output.contains(draft))
+    #expect(try qlora(["schema", "--draft", "04"]).code == 64)
   }
 
   @Test func schemaIsJSON() throws {

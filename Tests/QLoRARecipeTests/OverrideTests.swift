@@ -97,6 +97,14 @@ import Testing
       ])
   }
 
+  @Test func variablesWithForeignNamesAreRecognised() {
+    #expect(
+      RecipeTexts.problems(Self.base, environment: ["QLORA_TRAINING_LR": "3"]) == [
+        "QLORA_TRAINING_LR: error[E0102]: the variable names no key of a recipe; "
+          + #""LR" is QLORA_TRAINING_OPTIMIZER_LEARNING_RATE here"#
+      ])
+  }
+
   @Test func variablesOfOthersAndEmptyOnesAreLeftAlone() throws {
     let environment = ["QLORA_ISA": "avx2", "QLORA_TRAINING_SEED": "", "TRAINING_SEED": "9"]
     #expect(
@@ -121,6 +129,7 @@ import Testing
           meaning  Seed of shuffling, dropout and fresh adapters.
           takes    an integer of at least 0
           default  0
+          example  7
           set it   --set training.seed=VALUE or QLORA_TRAINING_SEED
           compare  dataseed, randomseed, randomstate
         """)

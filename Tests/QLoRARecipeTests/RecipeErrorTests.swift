@@ -146,6 +146,10 @@ import Testing
       #"error[E0105]: adapter.targets must be "all-linear", a regular expression, "#
         + #"or a list of names, found "all_linear"; did you mean "all-linear"?"#),
     Fault(
+      "adapter", #""targets":"[q_proj, v_proj]""#,
+      #"error[E0105]: adapter.targets must be "all-linear", a regular expression, "#
+        + #"or a list of names, found "[q_proj, v_proj]"; a list is written ["q_proj", "v_proj"]"#),
+    Fault(
       "adapter", #""initializeFrom":3"#,
       "error[E0104]: adapter.initializeFrom must be a path as a string, or null, found 3"),
     Fault(

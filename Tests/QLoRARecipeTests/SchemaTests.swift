@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct SchemaTests {
   private func node(_ path: String) -> JSONValue? {
-    path.split(separator: ".").reduce(RecipeSchema.jsonValue as JSONValue?) { node, key in
+    path.split(separator: ".").reduce(RecipeSchema.jsonValue() as JSONValue?) { node, key in
       let object = node?["items"] ?? node
       return object?["properties"]?[String(key)]
     }
@@ -35,12 +35,45 @@ import Testing
     #expect(
       node("model.quantization.blocksize")?["enum"]?.arrayValue?.compactMap(\.intValue)
         == [32, 64, 128, 256, 512, 1024, 2048, 4096])
-    #expect(node("training.seed")?["maximum"] == nil)
+    #expect(node("training.seed")?["maximum"]?.intValue == Int.max)
     #expect(node("output")?["default"] == nil)
   }
 
+  /// Whatever is offered as an example, or stands for a key that is not given, is right.
+  @Test func everyKeyHasAnExampleAndADefaultThatFit() throws {
+    for (path, schema) in FieldSchema.recipe.flattened() where schema.type != .section {
+      let example = try #require(node(path)?["examples"]?.arrayValue?.first, "\(path)")
+      #expect(schema.refusal(of: example) == nil, "\(path)")
+      if let standard = node(path)?["default"] {
+        #expect(schema.refusal(of: standard) == nil, "\(path)")
+      } else {
+        let without = ["name", "output", "training.steps", "data.train"]
+        #expect(without.contains(path) || path.hasSuffix(".path"), "\(path) has no default")
+      }
+      #expect(node(path)?["x-unit"]?.stringValue == schema.unit)
+    }
+  }
+
+  @Test func draftsDifferInTheirNameOnly() throws {
+    let (latest, seven) = (RecipeSchema.jsonValue(), RecipeSchema.jsonValue(.seven))
+    #expect(seven["$schema"] == "http://json-schema.org/draft-07/schema#")
+    #expect(latest["properties"] == seven["properties"])
+  }
+
+  @Test func wordsOfOtherVersionsAreNotOffered() {
+    #expect(node("device")?["enum"] == .list(["auto", "cpu"]))
+  }
+
+  @Test func wholeNumbersMayHaveAPoint() throws {
+    let recipe = try RecipeTexts.load(RecipeTexts.with("adapter", #""rank": 8.0"#)).recipe
+    #expect(recipe.adapter.rank == 8)
+    #expect(
+      RecipeTexts.problems(#"{"$schema":3,"model":{"path":"m"},"data":{"train":[{"path":"t"}]}}"#)
+        == ["r.json:1:2: error[E0104]: $schema must be a string that is not empty, found 3"])
+  }
+
   @Test func requiredKeysAndNoOthers() {
-    let schema = RecipeSchema.jsonValue
+    let schema = RecipeSchema.jsonValue()
     #expect(schema["required"] == .list(["model", "data"]))
     #expect(node("model")?["required"] == .list(["path"]))
     #expect(node("data")?["required"] == .list(["train"]))

@@ -5,24 +5,6 @@ import TestSupport
 import Testing
 
 @Suite struct SuggestionTests {
-  /// A key that is misspelt by one or two slips of a typist.
-  private static func misspell(
-    _ key: String, slips: Int, _ generator: inout SeededGenerator
-  ) -> String {
-    var letters = Array(key)
-    for _ in 0..<slips {
-      let index = Int.random(in: 0..<letters.count, using: &generator)
-      let letter = "abcdefghijklmnopqrstuvwxyz".randomElement(using: &generator) ?? "x"
-      switch Int.random(in: 0..<4, using: &generator) {
-      case 0 where letters.count > 2: letters.remove(at: index)
-      case 1: letters.insert(letter, at: index)
-      case 2 where index + 1 < letters.count: letters.swapAt(index, index + 1)
-      default: letters[index] = letter
-      }
-    }
-    return String(letters)
-  }
-
   /// The least recipe with `key` at the level of `path`.
   private static func recipe(_ key: String, at path: String) -> String {
     let sections = path.split(separator: ".").dropLast().map(String.init)
@@ -45,7 +27,7 @@ import Testing
     var wrong: [String] = []
     for (path, schema) in paths {
       for _ in 0..<perKey {
-        let typed = misspell(schema.key, slips: slips, &generator)
+        let typed = Typist.misspell(schema.key, slips: slips, &generator)
         // A slip can give another key, or two slips none at all.
         if keys.contains(typed) { continue }
         all += 1

@@ -65,7 +65,8 @@ import Testing
     ("COpenBLAS", ["QLoRACPU", "qlora-bench"]),
     ("CQLoRASystem", ["QLoRASystem"]),
     ("CQLoRATransfer", ["QLoRAHub"]),
-    ("QLoRARecipe", ["QLoRAPipeline", "QLoRA", "qlora"]),
+    ("QLoRARecipe", ["QLoRAImport", "QLoRAPipeline", "QLoRA", "qlora"]),
+    ("Yams", ["QLoRAImport"]),
     ("ArgumentParser", ["qlora", "qlora-bench"]),
   ])
   func onlyTheseImport(_ module: String, importers: [String]) throws {

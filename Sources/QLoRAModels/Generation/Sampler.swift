@@ -65,7 +65,7 @@ package struct Sampler: Sendable {
     let top = logits.max() ?? 0
     let least =
       options.topK > 0 && options.topK < logits.count
-      ? logits.sorted(by: >)[options.topK - 1] : -.infinity
+      ? Self.largest(options.topK, of: logits) : -.infinity
     // In double precision the division by a tiny temperature stays finite.
     var kept: [Candidate] = []
     for (token, logit) in logits.enumerated() where logit >= least {
@@ -77,6 +77,23 @@ package struct Sampler: Sendable {
     // The likeliest weighs 1.
     if options.minP > 0 { kept = kept.filter { $0.weight >= options.minP } }
     return kept
+  }
+
+  /// The last of the `count` largest values; minus infinity where there are fewer above that.
+  private static func largest(_ count: Int, of logits: [Float]) -> Float {
+    var largest: [Float] = []
+    var floor = -Float.infinity
+    // Few values pass the floor once it has risen, so little is sorted.
+    for logit in logits where logit > floor {
+      largest.append(logit)
+      if largest.count == 2 * count {
+        largest.sort(by: >)
+        largest.removeLast(count)
+        floor = largest[count - 1]
+      }
+    }
+    largest.sort(by: >)
+    return largest.count < count ? -.infinity : largest[count - 1]
   }
 
   private func nucleus(_ all: [Candidate]) -> [Candidate] {

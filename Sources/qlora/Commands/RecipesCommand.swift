@@ -21,12 +21,20 @@ struct RecipesCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-      for recipe in try RecipeShelf.find().recipes() {
+      let shelf = try RecipeShelf.find()
+      let purposes = shelf.purposes()
+      let recipes = try shelf.recipes()
+      let width = recipes.map(\.name.count).max() ?? 0
+      for recipe in recipes {
+        let purpose = purposes[recipe.name] ?? ""
         if output.json {
           Console.output(
-            json: .dictionary([("name", .string(recipe.name)), ("path", .string(recipe.path))]))
+            json: .dictionary([
+              ("name", .string(recipe.name)), ("path", .string(recipe.path)),
+              ("purpose", .string(purpose)),
+            ]))
         } else {
-          Console.output(recipe.name)
+          Console.output("\(Table.pad(recipe.name, width))  \(purpose)")
         }
       }
     }
