@@ -116,8 +116,10 @@ def options(server):
         model="base", prompt=["red", [1, 2, 3]], n=2, max_tokens=3, logprobs=2)
     indices = [choice.index for choice in several.choices]
     common.require("completions: prompts times n", indices == [*range(4)])
+    # Drawn at temperature 1, an answer may end before its limit.
     common.require("completions: logprobs of each token",
-                   all(len(c.logprobs.tokens) == 3 for c in several.choices))
+                   all(len(c.logprobs.tokens) == 3 if c.finish_reason == "length"
+                       else len(c.logprobs.tokens) < 3 for c in several.choices))
     tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
     common.require("tools are taken", len(ask(tools=tools)) == 1)
 
