@@ -9,7 +9,7 @@ extension ConfigImporter {
       let isFile = name.hasPrefix("/") || name.hasPrefix(".") || name.hasPrefix("~")
       set(
         "model.path", .string(name), from: key,
-        because: isFile ? "" : "where this is a name on a hub, download it and name its folder")
+        because: isFile ? "" : "a name on the hub: `qlora download \(name)` fetches it")
     }
     require("model.path", "Models/model", "the configuration names no model")
   }

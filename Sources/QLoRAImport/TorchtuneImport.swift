@@ -99,7 +99,8 @@ extension ConfigImporter {
     let file = files?.stringValue ?? files?.arrayValue?.first?.stringValue
     let source = entry["source"]?.stringValue ?? kind?.source ?? "train.jsonl"
     if file == nil {
-      reasons.append("\(source) is a data set on a hub; download it and name its file")
+      reasons.append(
+        "\(source) is on the hub: `qlora download --dataset \(source)`, then name its file")
     }
     if let split = entry["split"]?.stringValue, split != "train" {
       reasons.append("split \(split) is left out")
