@@ -26,7 +26,7 @@ extension ConfigImporter {
     let path = file ?? name
     if file == nil, !path.hasPrefix("."), !path.hasPrefix("/"), !path.contains(".json") {
       reasons.append(
-        "\(path) is on the hub: `qlora download --dataset \(path)`, then name its file")
+        "\(path) is a data set on a hub; `qlora download --dataset` it, and name its file")
     }
     for member in entry.objectMembers ?? [] where !known.contains(member.key) {
       if !member.value.isNull, member.value != "train", member.value != false {

@@ -100,7 +100,7 @@ extension ConfigImporter {
     let source = entry["source"]?.stringValue ?? kind?.source ?? "train.jsonl"
     if file == nil {
       reasons.append(
-        "\(source) is on the hub: `qlora download --dataset \(source)`, then name its file")
+        "\(source) is a data set on a hub; `qlora download --dataset` it, and name its file")
     }
     if let split = entry["split"]?.stringValue, split != "train" {
       reasons.append("split \(split) is left out")
