@@ -90,7 +90,6 @@ let package = Package(
       [
         "QLoRAPipeline", "QLoRAReport", "QLoRAText", "QLoRASystem", "QLoRADiagnostics",
         "QLoRAJSON",
-        .product(name: "FlyingFox", package: "FlyingFox"),
         .product(name: "FlyingSocks", package: "FlyingFox"),
       ]),
     library(

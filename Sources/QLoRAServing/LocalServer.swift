@@ -1,7 +1,6 @@
-// HTTP for as long as the command runs. The library that speaks it is used here and in
-// LocalServer+Exchange.swift alone.
+// HTTP for as long as the command runs. Sockets are FlyingSocks', used here and in
+// LocalConnection.swift alone; why the rest is ours: Docs/Decisions/0011.
 import Dispatch
-import FlyingFox
 import FlyingSocks
 import Foundation
 import QLoRADiagnostics
@@ -17,6 +16,10 @@ extension DiagnosticCode {
 }
 
 package struct LocalServer: Sendable {
+  package static let longestBody = 8 << 20
+  /// Connections at once; whoever comes then is told to come again.
+  static let mostConnections = 256
+
   private let host: String
   private let port: UInt16
   private let answer: @Sendable (LocalRequest) async -> LocalAnswer
@@ -74,45 +77,80 @@ package struct LocalServer: Sendable {
   private func serve(
     _ ready: @Sendable (UInt16) -> Void, _ isAsked: @Sendable () -> Bool
   ) async -> Diagnostic? {
-    guard let server = server() else { return unusable }
-    await server.appendRoute("*") { request in
-      let asked = await Self.request(request)
-      return Self.response(await answer(asked), to: asked)
-    }
-    let running = Task { try await server.run() }
-    do {
-      try await server.waitUntilListening()
-    } catch {
-      running.cancel()
+    let pool = LocalServer.pool()
+    guard let socket = try? await listen(pool), let port = Self.port(of: socket.socket) else {
       return unusable
     }
-    switch await server.listeningAddress {
-    case .ip4(_, let port)?, .ip6(_, let port)?: ready(port)
-    default: break
+    await withDiscardingTaskGroup { group in
+      group.addTask { try? await pool.run() }
+      group.addTask { await accept(socket) }
+      ready(port)
+      while !isAsked() { try? await Task.sleep(for: Self.pause) }
+      group.cancelAll()
     }
-    while !isAsked() { try? await Task.sleep(for: Self.pause) }
-    await server.stop()
-    running.cancel()
+    try? socket.close()
     return nil
   }
 
-  private func server() -> HTTPServer? {
+  /// Serves whoever connects, until it is cancelled.
+  private func accept(_ listening: AsyncSocket) async {
+    let open = OpenConnections()
+    await withDiscardingTaskGroup { group in
+      while !Task.isCancelled {
+        guard let socket = try? await listening.accept() else {
+          // No descriptor is free, or the other side left at once.
+          try? await Task.sleep(for: Self.pause)
+          continue
+        }
+        let connection = LocalConnection(socket: socket, answer: answer)
+        let number = open.count.withLock { count in
+          count += 1
+          return count
+        }
+        group.addTask {
+          if number <= Self.mostConnections {
+            await connection.serve()
+          } else {
+            await connection.refuse(.failure(503, "too many connections"))
+          }
+          open.count.withLock { $0 -= 1 }
+        }
+      }
+      group.cancelAll()
+    }
+  }
+
+  private final class OpenConnections: Sendable {
+    let count = Mutex(0)
+  }
+
+  private static func pool() -> some AsyncSocketPool { SocketPool.make() }
+
+  /// - Throws: where the address is not one of this machine, or is taken.
+  private func listen(_ pool: some AsyncSocketPool) async throws -> AsyncSocket {
+    try await pool.prepare()
+    let socket: Socket
     if let address = try? sockaddr_in.inet(ip4: host, port: port) {
-      return HTTPServer(config: Self.configuration(address))
+      socket = try Self.bound(to: address)
+    } else {
+      socket = try Self.bound(to: sockaddr_in6.inet6(ip6: host, port: port))
     }
-    if let address = try? sockaddr_in6.inet6(ip6: host, port: port) {
-      return HTTPServer(config: Self.configuration(address))
-    }
-    return nil
+    return try AsyncSocket(socket: socket, pool: pool)
   }
 
-  private static func configuration(_ address: some SocketAddress) -> HTTPServer.Configuration {
-    // Bodies are read, or passed over, before anything is answered, which has a limit of its own;
-    // nothing is kept to be read twice.
-    let bufferBytes = 4096
-    return HTTPServer.Configuration(
-      address: address, timeout: 2 * longestWait, sharedRequestBufferSize: bufferBytes,
-      sharedRequestReplaySize: bufferBytes, logger: .disabled)
+  private static func bound(to address: some SocketAddress) throws -> Socket {
+    let socket = try Socket(domain: Int32(type(of: address).family))
+    try socket.setValue(true, for: .localAddressReuse)
+    try socket.bind(to: address)
+    try socket.listen()
+    return socket
+  }
+
+  private static func port(of socket: Socket) -> UInt16? {
+    switch try? socket.sockname() {
+    case .ip4(_, let port)?, .ip6(_, let port)?: port
+    default: nil
+    }
   }
 
   private var unusable: Diagnostic {
