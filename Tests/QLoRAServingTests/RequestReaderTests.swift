@@ -126,7 +126,9 @@ import Testing
     ("HTTP/1.1", "", true), ("HTTP/1.1", "close", false), ("HTTP/1.0", "", false),
     ("HTTP/1.0", "Keep-Alive", true), ("HTTP/1.1", "x, Close", false),
   ])
-  func connectionsStayOpenAsTheHeadSays(version: String, connection: String, stays: Bool) async throws {
+  func connectionsStayOpenAsTheHeadSays(
+    version: String, connection: String, stays: Bool
+  ) async throws {
     let header = connection.isEmpty ? "" : "Connection: \(connection)\r\n"
     var reader = reader([Array("GET http://localhost/a?b \(version)\r\n\(header)\r\n".utf8)])
     let head = try #require(try await reader.head())
