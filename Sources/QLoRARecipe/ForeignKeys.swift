@@ -18,8 +18,7 @@ package enum ForeignKeys {
 
   private static let unmistakable: Set = [
     "deepspeed", "fsdp", "ddp", "template", "stage", "rl", "trl", "compile", "plugins", "wandb",
-    "profiler", "streaming", "bias", "vllm", "strict",
-    "revision",
+    "profiler", "streaming", "bias", "vllm", "strict", "revision", "adam8bit", "project", "test",
   ]
 
   private static let oneProcess = "a run is one process on one machine"
@@ -188,6 +187,31 @@ package enum ForeignKeys {
     "infer_backend": "`qlora generate` needs nothing set",
     "infer_dtype": "`qlora generate` has --compute-dtype",
     "ref_model": preference,
+    "training_mode": preference, "test": "`qlora eval` measures other rows",
+    "test_batches": "`qlora eval` measures other rows",
+    "lora_parameters": "the section is adapter: rank, alpha (mlx-lm's scale × rank), dropout",
+    "hf_dataset": "`qlora download` fetches a data set; data.train names it by its id",
+    "clear_cache_threshold": "memory is lent from one stretch; nothing is cached",
+    "max_new_tokens": "`qlora generate` has options of its own",
+    "max_mmlu_samples": "`qlora eval` measures loss and exact answers",
+    "max_lora_rank": "a server takes adapters of any rank",
+    "average_tokens_across_devices": oneProcess, "log_on_each_node": oneProcess,
+    "save_on_each_node": oneProcess, "parallelism_config": oneProcess,
+    "fp16_full_eval": "evaluations have training's number type",
+    "activation_checkpointing_kwargs": "recomputation has one kind here",
+    "logging_nan_inf_filter": "training.onNonFinite says what a loss that is no number does",
+    "prediction_loss_only": "evaluations measure the loss",
+    "include_for_metrics": "evaluations measure the loss",
+    "batch_eval_metrics": "evaluations measure the loss",
+    "eval_do_concat_batches": "evaluations keep nothing",
+    "eval_use_gather_object": "evaluations keep nothing",
+    "greater_is_better": "evaluations measure the loss",
+    "enable_jit_checkpoint": "a run that is asked to stop saves a checkpoint first",
+    "restore_callback_states_from_checkpoint": "checkpoints always hold what resuming needs",
+    "label_names": "labels follow from the rows' format",
+    "train_sampling_strategy": "each epoch shuffles the rows by training.seed",
+    "truncation_mode": "data.overLength \"truncate\" keeps the start of a row",
+    "length_column_name": "nothing is padded, so rows need no sorting",
   ]
 
   private static let prefixes: [(prefix: String, reason: String)] = [
@@ -210,7 +234,8 @@ package enum ForeignKeys {
     ("dataloader", "batches are made while the last one is computed"),
     ("tokenizer", template), ("log_level", "messages are few; --json has all of them"),
     ("orpo", preference), ("kto", preference), ("dpo", preference), ("simpo", preference),
-    ("image", pictures), ("video", pictures), ("freeze_", pictures), ("encoder_", pictures),
+    ("image", pictures), ("video", pictures), ("finetune_", pictures), ("freeze_", pictures),
+    ("encoder_", pictures),
     ("galore", other),
     ("relora", "one adapter is trained throughout"),
     ("loraplus", "A and B have one learning rate"),

@@ -21,6 +21,12 @@ import Testing
     push_to_hub hub_model_id load_best_model_at_end metric_for_best_model seed data_seed use_cpu
     dataloader_num_workers remove_unused_columns group_by_length ddp_timeout fsdp deepspeed
     resume_from_checkpoint disable_tqdm full_determinism
+    average_tokens_across_devices fp16_full_eval activation_checkpointing
+    activation_checkpointing_kwargs log_on_each_node logging_nan_inf_filter project
+    trackio_space_id prediction_loss_only eval_do_concat_batches eval_use_gather_object
+    include_for_metrics batch_eval_metrics save_on_each_node enable_jit_checkpoint
+    greater_is_better restore_callback_states_from_checkpoint parallelism_config label_names
+    train_sampling_strategy length_column_name
     bnb_4bit_quant_type bnb_4bit_use_double_quant bnb_4bit_compute_dtype load_in_4bit
     load_in_8bit llm_int8_threshold llm_int8_skip_modules torch_dtype attn_implementation
     """,
@@ -28,6 +34,7 @@ import Testing
     max_length packing packing_strategy padding_free pad_to_multiple_of eval_packing
     completion_only_loss assistant_only_loss dataset_text_field dataset_num_proc shuffle_dataset
     activation_offloading chat_template_path eos_token pad_token loss_type model_init_kwargs
+    dataset_kwargs truncation_mode
     """,
     "axolotl": """
     base_model adapter lora_model_dir lora_r lora_target_linear lora_target_modules
@@ -54,11 +61,13 @@ import Testing
     log_peak_memory_stats recipe_checkpoint metric_logger profiler optimizer_in_bwd
     """,
     "unsloth, mlx-lm, qlora.py": """
-    max_seq_length full_finetuning use_gradient_checkpointing random_state
-    gpu_memory_utilization iters steps_per_report steps_per_eval save_every adapter_path
+    max_seq_length full_finetuning use_gradient_checkpointing random_state max_lora_rank
+    finetune_vision_layers gpu_memory_utilization training_mode test test_batches lora_parameters
+    grad_accumulation_steps lr_schedule hf_dataset clear_cache_threshold iters steps_per_report steps_per_eval save_every adapter_path
     num_layers grad_checkpoint mask_prompt resume_adapter_file fine_tune_type val_batches
     bits quant_type double_quant max_memory_MB source_max_len target_max_len train_on_source
-    max_train_samples eval_dataset_size dataset_format do_mmlu_eval
+    max_train_samples eval_dataset_size dataset_format do_mmlu_eval max_mmlu_samples
+    full_finetune adam8bit max_new_tokens
     """,
   ]
 
