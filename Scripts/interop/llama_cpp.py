@@ -12,10 +12,12 @@ import shutil
 import tempfile
 
 import numpy
+import torch
 from common import FLOAT32, MODEL, ROOT, check, finish, qlora, require, write_recipe, write_rows
 from gguf import GGUFReader, quants
 from gguf.constants import GGMLQuantizationType
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 from xllamacpp import CommonAdapterLoraInfo, CommonParams, Server
 
 ROWS = ROOT / "Datasets" / "tool-calls"
@@ -136,6 +138,40 @@ def compare(name, type_name, expected, found):
     check(f"{name}: |log p| by which llama.cpp prefers another", worst, MARGIN[type_name])
 
 
+def rounded(values):
+    """As a Q8_0 matrix has them."""
+    blocks = quants.quantize(values.numpy(), GGMLQuantizationType.Q8_0)
+    return torch.from_numpy(quants.dequantize(blocks, GGMLQuantizationType.Q8_0))
+
+
+def rounded_input(_, arguments):
+    """What llama.cpp multiplies a Q8_0 matrix by: 8 bits in blocks of 32."""
+    values = arguments[0]
+    return (rounded(values.reshape(-1, values.shape[-1])).reshape(values.shape),)
+
+
+@torch.no_grad()
+def explain_q8(base, expected):
+    """Who differs in Q8_0: PyTorch with the file's weights agrees with qlora, and, with activations
+    rounded as llama.cpp rounds them, no longer with itself."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    for matrix in (p for p in model.parameters() if p.dim() == 2):
+        matrix.copy_(rounded(matrix))
+
+    def equal():
+        return sum(
+            int(model(torch.tensor([ids])).logits[0, -1].argmax()) == token
+            for ids, token in expected)
+
+    exact = equal()
+    require(f"Q8_0: PyTorch, the same next token on {exact} of {len(expected)} prompts",
+            exact == len(expected))
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(rounded_input)
+    print(f"Q8_0: PyTorch with activations in 8 bits: on {equal()} of {len(expected)}")
+
+
 def export(work, source, name, form, *more):
     path = work / name
     # Copies of adapters lie in no run that knows their base.
@@ -229,6 +265,8 @@ with tempfile.TemporaryDirectory() as temporary:
         compare_file(path, type_name.upper())
         expected = qlora_choices(work, path)
         compare(f"base {type_name}", type_name, expected, llama_choices(path, texts))
+        if type_name == "q8_0":
+            explain_q8(base, expected)
     base_tokens = [token for _, token in qlora_choices(work, base)]
 
     for name, adapter in (("rank 4", run), ("rank 16", wide), ("patterns, rsLoRA", odd),
