@@ -20,11 +20,17 @@ struct AttentionRows {
     precondition(value.shape == key.shape && output.shape == query.shape)
     precondition(
       [query, key, value, output].allSatisfy { $0.dtype.isActivation }, "activation types")
+    precondition(layout.window >= 0 && layout.softCap >= 0, "window and cap")
     self.query = query
     self.key = key
     self.value = value
     self.output = output
     self.layout = layout
+  }
+
+  /// What a window does not hide takes the faster kernels.
+  mutating func forgetWindow(ifLongest keys: Int) {
+    if layout.window >= keys { layout.window = 0 }
   }
 
   var group: Int { layout.heads / layout.kvHeads }
@@ -50,7 +56,7 @@ struct AttentionRows {
       value: value.address(at: keyStart), query_stride: queryWidth, key_stride: keyWidth,
       value_stride: keyWidth, output_stride: queryWidth, queries: queries.count,
       keys: keys.count, first: keys.count - queries.count, group: heads.count, head_size: size,
-      scale: layout.scale, output: output.address(at: queryStart),
+      scale: layout.scale, window: layout.window, soft_cap: layout.softCap, output: output.address(at: queryStart),
       log_sum_exp: logSumExp?.floatAddress(at: heads.lowerBound * tokens + queries.lowerBound),
       log_sum_exp_stride: tokens, scratch: scratch)
   }

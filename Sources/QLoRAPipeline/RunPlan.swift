@@ -85,7 +85,7 @@ package struct DiskForecast: Sendable, Equatable {
   }
 
   init(
-    _ model: LlamaModel, optimizer: OptimizerOptions, keep: Int, layers: WeightLayout,
+    _ model: DecoderModel, optimizer: OptimizerOptions, keep: Int, layers: WeightLayout,
     output: String
   ) {
     // Name, type, shape and offsets of one tensor in the header of a safetensors file.

@@ -129,7 +129,7 @@ private struct TrialRun {
     return steps.dropLast() + [largest]
   }
 
-  private func train(_ model: LlamaModel, _ run: RunDirectory) throws -> StopWatch {
+  private func train(_ model: DecoderModel, _ run: RunDirectory) throws -> StopWatch {
     let recipe = planned.plan.recipe.recipe
     let validation = try planned.data.validationBatches(recipe.batchSettings)
     let watch = StopWatch(steps: chosenSteps)

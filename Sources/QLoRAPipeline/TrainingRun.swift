@@ -184,7 +184,7 @@ package struct TrainingRun {
   }
 
   /// Puts the adapters on the model. Returns their configuration.
-  private func prepare(_ model: LlamaModel) throws -> PEFTAdapterConfig {
+  private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
     adapterConfig(model, initial: try recipe.recipe.addAdapters(to: model))
   }
 
@@ -238,7 +238,7 @@ package struct TrainingRun {
   }
 
   private func summary(
-    _ model: LlamaModel, _ plan: BatchPlan, _ data: RunData, _ placement: LayerPlacement
+    _ model: DecoderModel, _ plan: BatchPlan, _ data: RunData, _ placement: LayerPlacement
   ) -> RunSummary {
     RunSummary(
       name: recipe.recipe.name, device: model.backend.name, output: run.path,
@@ -252,7 +252,7 @@ package struct TrainingRun {
 
   /// - Parameter initial: of the adapter that training began with, whose scale is kept.
   private func adapterConfig(
-    _ model: LlamaModel, initial: PEFTAdapterConfig?
+    _ model: DecoderModel, initial: PEFTAdapterConfig?
   ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     let modules = model.linears.filter { $0.adapter != nil }
@@ -278,7 +278,7 @@ package struct TrainingRun {
   }
 
   private func exportAdapter(
-    _ model: LlamaModel, _ config: PEFTAdapterConfig, _ facts: [(String, String)]
+    _ model: DecoderModel, _ config: PEFTAdapterConfig, _ facts: [(String, String)]
   ) throws {
     if AdapterExport.isComplete(run.adapterPath, run.fileSystem) { return }
     // The folder of an earlier export that lost a file; the run gives the same bits again.
