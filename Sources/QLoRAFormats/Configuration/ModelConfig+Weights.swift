@@ -61,6 +61,14 @@ extension ModelConfig {
   /// block.
   package func isLinear(_ module: String) -> Bool { role(of: module)?.role.isLinear ?? false }
 
+  /// Weights of the blocks' linears that a token meets: of experts those that it takes.
+  package var linearWeightsPerToken: Int {
+    family.names.modules.filter(\.role.isLinear).reduce(0) { sum, module in
+      let times = module.role.isOfExperts ? form.experts?.chosen ?? 1 : 1
+      return sum + times * shape(of: module.role).count
+    } * layers
+  }
+
   /// Names and shapes of all weights, as Hugging Face folders call them, in the order in which
   /// llama.cpp lists them; linears as `[out, in]` whatever the files have.
   package var weightShapes: [(name: String, shape: Shape)] {
