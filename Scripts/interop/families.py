@@ -1,4 +1,4 @@
-"""Adapters that qlora trained on a tiny model of every family, in PEFT; merged models in transformers.
+"""Adapters that qlora trained on a tiny model of every family, in PEFT; the merged models.
 
 The models are those of the goldens with a larger vocabulary, for a tokenizer. Of experts, the files
 have a pair for each expert's linear, as transformers 4 had them: PEFT joins them where it loads.

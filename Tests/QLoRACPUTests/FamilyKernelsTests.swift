@@ -1,5 +1,5 @@
-// What other families than Llama need, on every instruction set against double precision: layer norm,
-// GELU, caps, partial rotation, and rows of experts.
+// What other families than Llama need, on every instruction set against double precision: layer
+// norm, GELU, caps, partial rotation, and rows of experts.
 import Foundation
 import QLoRACPU
 import QLoRATensor
@@ -93,7 +93,7 @@ struct FamilyKernelsTests {
             dGate.tensor, gate: gate, up: up, activation, gateGradient: dGate.tensor,
             upGradient: isGated ? dUp.tensor : nil)
           let byGate = dy.indices.map { Double(dy[$0]) * u[$0] * exact[$0].slope }
-          // 1 − σ is right to 6e-8, times x·2u', which is 20 where the product with σ matters still.
+          // 1 − σ is right to 6e-8, times x·2u', which is 20 where that still matters.
           #expect(relativeError(dGate.tensor.floats(), byGate, floor: 1) < 2e-6)
           if isGated {
             let byUp = dy.indices.map { Double(dy[$0]) * exact[$0].value }

@@ -42,7 +42,8 @@ extension GGUFMetadataReader {
     guard form.window > 0 else { return }
     guard family != .olmo2 else {
       throw Diagnostic(
-        .architectureUnsupported, "OLMo with windows is a family of its own, which is not supported",
+        .architectureUnsupported,
+        "OLMo with windows is a family of its own, which is not supported",
         at: .file(gguf.path), remedy: ModelFamily.remedy)
     }
     let all = 0..<max(0, layers)

@@ -74,7 +74,8 @@ extension ModelConfig {
   package var weightShapes: [(name: String, shape: Shape)] {
     let names = family.names
     let table: Shape = [vocabularySize, hidden]
-    let positions = names.positions.map { [(name: $0 + ".weight", shape: [maxPositions, hidden] as Shape)] }
+    let places: Shape = [maxPositions, hidden]
+    let positions = names.positions.map { [(name: $0 + ".weight", shape: places)] }
     let head = tiesEmbeddings ? [] : [(name: names.head + ".weight", shape: table)]
     let blocks = (0..<layers).flatMap { layer in
       modules(ofBlock: layer).flatMap { named($0.name, shape(of: $0.role), hasBias($0.role)) }
