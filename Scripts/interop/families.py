@@ -10,6 +10,7 @@ import tempfile
 
 import torch
 from common import (
+    GOLDENS,
     ROOT,
     check,
     encoded_text,
@@ -18,10 +19,12 @@ from common import (
     make_tiny_chat_model,
     qlora,
     text_rows,
+    write_json,
     write_recipe,
     write_rows,
 )
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(ROOT / "Scripts" / "goldens"))
@@ -87,12 +90,33 @@ def check_family(work, name, kind, more):
     check(f"{name}: worst |merged logit - PEFT's|", worst, 1e-4)
 
 
+def check_golden(work, name):
+    """The goldens' adapters and losses, which are made without PEFT, under the names of files."""
+    folder = GOLDENS / "families" / name
+    golden, adapter = load_file(folder / "golden.safetensors"), work / f"{name}-golden"
+    adapter.mkdir()
+    modules = [key[len("adapter."):-2] for key in golden
+               if key.startswith("adapter.") and key.endswith(".A")]
+    save_file(
+        {f"base_model.model.{module}.lora_{half}.weight": golden[f"adapter.{module}.{half}"]
+         for module in modules for half in "AB"}, str(adapter / "adapter_model.safetensors"))
+    write_json(adapter / "adapter_config.json", {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 2, "lora_alpha": 4, "bias": "none",
+        "target_modules": sorted({module.split(".")[-1] for module in modules})})
+    model = PeftModel.from_pretrained(load(folder), str(adapter)).eval()
+    with torch.no_grad():
+        loss = model(input_ids=golden["input_ids"], labels=golden["labels"]).loss.item()
+    check(f"{name}: |golden's adapted loss - PEFT's|",
+          abs(loss - golden["float32.adapted_loss"].item()), 1e-5)
+
+
 with tempfile.TemporaryDirectory() as folder:
     work = pathlib.Path(folder)
     write_rows(work / "train.jsonl", text_rows(48, seed=1))
     TEST = text_rows(6, seed=2)
     write_rows(work / "test.jsonl", TEST)
     for name, kind, more in CASES:
+        check_golden(work, name)
         if name not in LEFT_OUT:
             check_family(work, name, kind, more)
 finish()
