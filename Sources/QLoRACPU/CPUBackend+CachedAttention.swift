@@ -29,7 +29,8 @@ extension CPUBackend {
         let window = rows.layout.window
         var task = rows.task(
           heads: kvHead * group..<(kvHead + 1) * group, queries: row..<row + 1,
-          keys: (window > 0 ? max(0, end - window) : 0)..<end, logSumExp: nil, scratch: scratch.part(worker))
+          keys: (window > 0 ? max(0, end - window) : 0)..<end, logSumExp: nil,
+          scratch: scratch.part(worker))
         kernel.attention_row(&task)
       }
     } else {

@@ -60,9 +60,10 @@ extension CPUBackend {
       let mean = choices.reduce(Float(0)) {
         $0 + weights[flat: $1] * weightGradient[flat: $1]
       }
+      let top = logits[flat: token * count + Int(experts[choices.lowerBound])]
       for expert in 0..<count {
         let place = token * count + expert
-        let (z, top) = (logits[flat: place], logits[flat: token * count + Int(experts[choices.lowerBound])])
+        let z = logits[flat: place]
         let p = isNormalized ? 0 : exp(z - top) * weights[flat: choices.lowerBound]
         logitGradient[flat: place] = -p * mean
       }

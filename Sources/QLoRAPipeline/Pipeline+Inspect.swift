@@ -48,10 +48,17 @@ extension Pipeline {
 
   private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {
     let foreign = try ForeignModel.open(path)
-    if case .folder = foreign.origin, ModelFamily(rawValue: foreign.modelType ?? "") == nil {
-      return try anyFolder(foreign, verify)
+    // What can be run is told more of; a folder of any other architecture is shown all the same.
+    if case .folder = foreign.origin, foreign.modelType != ModelFamily.llama.rawValue {
+      guard let source = try? ModelSource.open(path) else { return try anyFolder(foreign, verify) }
+      return try model(foreign, source, verify)
     }
-    let source = try ModelSource.open(path)
+    return try model(foreign, ModelSource.open(path), verify)
+  }
+
+  private static func model(
+    _ foreign: ForeignModel, _ source: ModelSource, _ verify: Bool
+  ) throws -> InspectionReport {
     let config = source.config
     var facts: [(name: String, value: JSONValue)] = [
       ("architecture", .string(config.family.rawValue)), ("hidden", .int(config.hidden)),

@@ -19,10 +19,7 @@ package struct StepCost: Sendable, Equatable {
 
   package init(_ config: ModelConfig, _ batches: [TokenBatch], adapterParameters: Int) {
     let attentionWidth = config.heads * config.headDim
-    let keyWidth = config.kvHeads * config.headDim
-    let block =
-      config.hidden * (2 * attentionWidth + 2 * keyWidth) + 3 * config.hidden * config.intermediate
-    linearWeights = block * config.layers
+    linearWeights = config.linearWeightsPerToken
     headWeights = config.vocabularySize * config.hidden
     self.adapterParameters = adapterParameters
     let tokens = Double(max(1, batches.reduce(0) { $0 + $1.tokens.count }))

@@ -122,32 +122,6 @@ package struct LinearGradientTerm: Sendable {
   }
 }
 
-/// Heads of an attention; `heads` is a multiple of `kvHeads`.
-package struct AttentionLayout: Sendable, Hashable {
-  package var heads: Int
-  package var kvHeads: Int
-  package var headSize: Int
-  /// Multiplies query·key, usually `1 / sqrt(headSize)`.
-  package var scale: Float
-  /// How many keys a query sees, its own included; 0 = all before it.
-  /// Source: Beltagy et al. 2020, "Longformer", arXiv:2004.05150, section 3.1.
-  package var window: Int
-  /// Scores s become cap·tanh(s / cap); 0 = they stay.
-  /// Source: Gemma Team 2024, "Gemma 2", arXiv:2408.00118, section 2.
-  package var softCap: Float
-
-  package init(
-    heads: Int, kvHeads: Int, headSize: Int, scale: Float, window: Int = 0, softCap: Float = 0
-  ) {
-    self.heads = heads
-    self.kvHeads = kvHeads
-    self.headSize = headSize
-    self.scale = scale
-    self.window = window
-    self.softCap = softCap
-  }
-}
-
 package protocol Backend: OptimizerBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
@@ -186,7 +160,7 @@ package protocol Backend: OptimizerBackend {
   /// `output[t] = table[tokens[t]]`.
   func embedding(_ tokens: [Int32], _ table: any PreparedWeight, into output: Tensor)
   /// Sum over `rows` of the cross entropy of `softmax(logits)` with `targets`, where
-  /// `logits = hidden[row]·headᵀ`, capped as `AttentionLayout.softCap` where `softCap` is not 0; and,
+  /// `logits = hidden[row]·headᵀ`, capped as `AttentionLayout.softCap` where that is not 0; and,
   /// where wanted, its gradient by `hidden` (`[tokens, hidden]` float32; rows not named become
   /// zero).
   /// Chunked: logits of all rows never exist together. Returns the sum in double precision.

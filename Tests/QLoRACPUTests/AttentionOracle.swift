@@ -17,13 +17,23 @@ struct AttentionOracle {
     (row * layout.kvHeads + head / (layout.heads / layout.kvHeads)) * size
   }
 
-  /// softmax of row `row` of `head` over the rows of its sequence up to itself, and log Σ exp.
+  /// The first row that a window does not hide from `row`.
+  private func first(_ row: Int, _ start: Int) -> Int {
+    layout.window > 0 ? max(start, row + 1 - layout.window) : start
+  }
+
+  /// Score, and the derivative of its cap.
+  private func score(_ row: Int, _ column: Int, _ head: Int) -> (value: Double, slope: Double) {
+    let (q, k) = (queryIndex(row, head), keyIndex(column, head))
+    let plain = (0..<size).reduce(0.0) { $0 + query[q + $1] * key[k + $1] } * Double(layout.scale)
+    guard layout.softCap > 0 else { return (plain, 1) }
+    let bent = tanh(plain / Double(layout.softCap))
+    return (Double(layout.softCap) * bent, 1 - bent * bent)
+  }
+
+  /// softmax of row `row` of `head` over the rows from `start` up to itself, and log Σ exp.
   private func probabilities(_ row: Int, _ head: Int, _ start: Int) -> ([Double], Double) {
-    let (q, size) = (queryIndex(row, head), size)
-    var scores = (start...row).map { column in
-      let k = keyIndex(column, head)
-      return (0..<size).reduce(0.0) { $0 + query[q + $1] * key[k + $1] } * Double(layout.scale)
-    }
+    var scores = (start...row).map { score(row, $0, head).value }
     let peak = scores.max()!
     let sum = scores.reduce(0) { $0 + exp($1 - peak) }
     for i in scores.indices { scores[i] = exp(scores[i] - peak) / sum }
@@ -32,7 +42,9 @@ struct AttentionOracle {
 
   private func eachRow(_ body: (_ start: Int, _ row: Int, _ head: Int) -> Void) {
     for (start, end) in zip(bounds, bounds.dropFirst()) {
-      for row in start..<end { for head in 0..<layout.heads { body(start, row, head) } }
+      for row in start..<end {
+        for head in 0..<layout.heads { body(first(row, start), row, head) }
+      }
     }
   }
 
@@ -65,7 +77,8 @@ struct AttentionOracle {
       for (column, weight) in zip(start..., p) {
         let k = keyIndex(column, head)
         let dP = (0..<size).reduce(0.0) { $0 + outputGradient[o + $1] * value[k + $1] }
-        let dS = weight * (dP - delta) * Double(layout.scale)
+        let slope = score(row, column, head).slope * Double(layout.scale)
+        let dS = weight * (dP - delta) * slope
         for d in 0..<size {
           dValue[k + d] += weight * outputGradient[o + d]
           dQuery[o + d] += dS * key[k + d]
@@ -86,9 +99,12 @@ struct AttentionCase: CustomStringConvertible, Sendable {
   var dtype: DType = .float32
   /// Standard deviation of queries and keys.
   var spread: Float = 1
+  var window = 0
+  var softCap: Float = 0
 
   var description: String {
-    "\(lengths) tokens, \(heads)/\(kvHeads) heads of \(headSize), \(dtype)"
+    "\(lengths) tokens, \(heads)/\(kvHeads) heads of \(headSize), \(dtype), "
+      + "window \(window), cap \(softCap)"
   }
 
   var bounds: [Int] { lengths.reduce(into: [0]) { $0.append($0.last! + $1) } }
@@ -96,7 +112,7 @@ struct AttentionCase: CustomStringConvertible, Sendable {
   var layout: AttentionLayout {
     AttentionLayout(
       heads: heads, kvHeads: kvHeads, headSize: headSize,
-      scale: 1 / Float(headSize).squareRoot())
+      scale: 1 / Float(headSize).squareRoot(), window: window, softCap: softCap)
   }
   var queryShape: Shape { [tokens, heads * headSize] }
   var keyShape: Shape { [tokens, kvHeads * headSize] }

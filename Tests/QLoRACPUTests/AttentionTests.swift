@@ -44,7 +44,15 @@ struct AttentionTests {
       AttentionCase(lengths: [49], heads: 2, kvHeads: 2, headSize: 24),
       AttentionCase(lengths: [53], heads: 1, kvHeads: 1, headSize: 256),
       AttentionCase(lengths: [60], heads: 2, kvHeads: 1, headSize: 8),
-    ]
+    ] + windowed
+
+  /// Windows and caps: smaller and larger than tiles, at their borders, beyond the sequence.
+  static let windowed: [AttentionCase] = [1, 2, 16, 47, 48, 49, 60, 100, 300].flatMap { window in
+    [Float(0), 1.5].map { cap in
+      AttentionCase(
+        lengths: [200, 1, 70], heads: 4, kvHeads: 2, headSize: 16, window: window, softCap: cap)
+    }
+  }
 
   @Test(arguments: CPUBackend.instructionSets, cases)
   func agreesWithTheOracle(_ instructionSet: String, _ problem: AttentionCase) throws {
@@ -109,6 +117,22 @@ struct AttentionTests {
     }
   }
 
+  /// What a matrix unit takes, with a window or a cap that it hands on.
+  @Test(arguments: CPUBackend.instructionSets, [(7, Float(0)), (0, 2), (50, 2)])
+  func windowsAndCapsOfBfloat16(_ instructionSet: String, _ form: (Int, Float)) throws {
+    let problem = AttentionCase(
+      lengths: [130], heads: 4, kvHeads: 2, headSize: 32, dtype: .bfloat16, window: form.0,
+      softCap: form.1)
+    let data = AttentionData(problem)
+    let found = AttentionResults(data, on: try backend(instructionSet))
+    let expected = data.oracle.forward()
+    let gradients = data.oracle.backward(data.outputGradient.floats().map(Double.init))
+    #expect(relativeError(found.output.tensor.floats(), expected.output) < 0x1p-7)
+    #expect(relativeError(found.queryGradient.tensor.floats(), gradients.query, floor: 1) < 0.02)
+    #expect(relativeError(found.valueGradient.tensor.floats(), gradients.value) < 0x1p-7)
+    #expect(found.all.allSatisfy { $0.isIntact })
+  }
+
   @Test(arguments: CPUBackend.instructionSets)
   func sequencesOfAPackDoNotSeeEachOther(_ instructionSet: String) throws {
     let backend = try backend(instructionSet)
@@ -161,7 +185,8 @@ struct AttentionTests {
   }
 
   @Test func theOracleAgreesWithFiniteDifferences() {
-    let data = AttentionData(AttentionCase(lengths: [5, 3], heads: 4, kvHeads: 2, headSize: 8))
+    let data = AttentionData(
+      AttentionCase(lengths: [5, 3], heads: 4, kvHeads: 2, headSize: 8, window: 3, softCap: 0.7))
     let gradient = data.outputGradient.floats().map(Double.init)
     let oracle = data.oracle
     let analytic = oracle.backward(gradient)

@@ -15,7 +15,8 @@ struct HeadTests {
   }
 
   private func expected(
-    _ hidden: Tensor, _ rows: [Int32], _ targets: [Int32], _ values: [Float], _ vocabulary: Int
+    _ hidden: Tensor, _ rows: [Int32], _ targets: [Int32], _ values: [Float], _ vocabulary: Int,
+    cap: Double = 0
   ) -> Expected {
     let width = hidden.shape[1]
     let head = Oracle(vocabulary, width, values.map(Double.init))
@@ -24,13 +25,15 @@ struct HeadTests {
     result.gradient = [Double](repeating: 0, count: hidden.count)
     for (row, target) in zip(rows, targets) {
       let row = Int(row)
-      let line = logits.values[row * vocabulary..<(row + 1) * vocabulary].map { $0 }
+      let line = logits.values[row * vocabulary..<(row + 1) * vocabulary]
+        .map { cap > 0 ? cap * tanh($0 / cap) : $0 }
       let best = line.max() ?? 0
       let sum = line.reduce(0) { $0 + exp($1 - best) }
       result.losses.append(best + log(sum) - line[Int(target)])
       result.winners.append(Int32(line.firstIndex(of: best) ?? -1))
       for (index, logit) in line.enumerated() {
-        let delta = exp(logit - best) / sum - (index == Int(target) ? 1 : 0)
+        let slope = cap > 0 ? 1 - logit * logit / (cap * cap) : 1
+        let delta = (exp(logit - best) / sum - (index == Int(target) ? 1 : 0)) * slope
         for column in 0..<width {
           result.gradient[row * width + column] += delta * head.values[index * width + column]
         }
@@ -73,6 +76,28 @@ struct HeadTests {
         #expect(try #require(worst) < 2e-5)
         #expect(scores.mostLikely == expected.winners)
       }
+    }
+  }
+
+  @Test(arguments: CPUBackend.instructionSets, [DType.float32, .bfloat16])
+  func cappedLogits(_ instructionSet: String, _ dtype: DType) throws {
+    let backend = try CPUBackend(threads: 2, instructionSet: instructionSet)
+    let (vocabulary, tokens, cap) = (203, 60, Float(1.5))
+    for storage in [WeightStorage.dense(.float32), .fourBit(QuantizationSpec())] {
+      let (head, values) = try backend.seededWeight(vocabulary, 64, storage)
+      let hidden = backend.seededTensor([tokens, 64], dtype, seed: 2)
+      let rows = (0..<tokens).filter { $0 % 3 != 1 }.map(Int32.init)
+      let targets = rows.map { ($0 * 7) % Int32(vocabulary) }
+      let expected = expected(hidden, rows, targets, values, vocabulary, cap: Double(cap))
+      let gradient = Tensor(zeros: [tokens, 64])
+      let loss = backend.linearCrossEntropy(
+        hidden, rows: rows, targets: targets, head: head, softCap: cap, hiddenGradient: gradient)
+      let sum = expected.losses.reduce(0, +)
+      #expect(abs(loss - sum) < 2e-6 * abs(sum))
+      #expect(Oracle(tokens, 64, expected.gradient).distance(gradient) < 1e-5)
+      let scores = backend.scoreTokens(
+        hidden, rows: rows, targets: targets, head: head, softCap: cap)
+      #expect(scores.mostLikely == expected.winners)
     }
   }
 

@@ -1,5 +1,5 @@
-// Every family against transformers: logits, loss and the gradient of every half of an adapter, on a
-// plain base and on one in NF4.
+// Every family against transformers: logits, loss and the gradient of every half of an adapter, on
+// a plain base and on one in NF4.
 
 import Foundation
 import QLoRACPU

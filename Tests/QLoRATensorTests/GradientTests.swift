@@ -7,24 +7,26 @@ import QLoRATensor
 import TestSupport
 import Testing
 
+/// A random variable with a gradient of its own before the operation's.
+struct GradientInput {
+  let point: [Float]
+  let initial: [Float]
+  let variable: Variable
+
+  init(_ shape: Shape, _ tape: Tape, _ generator: inout SeededGenerator) {
+    point = generator.normals(shape.count)
+    initial = generator.normals(shape.count)
+    variable = Variable(Tensor(point, shape: shape), needsGradient: true)
+    tape.accumulate(Tensor(initial, shape: shape), into: variable)
+  }
+}
+
 @Suite struct GradientTests {
   let tape: Tape
 
   init() throws { tape = Tape(backend: try CPUBackend(threads: 2)) }
 
-  /// A random variable with a gradient of its own before the operation's.
-  private struct Input {
-    let point: [Float]
-    let initial: [Float]
-    let variable: Variable
-
-    init(_ shape: Shape, _ tape: Tape, _ generator: inout SeededGenerator) {
-      point = generator.normals(shape.count)
-      initial = generator.normals(shape.count)
-      variable = Variable(Tensor(point, shape: shape), needsGradient: true)
-      tape.accumulate(Tensor(initial, shape: shape), into: variable)
-    }
-  }
+  private typealias Input = GradientInput
 
   private func expectGradient(
     _ input: Input, _ name: String, sourceLocation: SourceLocation = #_sourceLocation,

@@ -150,8 +150,8 @@ typedef struct {
   /// arXiv:1606.08415, section 2.
   void (*gelu_multiply)(long count, int is_tanh, const void *gate, qlora_element gate_type,
                         const void *up, qlora_element up_type, void *out, qlora_element out_type);
-  /// dgate = dy · up · gelu'(gate); dup = dy · gelu(gate), not written where `up` is NULL. dgate may
-  /// be dy.
+  /// dgate = dy · up · gelu'(gate); dup = dy · gelu(gate), not written where `up` is NULL. dgate
+  /// may be dy.
   void (*gelu_multiply_backward)(long count, int is_tanh, const float *dy, const void *gate,
                                  qlora_element gate_type, const void *up, qlora_element up_type,
                                  float *dgate, float *dup);

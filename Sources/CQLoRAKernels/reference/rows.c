@@ -1,5 +1,5 @@
-// Row kernels in scalar C: the specification of the norms, their gradients and rotary. Sums over a row
-// are in double precision here, so that the other instruction sets are measured against better.
+// Row kernels in scalar C: the specification of the norms, their gradients and rotary. Sums over a
+// row are in double precision here, so that the other instruction sets are measured against better.
 #include <math.h>
 
 #include "element.h"

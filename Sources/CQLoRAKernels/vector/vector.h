@@ -78,8 +78,8 @@ INLINE vec vec_exp(vec x) {
   return vec_if_less(x, lowest, vec_set(0), vec_scale2(vec_add(p, vec_set(1)), n));
 }
 
-/// tanh x within 2 ulp below 1/4 and 1e-7 above: there (1 − t) / (1 + t) with t = e^−2|x|, below the
-/// series to x^11.
+/// tanh x within 2 ulp below 1/4 and 1e-7 above: there (1 − t) / (1 + t) with t = e^−2|x|, below
+/// the series to x^11.
 INLINE vec vec_tanh(vec x) {
   const vec zero = vec_set(0), one = vec_set(1), negative = vec_sub(zero, x);
   const vec size = vec_max(x, negative), square = vec_mul(x, x);

@@ -96,7 +96,8 @@ void qlora_attention_avx512(const qlora_attention *);
 
 void qlora_attention_amx(const qlora_attention *t) {
   if (t->query_type != qlora_element_bf16 || t->key_type != qlora_element_bf16 ||
-      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16 || t->window > 0 || t->soft_cap > 0) {
+      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16 ||
+      t->window > 0 || t->soft_cap > 0) {
     qlora_attention_avx512(t);
     return;
   }

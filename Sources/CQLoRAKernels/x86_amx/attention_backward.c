@@ -201,7 +201,8 @@ void qlora_attention_backward_avx512(const qlora_attention_gradients *);
 void qlora_attention_backward_amx(const qlora_attention_gradients *g) {
   const qlora_attention *t = &g->forward;
   if (t->query_type != qlora_element_bf16 || t->key_type != qlora_element_bf16 ||
-      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16 || t->window > 0 || t->soft_cap > 0) {
+      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16 ||
+      t->window > 0 || t->soft_cap > 0) {
     qlora_attention_backward_avx512(g);
     return;
   }

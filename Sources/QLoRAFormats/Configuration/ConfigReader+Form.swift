@@ -118,7 +118,7 @@ extension ConfigReader {
   ) throws(Diagnostic) {
     let isThere = json["sliding_window"] != nil
     form.window = try int("sliding_window", default: isThere ? 0 : fallback)
-    if form.window > 0 { form.windowedLayers = Set(0..<max(0, layers)) }
+    if form.window > 0 { form.windowedLayers = Set(DecoderForm.layers(layers)) }
   }
 
   /// The layers that `layer_types` calls sliding, or else those that `usual` picks.
@@ -128,7 +128,7 @@ extension ConfigReader {
     form.window = window
     let kinds = try list("layer_types", count: layers)?.map(\.stringValue)
     form.windowedLayers = Set(
-      (0..<max(0, layers)).filter { layer in
+      DecoderForm.layers(layers).filter { layer in
         kinds.map { $0[layer] == "sliding_attention" } ?? usual(layer)
       })
     if window == 0 { form.windowedLayers = [] }
@@ -180,7 +180,7 @@ extension ConfigReader {
     // Ones mark the layers that do have positions.
     let rotated = try list("no_rope_layers", count: layers)?.map(\.intValue)
     form.unrotatedLayers = Set(
-      (0..<max(0, layers)).filter { layer in
+      DecoderForm.layers(layers).filter { layer in
         rotated.map { $0[layer] == 0 } ?? ((layer + 1) % interval == 0)
       })
     let isWindowed = try bool("use_sliding_window", default: false)

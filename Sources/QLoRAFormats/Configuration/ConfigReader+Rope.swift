@@ -76,7 +76,8 @@ extension ConfigReader {
     case let other:
       throw failure(
         .ropeUnsupported,
-        "rotary scaling \"\(other)\"; known are default, linear, dynamic, llama3, yarn and longrope",
+        "rotary scaling \"\(other)\"; known are default, linear, dynamic, llama3, yarn and "
+          + "longrope",
         key: ropeKey)
     }
   }

@@ -89,6 +89,9 @@ package struct DecoderForm: Sendable, Hashable {
     if family == .gpt2 { rotaryDim = 0 }
   }
 
+  /// Layers 0 ..< `count`, of which no model has more: the number is a file's, and not checked yet.
+  static func layers(_ count: Int) -> Range<Int> { 0..<min(max(0, count), 1 << 16) }
+
   /// How many tokens back layer `index` sees, the token itself included; 0 = all.
   package func window(_ index: Int) -> Int { windowedLayers.contains(index) ? window : 0 }
 }

@@ -27,7 +27,7 @@ extension GGUFMetadataReader {
       form.sharesNorm = form.isParallel
     case .smollm3:
       // Every fourth layer, which no key says.
-      form.unrotatedLayers = Set((0..<max(0, layers)).filter { ($0 + 1) % 4 == 0 })
+      form.unrotatedLayers = Set(DecoderForm.layers(layers).filter { ($0 + 1) % 4 == 0 })
     case .mixtral, .qwen3Moe:
       form.experts = ExpertForm(
         count: try int("expert_count"), chosen: try int("expert_used_count"),
@@ -42,10 +42,11 @@ extension GGUFMetadataReader {
     guard form.window > 0 else { return }
     guard family != .olmo2 else {
       throw Diagnostic(
-        .architectureUnsupported, "OLMo with windows is a family of its own, which is not supported",
+        .architectureUnsupported,
+        "OLMo with windows is a family of its own, which is not supported",
         at: .file(gguf.path), remedy: ModelFamily.remedy)
     }
-    let all = 0..<max(0, layers)
+    let all = DecoderForm.layers(layers)
     let pattern = value("attention.sliding_window_pattern")
     if case .bools(let flags)? = pattern?.array, flags.count == layers {
       form.windowedLayers = Set(all.filter { flags[$0] })

@@ -61,12 +61,21 @@ extension ModelConfig {
   /// block.
   package func isLinear(_ module: String) -> Bool { role(of: module)?.role.isLinear ?? false }
 
+  /// Weights of the blocks' linears that a token meets: of experts those that it takes.
+  package var linearWeightsPerToken: Int {
+    family.names.modules.filter(\.role.isLinear).reduce(0) { sum, module in
+      let times = module.role.isOfExperts ? form.experts?.chosen ?? 1 : 1
+      return sum + times * shape(of: module.role).count
+    } * layers
+  }
+
   /// Names and shapes of all weights, as Hugging Face folders call them, in the order in which
   /// llama.cpp lists them; linears as `[out, in]` whatever the files have.
   package var weightShapes: [(name: String, shape: Shape)] {
     let names = family.names
     let table: Shape = [vocabularySize, hidden]
-    let positions = names.positions.map { [(name: $0 + ".weight", shape: [maxPositions, hidden] as Shape)] }
+    let places: Shape = [maxPositions, hidden]
+    let positions = names.positions.map { [(name: $0 + ".weight", shape: places)] }
     let head = tiesEmbeddings ? [] : [(name: names.head + ".weight", shape: table)]
     let blocks = (0..<layers).flatMap { layer in
       modules(ofBlock: layer).flatMap { named($0.name, shape(of: $0.role), hasBias($0.role)) }

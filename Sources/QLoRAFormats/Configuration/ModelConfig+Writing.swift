@@ -3,8 +3,8 @@ import QLoRAJSON
 import QLoRATensor
 
 extension ModelConfig {
-  /// The members that the family's configuration in transformers needs to build the same model, with
-  /// weights in `dtype`.
+  /// The members that the family's configuration in transformers needs to build the same model,
+  /// with weights in `dtype`.
   package func huggingFaceJSON(dtype: DType) -> JSONValue {
     let keys = ConfigKeys(family)
     var members: [(String, JSONValue)] = [

@@ -59,6 +59,11 @@ package struct MergedWeights {
 
   package func shape(of name: String) throws -> Shape { try source.weights.shape(of: name) }
 
+  /// Whether plain folders of the model keep this weight as `[in, out]`; here it is `[out, in]`.
+  package func isTransposed(_ name: String) -> Bool {
+    source.config.family.isTransposed && source.config.isLinear(Self.module(of: name))
+  }
+
   /// Whether the tensor is changed by the adapter.
   package func isAdapted(_ name: String) -> Bool { pairs[Self.module(of: name)] != nil }
 

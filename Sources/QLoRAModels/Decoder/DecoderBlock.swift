@@ -28,8 +28,8 @@ protocol DecoderBlock: Sendable {
   /// `[tokens, hidden]` to `[tokens, hidden]`, keeping what `policy` says until backward. Every
   /// policy gives the same bits.
   ///
-  /// A checkpoint ends before the last linear of each half: no gradient needs what those put out, so
-  /// backward never multiplies by them again.
+  /// A checkpoint ends before the last linear of each half: no gradient needs what those put out,
+  /// so backward never multiplies by them again.
   func forward(
     _ input: Variable, _ context: ForwardContext, keeping policy: ActivationPolicy, on tape: Tape
   ) -> Variable

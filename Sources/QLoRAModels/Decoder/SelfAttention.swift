@@ -4,8 +4,8 @@
 import QLoRATensor
 
 /// `softmax(scale·QKᵀ)·V·Oᵀ` over heads, with rotated queries and keys.
-/// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2; grouped queries: Ainslie et al. 2023,
-/// arXiv:2305.13245; norms of queries and keys: Henry et al. 2020, arXiv:2010.04245.
+/// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2; grouped queries: Ainslie et al.
+/// 2023, arXiv:2305.13245; norms of queries and keys: Henry et al. 2020, arXiv:2010.04245.
 struct SelfAttention: Sendable {
   /// Which table turns queries and keys.
   enum Rotation: Sendable {

@@ -38,6 +38,9 @@ package struct LoadOptions: Sendable, Hashable {
 
 /// Loads a decoder from any weight source.
 package struct ModelLoader {
+  /// Elements of a head that kernels of attention have room for.
+  private static let largestHead = 256
+
   let source: ModelSource
   let backend: any Backend
   let options: LoadOptions
@@ -68,6 +71,12 @@ package struct ModelLoader {
   /// - Throws: a diagnostic that names the missing, misshapen or non-finite tensor.
   package func load() throws -> DecoderModel {
     let config = source.config
+    guard config.headDim % 8 == 0, config.headDim <= Self.largestHead else {
+      throw Diagnostic(
+        .architectureUnsupported,
+        "heads have \(config.headDim) elements; computed are multiples of 8 up to "
+          + "\(Self.largestHead)", at: .file(source.path))
+    }
     let names = config.family.names
     func table(_ module: String, _ rows: Int) throws -> any PreparedWeight {
       try weight(module, [rows, config.hidden], quantized: false)

@@ -106,7 +106,9 @@ struct GGUFModelFile {
     let isShifted = source.config.form.norm == .rmsAroundOne && name.hasSuffix("norm.weight")
     do {
       try weights.forEachPiece(of: name, rowMultiple: order?.rowMultiple ?? 1) { piece in
-        if isShifted { piece.withMutableElements(Float.self) { for i in $0.indices { $0[i] += 1 } } }
+        if isShifted {
+          piece.withMutableElements(Float.self) { for index in $0.indices { $0[index] += 1 } }
+        }
         try ordered(piece, order).withElements(Float.self) {
           try encoder.encode($0) { try writer.write($0, of: stored) }
         }

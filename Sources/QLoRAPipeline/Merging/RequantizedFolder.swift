@@ -84,8 +84,27 @@ struct Requantization {
 extension MergedWeights {
   /// One tensor as plain numbers of a folder.
   func tensors(_ name: String, _ shape: Shape, as dtype: DType) -> FolderTensors {
-    FolderTensors(.init(name, dtype, shape)) { consume in
-      try forEachPiece(of: name) { try give($0, as: dtype, on: backend, consume) }
+    guard isTransposed(name) else {
+      return FolderTensors(.init(name, dtype, shape)) { consume in
+        try forEachPiece(of: name) { try give($0, as: dtype, on: backend, consume) }
+      }
+    }
+    let turned: Shape = [shape[1], shape[0]]
+    return FolderTensors(.init(name, dtype, turned)) { consume in
+      let whole = try TransposedMatrix(shape, backend) { floats in
+        var place = 0
+        try forEachPiece(of: name) { piece in
+          piece.withElements(Float.self) { values in
+            for value in values {
+              floats[place] = value
+              place += 1
+            }
+          }
+        }
+      }
+      let piece = backend.allocate(turned, .float32)
+      piece.withMutableElements(Float.self) { whole.read(0..<shape.count, into: $0) }
+      try give(piece, as: dtype, on: backend, consume)
     }
   }
 

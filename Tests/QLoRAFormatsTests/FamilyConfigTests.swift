@@ -1,0 +1,141 @@
+// Configurations of every family: written and read again as config.json and as GGUF, and what they
+// refuse.
+import QLoRADiagnostics
+import QLoRAJSON
+import QLoRATensor
+import TestSupport
+import Testing
+
+import QLoRAFormats
+
+struct FamilyConfigTests {
+  static let names = [
+    "gemma", "gemma2", "gemma3", "gpt-neox", "gpt-neox-sequential", "gpt2", "granite",
+    "llama-dynamic", "llama-linear", "llama-llama3", "llama-yarn", "mistral", "mixtral", "olmo2",
+    "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "smollm3", "stablelm", "stablelm-parallel",
+  ]
+
+  private func golden(_ name: String) throws -> ModelConfig {
+    try ModelConfig(configPath: Goldens.path("families/\(name)/config.json"))
+  }
+
+  @Test(arguments: names)
+  func jsonIsReadAgain(_ name: String) throws {
+    let config = try golden(name)
+    let json = config.huggingFaceJSON(dtype: .bfloat16)
+    let again = try ModelConfig(
+      json: JSONValue(parsing: JSONWriter.text(json)), path: "config.json")
+    #expect(again == config)
+  }
+
+  /// Zeros for weights: only their names and shapes count.
+  @Test(arguments: names.filter { !["mixtral", "qwen3-moe", "llama-dynamic"].contains($0) })
+  func metadataAreReadAgain(_ name: String) throws {
+    let config = try golden(name)
+    let divisors = config.rope.ggufDivisors(rotaryDim: config.rotaryDim)
+    let weights = try config.weightShapes.map { name, shape in
+      (try #require(GGUFNames.gguf(name, config)), shape.extents, [Float](zeros: shape.count))
+    }
+    let all = divisors.map { ($0.name, [$0.values.count], $0.values) } + weights
+    var bytes: [UInt8] = []
+    var writer = try GGUFWriter(
+      metadata: [("general.architecture", .string(config.family.ggufArchitecture))]
+        + config.ggufMetadata(), all.map { .init($0.0, .f32, $0.1) }) { bytes += $0 }
+    for (name, _, values) in all {
+      var encoder = GGUFEncoder(.f32)
+      try values.withUnsafeBufferPointer {
+        try encoder.encode($0) { try writer.write($0, of: name) }
+      }
+    }
+    try writer.finish()
+    let folder = try TemporaryFolder()
+    let source = try ModelSource.open(folder.write(bytes, "model.gguf"))
+    #expect(Set(source.weights.names) == Set(config.weightShapes.map(\.name)))
+    var expected = config
+    (expected.bosTokens, expected.eosTokens, expected.dtype) = ([], [], nil)
+    var found = source.config
+    // Biases that a family has no roles for are of no account.
+    expected.form.biases.formIntersection(found.form.biases)
+    // Windows of families that llama.cpp gives none are in the context's length.
+    if ["mistral", "qwen2"].contains(name) {
+      #expect(found.maxPositions == config.form.window)
+      (expected.form.window, expected.form.windowedLayers) = (0, [])
+      expected.maxPositions = found.maxPositions
+    }
+    if name == "mistral" { expected.family = .llama }
+    // Divisors instead of their rule, and a magnitude in float32.
+    #expect(found.rope.magnitude == config.rope.magnitude)
+    let (dim, length) = (config.rotaryDim, 1 << 20)
+    let pairs = zip(
+      found.rope.inverseFrequencies(headDim: dim, length: length),
+      config.rope.inverseFrequencies(headDim: dim, length: length))
+    #expect(pairs.allSatisfy { abs($0 - $1) <= 1e-6 * $1 })
+    found.rope = config.rope
+    // The file says one of 1 / √headDim, which nil stands for.
+    if config.family.isGemma { expected.form.attentionScale = found.form.attentionScale }
+    // Gemma 3's pattern of six, of which the golden has another.
+    if name == "gemma3" { expected.form.windowedLayers = found.form.windowedLayers }
+    #expect(found == expected)
+  }
+
+  @Test(arguments: [
+    ("qwen2x", ModelFamily.qwen2), ("mistral4", .mistral), ("llama4", .llama), ("phi", .phi3),
+    ("olmo", .olmo2), ("granitemoe", .granite), ("gemma4_text", .gemma3), ("gpt_neo", .gptNeoX),
+    ("stablelm2", .stablelm), ("qwen4_moe", .qwen3Moe),
+  ])
+  func nearestFamily(_ name: String, _ expected: ModelFamily) {
+    #expect(ModelFamily.nearest(to: name, keys: []) == expected)
+  }
+
+  /// Where no name is alike, the keys decide.
+  @Test func nearestByKeys() {
+    #expect(ModelFamily.nearest(to: "zzz", keys: ["n_embd"]) == .gpt2)
+    #expect(ModelFamily.nearest(to: "zzz", keys: ["residual_multiplier"]) == .granite)
+    #expect(ModelFamily.nearest(to: "zzz", keys: ["num_local_experts"]) == .mixtral)
+  }
+
+  private static let sizes = """
+    "hidden_size":64,"intermediate_size":128,"num_attention_heads":4,"vocab_size":100
+    """
+
+  @Test(arguments: [
+    (#""model_type":"mistral","num_hidden_layers":1000000000000"#, DiagnosticCode.configInvalid),
+    (#""model_type":"mistral","num_hidden_layers":-1"#, .configInvalid),
+    (
+      #""model_type":"qwen2","num_hidden_layers":2,"layer_types":["sliding_attention"]"#,
+      .configInvalid
+    ),
+    (#""model_type":"smollm3","num_hidden_layers":2,"no_rope_layers":[1]"#, .configInvalid),
+    (#""model_type":"smollm3","num_hidden_layers":2,"no_rope_layer_interval":0"#, .configInvalid),
+    (
+      #""model_type":"mixtral","num_hidden_layers":2,"num_local_experts":2,"#
+        + #""num_experts_per_tok":3"#,
+      .configInvalid
+    ),
+    (#""model_type":"mixtral","num_hidden_layers":2"#, .configInvalid),
+    (#""model_type":"gemma2","num_hidden_layers":2,"attn_logit_softcapping":-1"#, .configInvalid),
+    (#""model_type":"gemma2","num_hidden_layers":2,"sliding_window_pattern":0"#, .configInvalid),
+    (#""model_type":"granite","num_hidden_layers":2,"logits_scaling":0"#, .configInvalid),
+    (#""model_type":"phi3","num_hidden_layers":2,"partial_rotary_factor":2"#, .configInvalid),
+    (#""model_type":"phi3","num_hidden_layers":2,"partial_rotary_factor":0.2"#, .configInvalid),
+    (
+      #""model_type":"stablelm","num_hidden_layers":2,"qk_layernorm":true"#,
+      .architectureUnsupported
+    ),
+    (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu"#, .configInvalid),
+    (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu""#, .architectureUnsupported),
+    (
+      #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
+        + #""mlp_only_layers":[0]"#, .architectureUnsupported
+    ),
+  ])
+  func refuses(_ text: String, _ code: DiagnosticCode) throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write("{\(text),\(Self.sizes)}", "config.json")
+    #expect(diagnostic { _ = try ModelConfig(configPath: path) }?.code == code)
+  }
+}
+
+extension Array where Element == Float {
+  fileprivate init(zeros count: Int) { self.init(repeating: 0, count: count) }
+}
