@@ -51,6 +51,7 @@ struct AttentionRows {
       value_stride: keyWidth, output_stride: queryWidth, queries: queries.count,
       keys: keys.count, first: keys.count - queries.count, group: heads.count, head_size: size,
       scale: layout.scale, output: output.address(at: queryStart),
+      sees_all: layout.isCausal ? 0 : 1,
       log_sum_exp: logSumExp?.floatAddress(at: heads.lowerBound * tokens + queries.lowerBound),
       log_sum_exp_stride: tokens, scratch: scratch)
   }

@@ -129,8 +129,13 @@ package struct AttentionLayout: Sendable, Hashable {
   package var headSize: Int
   /// Multiplies query·key, usually `1 / sqrt(headSize)`.
   package var scale: Float
+  /// Whether a row sees the rows up to itself, or all rows of its sequence.
+  package var isCausal: Bool
 
-  package init(heads: Int, kvHeads: Int, headSize: Int, scale: Float) {
+  package init(
+    heads: Int, kvHeads: Int, headSize: Int, scale: Float, isCausal: Bool = true
+  ) {
+    self.isCausal = isCausal
     self.heads = heads
     self.kvHeads = kvHeads
     self.headSize = headSize
@@ -214,7 +219,8 @@ package protocol Backend: OptimizerBackend {
   func convert(_ input: Tensor, into output: Tensor)
 
   // MARK: Attention
-  /// Causal attention inside each sequence `bounds[i] ..< bounds[i+1]` of the packed rows.
+  /// Attention, causal or of all rows, inside each sequence `bounds[i] ..< bounds[i+1]` of the
+  /// packed rows.
   /// `query [tokens, heads·headSize]`, `key`/`value [tokens, kvHeads·headSize]`;
   /// `logSumExp [heads, tokens]` float32 is kept for backward.
   /// Source: Dao et al. 2022, "FlashAttention", arXiv:2205.14135.

@@ -20,11 +20,11 @@ package final class CountingBackend: Backend {
     add(2 * Double(tokens) * Double(elements))
   }
 
-  /// Of `matrices` products between queries and keys, or weights and values, under a causal mask.
+  /// Of `matrices` products between queries and keys, or weights and values, under the layout's mask.
   private func addAttention(_ layout: AttentionLayout, _ bounds: [Int], matrices: Int) {
     let pairs = zip(bounds, bounds.dropFirst()).reduce(0.0) { sum, bound in
       let length = Double(bound.1 - bound.0)
-      return sum + length * (length + 1) / 2
+      return sum + length * (layout.isCausal ? (length + 1) / 2 : length)
     }
     add(2 * Double(matrices) * pairs * Double(layout.headSize * layout.heads))
   }

@@ -1,7 +1,12 @@
-// Causal attention in scalar C, one row at a time: the specification, without tiles.
+// Attention in scalar C, one row at a time: the specification, without tiles.
 #include <math.h>
 
 #include "element.h"
+
+/// How many keys a query row sees.
+static long keys_of(const qlora_attention *t, long row) {
+  return t->sees_all ? t->keys : t->first + row + 1;
+}
 
 /// Scores of one query row against keys `0 ..< keys`.
 static void scores_of(const qlora_attention *t, long head, long row, long keys,
@@ -21,7 +26,7 @@ void qlora_attention_reference(const qlora_attention *t) {
   float *scores = t->scratch;
   for (long head = 0; head < t->group; head++) {
     for (long row = 0; row < t->queries; row++) {
-      const long keys = t->first + row + 1;
+      const long keys = keys_of(t, row);
       scores_of(t, head, row, keys, scores);
       float maximum = -INFINITY, sum = 0;
       for (long j = 0; j < keys; j++) maximum = fmaxf(maximum, scores[j]);
@@ -59,7 +64,7 @@ void qlora_attention_backward_reference(const qlora_attention_gradients *g) {
   }
   for (long head = 0; head < t->group; head++) {
     for (long row = 0; row < t->queries; row++) {
-      const long base = row * t->query_stride + head * t->head_size, keys = row + 1;
+      const long base = row * t->query_stride + head * t->head_size, keys = keys_of(t, row);
       const long output = row * t->output_stride + head * t->head_size;
       const float *dy = g->output_gradient + output;
       float *dq = g->query_gradient + base;

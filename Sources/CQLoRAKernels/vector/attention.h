@@ -1,4 +1,4 @@
-// Causal attention over `vec`, tile by tile, forward pass. Queries lie along the lanes, so that
+// Attention over `vec`, causal or of all keys, tile by tile, forward pass. Queries lie along the lanes, so that
 // the running softmax never works across lanes. Needs `tile` and `transpose` beside simd.h.
 #pragma once
 #include <math.h>
@@ -33,6 +33,7 @@ typedef struct {
   long keys;    // a multiple of 8
   long offset;  // position of key 0 less position of query 0
   long units;   // lanes in use, in sixteens
+  long real;    // keys that are not padding, where causality does not hide it
 } meeting;
 
 /// The meeting of the block at `block` with `rows` queries from position `position`.
@@ -40,7 +41,17 @@ INLINE meeting meet(long block, long position, long rows) {
   const long left = position + rows - block;
   return (meeting){.keys = left < TILE ? (left + 7) / 8 * 8 : TILE,
                    .offset = block - position,
-                   .units = (rows + 15) / 16};
+                   .units = (rows + 15) / 16,
+                   .real = TILE};
+}
+
+/// The same where all of `keys` keys are seen.
+INLINE meeting meet_all(long block, long keys, long rows) {
+  const long left = keys - block;
+  return (meeting){.keys = left < TILE ? (left + 7) / 8 * 8 : TILE,
+                   .offset = -TILE,
+                   .units = (rows + 15) / 16,
+                   .real = left};
 }
 
 /// The first unit of lanes in which some query sees `key`; below `units` for every key.
@@ -89,6 +100,15 @@ INLINE void mask_block(const meeting m, float *scores) {
       float *to = scores + key * TILE + lane;
       const vec outside = vec_set(-INFINITY);
       vec_store(to, vec_if_less(vec_load(positions + lane), position, outside, vec_load(to)));
+    }
+  }
+}
+
+/// −∞ for keys that are padding.
+INLINE void mask_padding(const meeting m, float *scores) {
+  for (long key = m.real; key < m.keys; key++) {
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
+      vec_store(scores + key * TILE + lane, vec_set(-INFINITY));
     }
   }
 }
@@ -155,7 +175,7 @@ static void attend_tile(const qlora_attention *t, const forward_scratch *s, long
                         long start) {
   const long size = t->head_size, left = t->queries - start;
   const long rows = left < TILE ? left : TILE, position = t->first + start;
-  const long seen = position + rows;
+  const long seen = t->sees_all ? t->keys : position + rows;
   const long query = start * t->query_stride + head * size, lanes = (rows + 15) / 16 * 16;
   widen_rows(t->query_type, element_at(t->query_type, t->query, query), t->query_stride, rows,
              lanes, size, t->scale, s->rows);
@@ -163,9 +183,11 @@ static void attend_tile(const qlora_attention *t, const forward_scratch *s, long
   for (int lane = 0; lane < TILE; lane++) s->maximum[lane] = -INFINITY, s->sum[lane] = 0;
 
   for (long block = 0; block < seen; block += TILE) {
-    const meeting m = meet(block, position, rows);
+    const meeting m =
+        t->sees_all ? meet_all(block, t->keys, rows) : meet(block, position, rows);
     score_block(m, size, s->packed_keys + block * size, s->queries, s->scores);
     mask_block(m, s->scores);
+    mask_padding(m, s->scores);
     softmax_block(m, s->scores, s->maximum, s->sum, s->decay);
     if (block > 0) scale_lanes(size, lanes, s->decay, s->outputs);
     add_products(m, size, s->values + block * size, s->scores, s->outputs, block > 0);
