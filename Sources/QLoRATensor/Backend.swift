@@ -143,7 +143,7 @@ package struct AttentionLayout: Sendable, Hashable {
   }
 }
 
-package protocol Backend: OptimizerBackend {
+package protocol Backend: OptimizerBackend, ImageBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 
