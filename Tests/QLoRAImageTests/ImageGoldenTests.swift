@@ -5,8 +5,8 @@ import TestSupport
 import Testing
 
 @Suite struct ImageGoldenTests {
-  @Test(arguments: ImageFamily.allCases, ImageBase.allCases)
-  func predictions(_ family: ImageFamily, _ base: ImageBase) throws {
+  @Test(arguments: TinyFamily.allCases, ImageBase.allCases)
+  func predictions(_ family: TinyFamily, _ base: ImageBase) throws {
     let tiny = try TinyImageModel(family, base)
     let tape = Tape(backend: tiny.model.backend, isRecording: false)
     let rows = tiny.model.velocity(try tiny.step().input, on: tape).value.floats()
@@ -15,8 +15,8 @@ import Testing
     #expect(worst <= 1e-4, "largest difference \(worst)")
   }
 
-  @Test(arguments: ImageFamily.allCases, ImageBase.allCases)
-  func everyGradientByName(_ family: ImageFamily, _ base: ImageBase) throws {
+  @Test(arguments: TinyFamily.allCases, ImageBase.allCases)
+  func everyGradientByName(_ family: TinyFamily, _ base: ImageBase) throws {
     let tiny = try TinyImageModel(family, base)
     try tiny.addAdapter()
     let step = try tiny.step()

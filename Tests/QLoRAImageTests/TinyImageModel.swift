@@ -6,7 +6,7 @@ import QLoRAModels
 import QLoRATensor
 import TestSupport
 
-enum ImageFamily: String, CaseIterable, Sendable {
+enum TinyFamily: String, CaseIterable, Sendable {
   case flux = "tiny-flux"
   case sd3 = "tiny-sd3"
 }
@@ -24,7 +24,7 @@ struct TinyImageModel {
   let model: ImageModel
 
   init(
-    _ family: ImageFamily, _ base: ImageBase, threads: Int = 2, dtype: DType = .float32
+    _ family: TinyFamily, _ base: ImageBase, threads: Int = 2, dtype: DType = .float32
   ) throws {
     self.base = base
     goldens = try SafetensorsFile(path: Goldens.path(family.rawValue + ".safetensors"))
@@ -79,7 +79,7 @@ struct TinyImageModel {
   }
 
   /// A prediction of rows as the goldens have it: FLUX as rows, SD3 as latents.
-  func arranged(_ rows: [Float], _ family: ImageFamily) throws -> [Float] {
+  func arranged(_ rows: [Float], _ family: TinyFamily) throws -> [Float] {
     guard family == .sd3 else { return rows }
     let input = try step().input
     let grid = input.grids[0]

@@ -9,7 +9,7 @@ package struct PartFolder: Sendable {
   package let path: String
   /// config.json; an object.
   package let json: JSONValue
-  package let weights: SafetensorsWeightSource
+  package let weights: any WeightSource
   /// What the weight files are called.
   package let stem: String
   /// The files whose bytes make the model, open since before anything of them was used.
@@ -43,5 +43,19 @@ package struct PartFolder: Sendable {
     digestInputs =
       [try InputFile("config.json", in: path)] + weights.files.files.map(\.file)
     int8Spec = try QuantizationEntry.int8Spec(json, path: configPath)
+  }
+
+  private init(_ folder: PartFolder, weights: any WeightSource) {
+    path = folder.path
+    json = folder.json
+    self.weights = weights
+    stem = folder.stem
+    digestInputs = folder.digestInputs
+    int8Spec = folder.int8Spec
+  }
+
+  /// The same with zeros for values, of which nothing is read.
+  package var shapeOnly: PartFolder {
+    PartFolder(self, weights: ShapeOnlyWeights(base: weights, isMade: false))
   }
 }

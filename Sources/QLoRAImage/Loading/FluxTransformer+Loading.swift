@@ -4,6 +4,19 @@ import QLoRAFormats
 import QLoRATensor
 
 extension FluxTransformer {
+  /// - Throws: `imageConfigInvalid`.
+  static func size(_ config: PartConfig) throws -> ImageModelSize {
+    let width = try config.count("in_channels", default: 64)
+    guard try config.count("out_channels", default: width) == width, width % 4 == 0 else {
+      throw config.failure("out_channels", "in_channels, a multiple of 4")
+    }
+    // A row of the transformer is a square of two by two latents.
+    return ImageModelSize(
+      channels: width / 4, patchEdge: 2, promptWidth: try config.count("joint_attention_dim"),
+      pooledWidth: try config.count("pooled_projection_dim"), outputOrder: .channelsFirst,
+      largestGrid: nil, embedsGuidance: try config.flag("guidance_embeds", default: false))
+  }
+
   /// - Throws: `imageConfigInvalid`; a diagnostic that names the tensor at fault.
   static func load(
     _ loader: PartLoader, progress: (Double) throws -> Void
@@ -21,18 +34,11 @@ extension FluxTransformer {
     guard try config.count("patch_size", default: 1) == 1 else {
       throw config.failure("patch_size", "1")
     }
-    // A row of the transformer is a square of two by two latents.
-    let width = try config.count("in_channels", default: 64)
-    guard try config.count("out_channels", default: width) == width, width % 4 == 0 else {
-      throw config.failure("out_channels", "in_channels, a multiple of 4")
-    }
     let (jointCount, singleCount) = (
       try config.count("num_layers", 0...1000), try config.count("num_single_layers", 0...1000)
     )
-    let size = ImageModelSize(
-      channels: width / 4, patchEdge: 2, promptWidth: try config.count("joint_attention_dim"),
-      pooledWidth: try config.count("pooled_projection_dim"), outputOrder: .channelsFirst,
-      largestGrid: nil, embedsGuidance: try config.flag("guidance_embeds", default: false))
+    let size = try size(config)
+    let width = size.channels * size.patchEdge * size.patchEdge
     var parts = TransformerParts(
       loader: loader, hidden: heads * headSize,
       attention: AttentionLayout(

@@ -4,6 +4,19 @@ import QLoRAFormats
 import QLoRATensor
 
 extension SD3Transformer {
+  /// - Throws: `imageConfigInvalid`.
+  static func size(_ config: PartConfig) throws -> ImageModelSize {
+    let channels = try config.count("in_channels", default: 16)
+    guard try config.count("out_channels", default: channels) == channels else {
+      throw config.failure("out_channels", "in_channels")
+    }
+    return ImageModelSize(
+      channels: channels, patchEdge: try config.count("patch_size", 1...16),
+      promptWidth: try config.count("joint_attention_dim"),
+      pooledWidth: try config.count("pooled_projection_dim"), outputOrder: .channelsLast,
+      largestGrid: try config.count("pos_embed_max_size", 1...4096), embedsGuidance: false)
+  }
+
   /// - Throws: `imageConfigInvalid`; a diagnostic that names the tensor at fault.
   static func load(
     _ loader: PartLoader, progress: (Double) throws -> Void
@@ -18,16 +31,9 @@ extension SD3Transformer {
     guard try config.count("caption_projection_dim") == hidden else {
       throw config.failure("caption_projection_dim", "num_attention_heads · attention_head_dim")
     }
-    let channels = try config.count("in_channels", default: 16)
-    guard try config.count("out_channels", default: channels) == channels else {
-      throw config.failure("out_channels", "in_channels")
-    }
-    let edge = try config.count("patch_size", 1...16)
+    let size = try size(config)
+    let (channels, edge) = (size.channels, size.patchEdge)
     let placesEdge = try config.count("pos_embed_max_size", 1...4096)
-    let size = ImageModelSize(
-      channels: channels, patchEdge: edge, promptWidth: try config.count("joint_attention_dim"),
-      pooledWidth: try config.count("pooled_projection_dim"), outputOrder: .channelsLast,
-      largestGrid: placesEdge, embedsGuidance: false)
     let norm = try config.word("qk_norm", of: ["rms_norm"])
     var parts = TransformerParts(
       loader: loader, hidden: hidden,

@@ -12,8 +12,6 @@ import QLoRATensor
 #endif
 
 struct FluxTransformer: ImageArchitecture {
-  static let className = "FluxTransformer2DModel"
-
   let size: ImageModelSize
   let condition: Condition
   let promptEmbedder: LinearPlace

@@ -29,17 +29,9 @@ package final class ImageModel {
     progress: (Double) throws -> Void = { _ in }
   ) throws {
     let loader = try PartLoader(folder, backend: backend, options: options)
-    switch folder.className {
-    case FluxTransformer.className:
-      (architecture, table) = try FluxTransformer.load(loader, progress: progress)
-    case SD3Transformer.className:
-      (architecture, table) = try SD3Transformer.load(loader, progress: progress)
-    default:
-      throw Diagnostic(
-        .imageModelUnknown,
-        "\"\(folder.className ?? "nothing")\" is no transformer of images that this program runs",
-        at: .file(folder.configPath),
-        remedy: "use a folder of \(FluxTransformer.className) or \(SD3Transformer.className)")
+    switch try ImageFamily(folder) {
+    case .flux: (architecture, table) = try FluxTransformer.load(loader, progress: progress)
+    case .sd3: (architecture, table) = try SD3Transformer.load(loader, progress: progress)
     }
     self.backend = backend
     dtype = options.computeDType
@@ -51,5 +43,35 @@ package final class ImageModel {
   ) -> Variable {
     architecture.velocity(
       input, recomputing: recomputes, on: tape, linears: table, dtype: dtype, dropout: dropout)
+  }
+}
+
+/// The families of transformers that this program runs.
+package enum ImageFamily: String, Sendable, CaseIterable {
+  case flux = "FluxTransformer2DModel"
+  case sd3 = "SD3Transformer2DModel"
+
+  /// - Throws: `imageModelUnknown`.
+  package init(_ folder: PartFolder) throws(Diagnostic) {
+    guard let family = folder.className.flatMap(Self.init(rawValue:)) else {
+      throw Diagnostic(
+        .imageModelUnknown,
+        "\"\(folder.className ?? "nothing")\" is no transformer of images that this program runs",
+        at: .file(folder.configPath),
+        remedy: "use a folder of \(Self.allCases.map(\.rawValue).joined(separator: " or "))")
+    }
+    self = family
+  }
+}
+
+extension ImageModelSize {
+  /// As the folder's configuration says, without its weights.
+  /// - Throws: `imageModelUnknown`, `imageConfigInvalid`.
+  package init(_ folder: PartFolder) throws {
+    let config = PartConfig(folder)
+    switch try ImageFamily(folder) {
+    case .flux: self = try FluxTransformer.size(config)
+    case .sd3: self = try SD3Transformer.size(config)
+    }
   }
 }

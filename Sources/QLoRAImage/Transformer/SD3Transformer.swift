@@ -5,8 +5,6 @@
 import QLoRATensor
 
 struct SD3Transformer: ImageArchitecture {
-  static let className = "SD3Transformer2DModel"
-
   let size: ImageModelSize
   let condition: Condition
   let promptEmbedder: LinearPlace
