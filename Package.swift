@@ -87,9 +87,9 @@ let package = Package(
     library(
       "QLoRAPipeline",
       [
-        "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText",
-        "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
-        "QLoRARandom", "QLoRACPU",
+        "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAImage", "QLoRAModels", "QLoRAData",
+        "QLoRAText", "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics",
+        "QLoRAJSON", "QLoRARandom", "QLoRACPU",
       ]),
     library(
       "QLoRAServing",

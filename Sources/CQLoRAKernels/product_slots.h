@@ -35,6 +35,8 @@
   void qlora_lane_max_##isa(long rows, const float *c, float *largest, int32_t *row);             \
   void qlora_lane_exp_sum_##isa(long rows, const float *c, const float *shift, float *sum);       \
   void qlora_lane_exp_##isa(long rows, float *c, const float *shift);                             \
+  void qlora_cap_##isa(long count, float *c, float cap);                                          \
+  void qlora_lane_exp_capped_##isa(long rows, float *c, const float *shift, float cap);           \
   void qlora_panel_f32_##isa(long rows, long k, const float *w, long stride, float *out);         \
   double qlora_peak_##isa(long rounds);                                                           \
   void qlora_dropout_##isa(long count, uint64_t first, float rate, uint64_t key, uint64_t stream, \

@@ -8,7 +8,8 @@
   .unpack_f32 = qlora_unpack_f32_##isa, .unpack_bf16 = qlora_unpack_bf16_##isa,           \
   .decode_lines = qlora_decode_lines_##isa, .widen_bf16 = qlora_widen_bf16_##isa,         \
   .lane_max = qlora_lane_max_##isa, .lane_exp_sum = qlora_lane_exp_sum_##isa,             \
-  .lane_exp = qlora_lane_exp_##isa
+  .lane_exp = qlora_lane_exp_##isa, .cap = qlora_cap_##isa,                               \
+  .lane_exp_capped = qlora_lane_exp_capped_##isa
 
 /* What NEON takes from the reference, which compilers vectorize in part. */
 #define REST(isa)                                                                         \

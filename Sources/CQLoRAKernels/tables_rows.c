@@ -8,16 +8,26 @@
   void qlora_rms_norm_backward_##isa(long, long, const float *, const void *,               \
                                      qlora_element, const void *, qlora_element, const float *,   \
                                      float *, int);                                               \
-  void qlora_rotary_##isa(long, long, long, void *, qlora_element, const int32_t *,      \
+  void qlora_layer_norm_##isa(long, long, float, const void *, qlora_element, const float *,      \
+                              const float *, void *, qlora_element, float *);                     \
+  void qlora_layer_norm_backward_##isa(long, long, const float *, const void *, qlora_element,    \
+                                       const float *, const float *, float *, int);               \
+  void qlora_rotary_##isa(long, long, long, long, void *, qlora_element, const int32_t *,         \
                           const float *, const float *, int);                                     \
   void qlora_silu_multiply_##isa(long, const void *, qlora_element, const void *,              \
                                  qlora_element, void *, qlora_element);                           \
   void qlora_silu_multiply_backward_##isa(long, const float *, const void *, qlora_element,    \
                                           const void *, qlora_element, float *, float *);         \
+  void qlora_gelu_multiply_##isa(long, int, const void *, qlora_element, const void *,            \
+                                 qlora_element, void *, qlora_element);                           \
+  void qlora_gelu_multiply_backward_##isa(long, int, const float *, const void *, qlora_element,  \
+                                          const void *, qlora_element, float *, float *);         \
   void qlora_add_##isa(long, const void *, qlora_element, const void *, qlora_element,         \
                        void *, qlora_element);                                                    \
   void qlora_convert_##isa(long, const void *, qlora_element, void *, qlora_element);          \
   void qlora_scale_##isa(long, void *, qlora_element, float);                                  \
+  void qlora_add_scaled_##isa(long, float, const void *, qlora_element, float *);                 \
+  float qlora_dot_##isa(long, const void *, qlora_element, const float *);                        \
   double qlora_sum_of_squares_##isa(long, const void *, qlora_element);                        \
   void qlora_adamw_##isa(long, float *, const float *, float *, float *,                       \
                          const qlora_adamw_constants *);                                          \
@@ -33,12 +43,18 @@
       .name = #table,                                                                             \
       .rms_norm = qlora_rms_norm_##isa,                                                           \
       .rms_norm_backward = qlora_rms_norm_backward_##isa,                                         \
+      .layer_norm = qlora_layer_norm_##isa,                                                       \
+      .layer_norm_backward = qlora_layer_norm_backward_##isa,                                     \
       .rotary = qlora_rotary_##isa,                                                               \
       .silu_multiply = qlora_silu_multiply_##isa,                                                 \
       .silu_multiply_backward = qlora_silu_multiply_backward_##isa,                               \
+      .gelu_multiply = qlora_gelu_multiply_##isa,                                                 \
+      .gelu_multiply_backward = qlora_gelu_multiply_backward_##isa,                               \
       .add = qlora_add_##isa,                                                                     \
       .convert = qlora_convert_##isa,                                                             \
       .scale = qlora_scale_##isa,                                                                 \
+      .add_scaled = qlora_add_scaled_##isa,                                                       \
+      .dot = qlora_dot_##isa,                                                                     \
       .sum_of_squares = qlora_sum_of_squares_##isa,                                               \
       .adamw = qlora_adamw_##isa,                                                                 \
       .lion = qlora_lion_##isa,                                                                   \

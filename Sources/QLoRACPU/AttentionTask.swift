@@ -20,11 +20,18 @@ struct AttentionRows {
     precondition(value.shape == key.shape && output.shape == query.shape)
     precondition(
       [query, key, value, output].allSatisfy { $0.dtype.isActivation }, "activation types")
+    precondition(layout.window >= 0 && layout.softCap >= 0, "window and cap")
+    precondition(layout.isCausal || layout.window == 0, "a window without a mask")
     self.query = query
     self.key = key
     self.value = value
     self.output = output
     self.layout = layout
+  }
+
+  /// What a window does not hide takes the faster kernels.
+  mutating func forgetWindow(ifLongest keys: Int) {
+    if layout.window >= keys { layout.window = 0 }
   }
 
   var group: Int { layout.heads / layout.kvHeads }
@@ -50,8 +57,8 @@ struct AttentionRows {
       value: value.address(at: keyStart), query_stride: queryWidth, key_stride: keyWidth,
       value_stride: keyWidth, output_stride: queryWidth, queries: queries.count,
       keys: keys.count, first: keys.count - queries.count, group: heads.count, head_size: size,
-      scale: layout.scale, output: output.address(at: queryStart),
-      sees_all: layout.isCausal ? 0 : 1,
+      scale: layout.scale, window: layout.window, soft_cap: layout.softCap,
+      output: output.address(at: queryStart), sees_all: layout.isCausal ? 0 : 1,
       log_sum_exp: logSumExp?.floatAddress(at: heads.lowerBound * tokens + queries.lowerBound),
       log_sum_exp_stride: tokens, scratch: scratch)
   }

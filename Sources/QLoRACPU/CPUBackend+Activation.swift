@@ -1,4 +1,4 @@
-// Element-wise operations: the gated activation and its gradients, sums, conversions, scaling.
+// Element-wise operations: activations and their gradients, sums, conversions, scaling.
 import CQLoRAKernels
 import QLoRATensor
 
@@ -29,6 +29,47 @@ extension CPUBackend {
         range.count, outputGradient.floatAddress(at: start), gate.address(at: start),
         gate.dtype.element, up.address(at: start), up.dtype.element,
         gateGradient.floatAddress(at: start), upGradient.floatAddress(at: start))
+    }
+  }
+
+  package func geluMultiply(
+    _ gate: Tensor, _ up: Tensor?, _ activation: Activation, into output: Tensor
+  ) {
+    precondition(activation != .silu && output.count == gate.count)
+    precondition(up == nil || up?.count == gate.count)
+    precondition(gate.dtype.isActivation && output.dtype.isActivation)
+    let kernel = rows
+    runChunks(gate.count) { range in
+      let start = range.lowerBound
+      kernel.gelu_multiply(
+        range.count, activation == .geluTanh ? 1 : 0, gate.address(at: start),
+        gate.dtype.element, up?.address(at: start), (up ?? gate).dtype.element,
+        output.address(at: start), output.dtype.element)
+    }
+  }
+
+  package func geluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
+    gateGradient: Tensor, upGradient: Tensor?
+  ) {
+    precondition(activation != .silu && (up == nil) == (upGradient == nil))
+    precondition(outputGradient.count == gate.count && gateGradient.count == gate.count)
+    precondition([up, upGradient].allSatisfy { $0 == nil || $0?.count == gate.count })
+    let kernel = rows
+    runChunks(gate.count) { range in
+      let start = range.lowerBound
+      kernel.gelu_multiply_backward(
+        range.count, activation == .geluTanh ? 1 : 0, outputGradient.floatAddress(at: start),
+        gate.address(at: start), gate.dtype.element, up?.address(at: start),
+        (up ?? gate).dtype.element, gateGradient.floatAddress(at: start),
+        upGradient?.floatAddress(at: start))
+    }
+  }
+
+  package func cap(_ tensor: Tensor, at cap: Float) {
+    let kernels = product
+    runChunks(tensor.count) { range in
+      kernels.cap(range.count, tensor.floatAddress(at: range.lowerBound), cap)
     }
   }
 

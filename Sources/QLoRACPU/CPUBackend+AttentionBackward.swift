@@ -10,7 +10,7 @@ extension CPUBackend {
     logSumExp: Tensor, layout: AttentionLayout, bounds: [Int], queryGradient: Tensor,
     keyGradient: Tensor, valueGradient: Tensor
   ) {
-    let rows = AttentionRows(query: query, key: key, value: value, output: output, layout: layout)
+    var rows = AttentionRows(query: query, key: key, value: value, output: output, layout: layout)
     precondition(key.shape[0] == query.shape[0])
     precondition(logSumExp.count == layout.heads * query.shape[0])
     precondition(logSumExp.shape[-1] == query.shape[0])
@@ -18,12 +18,14 @@ extension CPUBackend {
     precondition(keyGradient.count == key.count && valueGradient.count == value.count)
     let sequences = Self.sequences(bounds, tokens: query.shape[0])
     guard let longest = sequences.first?.count else { return }
+    rows.forgetWindow(ifLongest: longest)
+    let packed = rows
     let (group, size) = (rows.group, layout.headSize)
     let kernel = self.rows
     let scratch = WorkerScratch(self, floats: qlora_attention_scratch(longest, size))
     threadPool.run(sequences.count * layout.kvHeads) { item, worker in
       let (sequence, kvHead) = (sequences[item / layout.kvHeads], item % layout.kvHeads)
-      let forward = rows.task(
+      let forward = packed.task(
         heads: kvHead * group..<(kvHead + 1) * group, queries: sequence, keys: sequence,
         logSumExp: logSumExp, scratch: scratch.part(worker))
       let queryStart = (sequence.lowerBound * layout.heads + kvHead * group) * size

@@ -11,8 +11,10 @@ extension CPUBackend {
     query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
     into output: Tensor
   ) {
-    let rows = AttentionRows(
+    var attended = AttentionRows(
       query: query, key: keys, value: values, output: output, layout: layout)
+    attended.forgetWindow(ifLongest: keyCount)
+    let rows = attended
     let queries = query.shape[0]
     precondition(queries <= keyCount && keyCount <= keys.shape[0])
     let group = rows.group
@@ -22,9 +24,12 @@ extension CPUBackend {
       let scratch = WorkerScratch(self, floats: floats)
       threadPool.run(queries * layout.kvHeads) { item, worker in
         let (row, kvHead) = (item / layout.kvHeads, item % layout.kvHeads)
+        // The one query's window is the range of its keys.
+        let end = keyCount - queries + row + 1
+        let window = rows.layout.window
         var task = rows.task(
           heads: kvHead * group..<(kvHead + 1) * group, queries: row..<row + 1,
-          keys: 0..<keyCount - queries + row + 1, logSumExp: nil, scratch: scratch.part(worker))
+          keys: (window > 0 ? max(0, end - window) : 0)..<end, logSumExp: nil, scratch: scratch.part(worker))
         kernel.attention_row(&task)
       }
     } else {

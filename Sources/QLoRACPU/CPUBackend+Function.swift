@@ -54,36 +54,13 @@ extension CPUBackend {
 }
 
 extension ElementFunction {
-  /// √(2/π) and the cubic's factor of the approximation by tanh; 1.702 of the one by σ.
-  private static let root: Float = 0.797_884_6
-  private static let cubic: Float = 0.044_715
-  private static let steepness: Float = 1.702
+  /// Of x in σ.
+  private var steepness: Float { self == .silu ? 1 : 1.702 }
 
-  func value(_ x: Float) -> Float {
-    switch self {
-    case .gelu: 0.5 * x * (1 + erff(x * Float(0.5).squareRoot()))
-    case .geluTanh: 0.5 * x * (1 + tanhf(Self.root * (x + Self.cubic * x * x * x)))
-    case .geluSigmoid: x / (1 + expf(-Self.steepness * x))
-    case .silu: x / (1 + expf(-x))
-    }
-  }
+  func value(_ x: Float) -> Float { x / (1 + expf(-steepness * x)) }
 
   func slope(_ x: Float) -> Float {
-    switch self {
-    case .gelu:
-      // 1/√(2π) is half of √(2/π).
-      return 0.5 * (1 + erff(x * Float(0.5).squareRoot()))
-        + x * 0.5 * Self.root * expf(-0.5 * x * x)
-    case .geluTanh:
-      let bent = tanhf(Self.root * (x + Self.cubic * x * x * x))
-      let inner = Self.root * (1 + 3 * Self.cubic * x * x)
-      return 0.5 * (1 + bent) + 0.5 * x * (1 - bent * bent) * inner
-    case .geluSigmoid:
-      let s = 1 / (1 + expf(-Self.steepness * x))
-      return s * (1 + Self.steepness * x * (1 - s))
-    case .silu:
-      let s = 1 / (1 + expf(-x))
-      return s * (1 + x * (1 - s))
-    }
+    let s = 1 / (1 + expf(-steepness * x))
+    return s * (1 + steepness * x * (1 - s))
   }
 }

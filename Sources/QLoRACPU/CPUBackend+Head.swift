@@ -24,8 +24,11 @@ struct LogitChunk {
   let largest: Storage
   let sums: Storage
   let winners: Storage
+  /// 0 where logits are not capped.
+  let softCap: Float
 
-  init(tokens: Int, vocabulary: Int, _ pool: StoragePool) {
+  init(tokens: Int, vocabulary: Int, softCap: Float, _ pool: StoragePool) {
+    self.softCap = softCap
     logits = TokenTiles(tokens: tokens, columns: vocabulary, pool)
     let blocks = (vocabulary + Self.blockRows - 1) / Self.blockRows
     let bytes = blocks * logits.count * TokenTiles.width * 4
@@ -44,10 +47,11 @@ struct LogitChunk {
       + (block * logits.count + tile) * TokenTiles.width
   }
 
-  /// Takes the maximum and the sum of exponentials of a block whose logits are there.
+  /// Caps the logits of a block, and takes their maximum and the sum of their exponentials.
   func summarize(block: Int, tile: Int, rows count: Int, _ kernels: qlora_product_kernels) {
     let c = logits[tile] + block * Self.blockRows * TokenTiles.width
     let largest = floats(largest, block: block, tile: tile)
+    if softCap > 0 { kernels.cap(count * TokenTiles.width, c, softCap) }
     kernels.lane_max(count, c, largest, rows(block: block, tile: tile))
     kernels.lane_exp_sum(count, c, largest, floats(sums, block: block, tile: tile))
   }
@@ -67,18 +71,18 @@ extension CPUBackend {
   private static let logitBytes = 64 << 20
 
   package func linearCrossEntropy(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float,
     hiddenGradient: Tensor?
   ) -> Double {
     precondition(rows.count == targets.count)
-    if let kernels = matrixKernels(for: hidden.dtype) {
+    if softCap == 0, let kernels = matrixKernels(for: hidden.dtype) {
       return linearCrossEntropyByMatrix(
         hidden, rows: rows, targets: targets, head: panelWeight(head),
         hiddenGradient: hiddenGradient, kernels)
     }
     hiddenGradient?.zero()
     var loss = 0.0
-    forEachChunk(hidden, rows, head) { range, chunk, softmax in
+    forEachChunk(hidden, rows, head, softCap) { range, chunk, softmax in
       for index in range {
         let token = index - range.lowerBound
         loss += softmax[token].logSumExp - Double(logit(chunk, token, targets[index]))
@@ -92,16 +96,16 @@ extension CPUBackend {
   }
 
   package func scoreTokens(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
     precondition(rows.count == targets.count)
-    if let kernels = matrixKernels(for: hidden.dtype) {
+    if softCap == 0, let kernels = matrixKernels(for: hidden.dtype) {
       return scoreTokensByMatrix(
         hidden, rows: rows, targets: targets, head: panelWeight(head), kernels)
     }
     var likelihoods: [Float] = []
     var winners: [Int32] = []
-    forEachChunk(hidden, rows, head) { range, chunk, softmax in
+    forEachChunk(hidden, rows, head, softCap) { range, chunk, softmax in
       for index in range {
         let token = index - range.lowerBound
         likelihoods.append(
@@ -119,7 +123,7 @@ extension CPUBackend {
 
   /// Computes the logits of `rows`, a chunk at a time, with the softmax of every token.
   private func forEachChunk(
-    _ hidden: Tensor, _ rows: [Int32], _ head: any PreparedWeight,
+    _ hidden: Tensor, _ rows: [Int32], _ head: any PreparedWeight, _ softCap: Float,
     _ body: (_ range: Range<Int>, _ chunk: LogitChunk, _ softmax: [TokenSoftmax]) -> Void
   ) {
     let weight = panelWeight(head)
@@ -131,7 +135,8 @@ extension CPUBackend {
       let gathered = gather(hidden, rows[range])
       let float = gathered.dtype == .float16 ? widened(gathered) : gathered
       let tiles = pack(float, tokens: range.count, columns: weight.inFeatures)
-      let chunk = LogitChunk(tokens: range.count, vocabulary: weight.outFeatures, storagePool)
+      let chunk = LogitChunk(
+        tokens: range.count, vocabulary: weight.outFeatures, softCap: softCap, storagePool)
       fill(chunk, weight, tiles)
       body(range, chunk, softmax(of: chunk, vocabulary: weight.outFeatures))
     }
@@ -219,13 +224,18 @@ extension CPUBackend {
     return TokenSoftmax(logSumExp: Double(best) + log(sum), mostLikely: winner)
   }
 
-  /// Logits become `softmax − onehot`, in place; rows past the vocabulary become zero.
+  /// Logits become `softmax − onehot`, in place, times the slope of their cap where they have one;
+  /// rows past the vocabulary become zero.
   private func turnIntoGradient(
     _ chunk: LogitChunk, _ softmax: [TokenSoftmax], _ targets: ArraySlice<Int32>
   ) {
     let width = TokenTiles.width
     let kernels = product
-    let logits = chunk.logits
+    let (logits, cap) = (chunk.logits, chunk.softCap)
+    let wanted = targets.enumerated().map { token, target in
+      let bent = cap > 0 ? logit(chunk, token, target) / cap : 0
+      return 1 - bent * bent
+    }
     let blockRows = 4096
     let blocks = (logits.columns + blockRows - 1) / blockRows
     threadPool.run(logits.count * blocks) { item in
@@ -237,11 +247,16 @@ extension CPUBackend {
           // A lane without a token shifts to exp(−∞) = 0.
           shift[lane] = token < logits.tokens ? Float(softmax[token].logSumExp) : .infinity
         }
-        kernels.lane_exp(rows, logits[tile] + block * blockRows * width, shift.baseAddress)
+        let place = logits[tile] + block * blockRows * width
+        if cap > 0 {
+          kernels.lane_exp_capped(rows, place, shift.baseAddress, cap)
+        } else {
+          kernels.lane_exp(rows, place, shift.baseAddress)
+        }
       }
     }
     for (token, target) in targets.enumerated() {
-      logits[token / width][Int(target) * width + token % width] -= 1
+      logits[token / width][Int(target) * width + token % width] -= wanted[token]
     }
   }
 

@@ -10,8 +10,8 @@ extension CPUBackend {
     inverse: Bool
   ) {
     let width = tensor.count / max(1, positions.count)
-    let tableRows = cosines.count / (headSize / 2)
-    precondition(headSize % 2 == 0 && width % headSize == 0)
+    let (tableRows, rotated) = (cosines.shape[0], 2 * cosines.shape[1])
+    precondition(rotated <= headSize && width % headSize == 0)
     precondition(tensor.count == width * positions.count && sines.count == cosines.count)
     precondition(positions.allSatisfy { $0 >= 0 && $0 < tableRows }, "position past the tables")
     precondition(tensor.dtype.isActivation)
@@ -19,7 +19,7 @@ extension CPUBackend {
     positions.withUnsafeBufferPointer { positions in
       runRows(positions.count, width: width) { range in
         kernel.rotary(
-          range.count, width / headSize, headSize,
+          range.count, width / headSize, headSize, rotated,
           tensor.address(at: range.lowerBound * width), tensor.dtype.element,
           positions.baseAddress! + range.lowerBound, cosines.floatAddress(at: 0),
           sines.floatAddress(at: 0), inverse ? 1 : 0)

@@ -15,8 +15,9 @@ extension DiagnosticCode {
     "A value of the model's configuration is missing, of the wrong kind, or contradicts another.")
   package static let architectureUnsupported = DiagnosticCode(
     "E0253", .badData,
-    "The model is of an architecture that this program does not know. It trains models of the "
-      + "Llama family (model_type or general.architecture `llama`).")
+    "The model is of an architecture that this program does not know, or has a part that it does "
+      + "not compute. Docs/Models.md lists the families of decoders that it trains; "
+      + "Docs/HowTo/add-an-architecture.md tells how one is added.")
   package static let quantizationUnsupported = DiagnosticCode(
     "E0254", .badData,
     "The model was quantized by a method that this program does not read. It reads 16 and 32 bit "
@@ -24,7 +25,7 @@ extension DiagnosticCode {
   package static let ropeUnsupported = DiagnosticCode(
     "E0255", .badData,
     "The model scales its rotary positions in a way that this program does not compute. Known are "
-      + "`default`, `linear` and `llama3`.")
+      + "`default`, `linear`, `dynamic`, `llama3`, `yarn` and `longrope`.")
 
   package static let fourBitState = DiagnosticCode(
     "E0260", .badData,

@@ -25,14 +25,15 @@ extension DiagnosticCode {
   package static let imageDataMissing = DiagnosticCode(
     "E0533", .inputMissing,
     "A folder of cached latents is not there, or holds no .safetensors file.")
-  package static let imageRecipeInvalid = DiagnosticCode(
+  package static let imageUnsupported = DiagnosticCode(
     "E0534", .usage,
     """
-    A recipe of the task `image` asks for what only language models have, or the other way \
-    round: see Docs/Guide/images.md for the keys that image models take.
+    A command or an adapter was given an image model that only takes language models. Recipes of \
+    the task `image` run with `train`, `resume`, `plan` and `verify-resume`; their adapters go \
+    to `qlora image --adapter` and to diffusers.
     """)
 
   package static let allImageCodes: [DiagnosticCode] = [
-    imageModelUnknown, imageConfigInvalid, imageDataInvalid, imageDataMissing, imageRecipeInvalid,
+    imageModelUnknown, imageConfigInvalid, imageDataInvalid, imageDataMissing, imageUnsupported,
   ]
 }

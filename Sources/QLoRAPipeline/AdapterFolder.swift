@@ -99,7 +99,7 @@ enum TrainedWith {
   }
 }
 
-extension LlamaModel {
+extension DecoderModel {
   /// The adapters of this model as PEFT keeps them.
   func peftAdapter(_ config: PEFTAdapterConfig) -> PEFTAdapter {
     PEFTAdapter(

@@ -33,7 +33,7 @@ package struct ModelRequest: Sendable {
 
 package struct LoadedModel {
   package let source: ModelSource
-  package let model: LlamaModel
+  package let model: DecoderModel
   package let text: ModelText
 
   /// For evaluation and generation.

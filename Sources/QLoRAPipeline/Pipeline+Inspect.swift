@@ -48,13 +48,13 @@ extension Pipeline {
 
   private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {
     let foreign = try ForeignModel.open(path)
-    if case .folder = foreign.origin, foreign.modelType != "llama" {
+    if case .folder = foreign.origin, ModelFamily(rawValue: foreign.modelType ?? "") == nil {
       return try anyFolder(foreign, verify)
     }
     let source = try ModelSource.open(path)
     let config = source.config
     var facts: [(name: String, value: JSONValue)] = [
-      ("architecture", .string("llama")), ("hidden", .int(config.hidden)),
+      ("architecture", .string(config.family.rawValue)), ("hidden", .int(config.hidden)),
       ("layers", .int(config.layers)), ("heads", .int(config.heads)),
       ("kvHeads", .int(config.kvHeads)), ("vocabulary", .int(config.vocabularySize)),
       ("positions", .int(config.maxPositions)),

@@ -51,7 +51,7 @@ extension Pipeline {
   /// Weights only: tokenizers take time and memory that say nothing about them.
   private static func measuredLoad(
     _ request: ModelRequest, _ shape: ModelShape?, _ layout: WeightLayout? = nil
-  ) throws -> (model: LlamaModel, measurement: LoadMeasurement) {
+  ) throws -> (model: DecoderModel, measurement: LoadMeasurement) {
     let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let clock = ContinuousClock()
     let start = clock.now

@@ -110,7 +110,7 @@ extension Recipe {
   /// Puts the adapters that are to be trained on a model.
   ///
   /// - Returns: the configuration of the adapter that training begins with; nil for fresh ones.
-  func addAdapters(to model: LlamaModel) throws -> PEFTAdapterConfig? {
+  func addAdapters(to model: DecoderModel) throws -> PEFTAdapterConfig? {
     model.dropoutSeed = dropoutSeed
     model.neftuneAlpha = training.neftuneAlpha
     guard let path = adapter.initializeFrom else {

@@ -5,12 +5,11 @@ import QLoRAModels
 import QLoRARecipe
 
 extension Recipe {
-  /// Never quantized, so naming them is needless and no slip.
-  private static let neverQuantized = ["lm_head", "model.embed_tokens"]
-
   /// - Throws: for a pattern that is no regular expression, or finds no end.
-  func warnings(about model: LlamaModel) throws -> [Diagnostic] {
-    let modules = model.linears.map(\.name) + Self.neverQuantized
+  func warnings(about model: DecoderModel) throws -> [Diagnostic] {
+    // Never quantized, so naming them is needless and no slip.
+    let names = model.config.family.names
+    let modules = model.linears.map(\.name) + [names.head, names.embedding]
     return try ModulePatterns(self.model.quantization.skip).unmatched(among: modules).map {
       Diagnostic(
         .badModulePattern, "model.quantization.skip \"\($0)\" names no linear of this model",

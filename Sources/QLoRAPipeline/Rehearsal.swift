@@ -24,14 +24,14 @@ package struct StepForecast: Sendable, Equatable {
 }
 
 struct Rehearsal {
-  let model: LlamaModel
+  let model: DecoderModel
   private let backend: CPUBackend
   private let counter: CountingBackend
 
   /// - Parameter adapters: puts them on the model; `tensor` makes memory that nobody touches.
   init(
     _ source: ModelSource, _ request: ModelRequest,
-    adapters: (_ model: LlamaModel, _ tensor: (Shape) -> Tensor) throws -> Void
+    adapters: (_ model: DecoderModel, _ tensor: (Shape) -> Tensor) throws -> Void
   ) throws {
     backend = try Backends.makeShapeOnly(threads: request.threads, usesInt16: request.usesInt16)
     counter = CountingBackend(backend)

@@ -50,6 +50,7 @@ extension Pipeline {
     interruption: @escaping () -> Int32? = TrainingRun.stopOnSignals(),
     progress: @escaping (Double) -> Void = { _ in }
   ) throws -> (plan: RunPlan, trial: RunTrial) {
+    try resolved.requireLanguage("plan --measure")
     let planned = try PlannedRun(resolved, on: machine)
     // What does not fit is not tried.
     if let problem = planned.plan.problem { throw problem }
@@ -129,7 +130,7 @@ private struct TrialRun {
     return steps.dropLast() + [largest]
   }
 
-  private func train(_ model: LlamaModel, _ run: RunDirectory) throws -> StopWatch {
+  private func train(_ model: DecoderModel, _ run: RunDirectory) throws -> StopWatch {
     let recipe = planned.plan.recipe.recipe
     let validation = try planned.data.validationBatches(recipe.batchSettings)
     let watch = StopWatch(steps: chosenSteps)

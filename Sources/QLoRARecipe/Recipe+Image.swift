@@ -61,11 +61,20 @@ extension Recipe.Image: RecipeSection {
 }
 
 extension RecipeDecoder {
-  /// Keys that only language models have a use for.
-  private static let languageKeys = [
-    "data.maxTokens", "data.packing", "data.overLength", "data.trainOn", "training.neftuneAlpha",
-    "training.samples",
-  ]
+  /// Keys that only language models have a use for, where they hold another value than usual: a
+  /// run's saved recipe has them all.
+  private static func languageKeys(_ recipe: Recipe) -> [String] {
+    let (data, training, usual) = (recipe.data, recipe.training, Recipe())
+    let keys = [
+      ("data.maxTokens", data.maxTokens != usual.data.maxTokens),
+      ("data.packing", data.packing != usual.data.packing),
+      ("data.overLength", data.overLength != usual.data.overLength),
+      ("data.trainOn", data.trainOn != usual.data.trainOn),
+      ("training.neftuneAlpha", training.neftuneAlpha != usual.training.neftuneAlpha),
+      ("training.samples", training.samples != usual.training.samples),
+    ]
+    return keys.filter(\.1).map(\.0)
+  }
 
   /// Each task has its own kind of rows and keys.
   mutating func checkTask(of recipe: Recipe) {
@@ -83,7 +92,7 @@ extension RecipeDecoder {
       }
     }
     let foreign =
-      isImage ? Self.languageKeys : Recipe.Image.fields.map { "image.\($0.schema.key)" }
+      isImage ? Self.languageKeys(recipe) : Recipe.Image.fields.map { "image.\($0.schema.key)" }
     for path in foreign {
       guard let origin = origins[path] else { continue }
       report(

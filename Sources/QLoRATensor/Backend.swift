@@ -129,17 +129,26 @@ package struct AttentionLayout: Sendable, Hashable {
   package var headSize: Int
   /// Multiplies query·key, usually `1 / sqrt(headSize)`.
   package var scale: Float
-  /// Whether a row sees the rows up to itself, or all rows of its sequence.
+  /// How many keys a query sees, its own included; 0 = all before it.
+  /// Source: Beltagy et al. 2020, "Longformer", arXiv:2004.05150, section 3.1.
+  package var window: Int
+  /// Scores s become cap·tanh(s / cap); 0 = they stay.
+  /// Source: Gemma Team 2024, "Gemma 2", arXiv:2408.00118, section 2.
+  package var softCap: Float
+  /// Whether a row sees the rows up to itself, or all rows of its sequence, without a window.
   package var isCausal: Bool
 
   package init(
-    heads: Int, kvHeads: Int, headSize: Int, scale: Float, isCausal: Bool = true
+    heads: Int, kvHeads: Int, headSize: Int, scale: Float, window: Int = 0, softCap: Float = 0,
+    isCausal: Bool = true
   ) {
-    self.isCausal = isCausal
     self.heads = heads
     self.kvHeads = kvHeads
     self.headSize = headSize
     self.scale = scale
+    self.window = window
+    self.isCausal = isCausal
+    self.softCap = softCap
   }
 }
 
@@ -180,18 +189,21 @@ package protocol Backend: OptimizerBackend, ImageBackend {
   // MARK: Embedding and head
   /// `output[t] = table[tokens[t]]`.
   func embedding(_ tokens: [Int32], _ table: any PreparedWeight, into output: Tensor)
-  /// Sum over `rows` of the cross entropy of `softmax(hidden[row]·headᵀ)` with `targets`, and,
+  /// Sum over `rows` of the cross entropy of `softmax(logits)` with `targets`, where
+  /// `logits = hidden[row]·headᵀ`, capped as `AttentionLayout.softCap` where `softCap` is not 0; and,
   /// where wanted, its gradient by `hidden` (`[tokens, hidden]` float32; rows not named become
   /// zero).
   /// Chunked: logits of all rows never exist together. Returns the sum in double precision.
   func linearCrossEntropy(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float,
     hiddenGradient: Tensor?
   ) -> Double
   /// Negative log-likelihood of each target and the most likely token, per named row.
   func scoreTokens(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32])
+  /// `tensor = cap·tanh(tensor / cap)`, float32.
+  func cap(_ tensor: Tensor, at cap: Float)
 
   // MARK: Rows and elements
   /// `output = x · rsqrt(mean(x²) + ε) · weight`; `inverseRMS [tokens]` float32 is kept for
@@ -202,8 +214,18 @@ package protocol Backend: OptimizerBackend, ImageBackend {
   func rmsNormBackward(
     _ outputGradient: Tensor, input: Tensor, weight: Tensor, inverseRMS: Tensor,
     inputGradient: Tensor, accumulating: Bool)
-  /// Rotates pairs (i, i + headSize/2) of every head of `tensor [tokens, heads·headSize]` in place
-  /// by row `positions[t]` of `cosines`/`sines [positions, headSize/2]`; `inverse` turns back.
+  /// `output = (x − mean)·r·weight + bias` with `r = rsqrt(variance + ε)`; `statistics [tokens, 2]`
+  /// float32 keeps mean and r for backward; `weight` and `bias` are float32.
+  /// Source: Ba et al. 2016, arXiv:1607.06450.
+  func layerNorm(
+    _ input: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, into output: Tensor,
+    statistics: Tensor)
+  func layerNormBackward(
+    _ outputGradient: Tensor, input: Tensor, weight: Tensor, statistics: Tensor,
+    inputGradient: Tensor, accumulating: Bool)
+  /// Rotates pairs (i, i + n) of the first 2n elements of every head of
+  /// `tensor [tokens, heads·headSize]` in place by row `positions[t]` of
+  /// `cosines`/`sines [positions, n]`; `inverse` turns back.
   /// Source: Su et al. 2021, arXiv:2104.09864, in the half-split form of GPT-NeoX.
   func rotary(
     _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,
@@ -213,6 +235,17 @@ package protocol Backend: OptimizerBackend, ImageBackend {
   /// `gateGradient` may be `outputGradient`.
   func siluMultiplyBackward(
     _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor)
+  /// `output = gelu(gate) · up`, or `gelu(gate)` where `up` is nil; `activation` says which gelu.
+  /// Source: Hendrycks & Gimpel 2016, arXiv:1606.08415; gated: Shazeer 2020, arXiv:2002.05202.
+  func geluMultiply(_ gate: Tensor, _ up: Tensor?, _ activation: Activation, into output: Tensor)
+  /// `gateGradient` may be `outputGradient`; `upGradient` is nil where `up` is.
+  func geluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
+    gateGradient: Tensor, upGradient: Tensor?)
+  /// Copies columns: output `i` takes `widths[i]` elements of each row of `Σ widths`.
+  func split(_ input: Tensor, widths: [Int], into outputs: [Tensor])
+  /// The inverse of `split`, of float32.
+  func join(_ inputs: [Tensor], widths: [Int], into output: Tensor)
   /// `output = left + right`; dtypes may differ, and `output` may be either of them.
   func add(_ left: Tensor, _ right: Tensor, into output: Tensor)
   /// Element-wise copy between float32, float16 and bfloat16.
@@ -235,4 +268,42 @@ package protocol Backend: OptimizerBackend, ImageBackend {
   func cachedAttention(
     query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
     into output: Tensor)
+
+  // MARK: Experts
+  /// The `chosen` most likely experts of each token by `softmax(logits [tokens, experts])`, best
+  /// first, with their probabilities, which add up to 1 where `isNormalized`, in
+  /// `weights [tokens, chosen]`, all float32. Returns the experts `[tokens, chosen]`.
+  func route(
+    _ logits: Tensor, chosen: Int, isNormalized: Bool, into weights: Tensor
+  ) -> [Int32]
+  func routeBackward(
+    _ weightGradient: Tensor, logits: Tensor, experts: [Int32], weights: Tensor,
+    isNormalized: Bool, logitGradient: Tensor)
+  /// `output[i] = input[rows[i]]`.
+  func gatherRows(_ input: Tensor, _ rows: [Int32], into output: Tensor)
+  /// `output[t] = (+ itself where accumulating) Σ_c weights[t, c] · input[places[t, c]]`, with
+  /// weights of 1 where nil; `output` is float32 where accumulating.
+  func weightedRows(
+    _ input: Tensor, places: [Int32], weights: Tensor?, into output: Tensor, accumulating: Bool)
+  /// Gradients of `weightedRows` by its input, `[rows, width]`, and by the weights; float32.
+  func weightedRowsBackward(
+    _ outputGradient: Tensor, input: Tensor, places: [Int32], weights: Tensor,
+    inputGradient: Tensor, weightGradient: Tensor)
+}
+
+extension Backend {
+  /// As above without a cap.
+  package func linearCrossEntropy(
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    hiddenGradient: Tensor?
+  ) -> Double {
+    linearCrossEntropy(
+      hidden, rows: rows, targets: targets, head: head, softCap: 0, hiddenGradient: hiddenGradient)
+  }
+
+  package func scoreTokens(
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+  ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
+    scoreTokens(hidden, rows: rows, targets: targets, head: head, softCap: 0)
+  }
 }

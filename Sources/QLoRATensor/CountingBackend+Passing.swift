@@ -52,6 +52,23 @@ extension CountingBackend {
       inputGradient: inputGradient, accumulating: accumulating)
   }
 
+  package func layerNorm(
+    _ input: Tensor, weight: Tensor, bias: Tensor, epsilon: Float, into output: Tensor,
+    statistics: Tensor
+  ) {
+    inner.layerNorm(
+      input, weight: weight, bias: bias, epsilon: epsilon, into: output, statistics: statistics)
+  }
+
+  package func layerNormBackward(
+    _ outputGradient: Tensor, input: Tensor, weight: Tensor, statistics: Tensor,
+    inputGradient: Tensor, accumulating: Bool
+  ) {
+    inner.layerNormBackward(
+      outputGradient, input: input, weight: weight, statistics: statistics,
+      inputGradient: inputGradient, accumulating: accumulating)
+  }
+
   package func rotary(
     _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,
     inverse: Bool
@@ -71,6 +88,31 @@ extension CountingBackend {
     inner.siluMultiplyBackward(
       outputGradient, gate: gate, up: up, gateGradient: gateGradient, upGradient: upGradient)
   }
+
+  package func geluMultiply(
+    _ gate: Tensor, _ up: Tensor?, _ activation: Activation, into output: Tensor
+  ) {
+    inner.geluMultiply(gate, up, activation, into: output)
+  }
+
+  package func geluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
+    gateGradient: Tensor, upGradient: Tensor?
+  ) {
+    inner.geluMultiplyBackward(
+      outputGradient, gate: gate, up: up, activation, gateGradient: gateGradient,
+      upGradient: upGradient)
+  }
+
+  package func split(_ input: Tensor, widths: [Int], into outputs: [Tensor]) {
+    inner.split(input, widths: widths, into: outputs)
+  }
+
+  package func join(_ inputs: [Tensor], widths: [Int], into output: Tensor) {
+    inner.join(inputs, widths: widths, into: output)
+  }
+
+  package func cap(_ tensor: Tensor, at cap: Float) { inner.cap(tensor, at: cap) }
 
   package func add(_ left: Tensor, _ right: Tensor, into output: Tensor) {
     inner.add(left, right, into: output)

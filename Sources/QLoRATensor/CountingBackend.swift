@@ -24,7 +24,10 @@ package final class CountingBackend: Backend {
   private func addAttention(_ layout: AttentionLayout, _ bounds: [Int], matrices: Int) {
     let pairs = zip(bounds, bounds.dropFirst()).reduce(0.0) { sum, bound in
       let length = Double(bound.1 - bound.0)
-      return sum + length * (layout.isCausal ? (length + 1) / 2 : length)
+      if !layout.isCausal { return sum + length * length }
+      // Beyond a window, every further query sees as many keys.
+      let growing = layout.window > 0 ? min(length, Double(layout.window)) : length
+      return sum + growing * (growing + 1) / 2 + (length - growing) * growing
     }
     add(2 * Double(matrices) * pairs * Double(layout.headSize * layout.heads))
   }
@@ -60,19 +63,20 @@ extension CountingBackend {
   }
 
   package func linearCrossEntropy(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float,
     hiddenGradient: Tensor?
   ) -> Double {
     addProduct(rows.count, head.elements * (hiddenGradient == nil ? 1 : 2))
     return inner.linearCrossEntropy(
-      hidden, rows: rows, targets: targets, head: head, hiddenGradient: hiddenGradient)
+      hidden, rows: rows, targets: targets, head: head, softCap: softCap,
+      hiddenGradient: hiddenGradient)
   }
 
   package func scoreTokens(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
     addProduct(rows.count, head.elements)
-    return inner.scoreTokens(hidden, rows: rows, targets: targets, head: head)
+    return inner.scoreTokens(hidden, rows: rows, targets: targets, head: head, softCap: softCap)
   }
 
   package func attention(

@@ -1,12 +1,9 @@
 // What a device must be able to do for image models, beside what language models ask of it.
 
-/// A function of one number, applied to each element.
+/// A function of one number, applied to each element, beside those of `Activation`.
 package enum ElementFunction: String, Sendable, CaseIterable {
-  /// x·Φ(x). Source: Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2.
-  case gelu
-  /// Its approximation by tanh, from the same section.
-  case geluTanh
-  /// Its approximation x·σ(1.702·x), from the same section.
+  /// x·σ(1.702·x), an approximation of GELU.
+  /// Source: Hendrycks & Gimpel 2016, arXiv:1606.08415, section 2.
   case geluSigmoid
   /// x·σ(x).
   case silu

@@ -78,7 +78,11 @@ struct ModelConfigTests {
   @Test(arguments: [
     (#","model_type":"qwen2""#, DiagnosticCode.configInvalid),
     (#","hidden_act":"gelu""#, .architectureUnsupported),
-    (#","rope_scaling":{"type":"yarn","factor":2}"#, .ropeUnsupported),
+    (#","rope_scaling":{"type":"proportional","factor":2}"#, .ropeUnsupported),
+    (#","rope_scaling":{"type":"yarn"}"#, .configInvalid),
+    (
+      #","rope_scaling":{"type":"longrope","short_factor":[1],"long_factor":[1]}"#, .configInvalid
+    ),
     (#","rope_scaling":{"type":"linear"}"#, .configInvalid),
     (#","rope_scaling":{"type":"linear","factor":0}"#, .configInvalid),
     (#","rope_scaling":[]"#, .configInvalid),
@@ -112,10 +116,12 @@ struct ModelConfigTests {
 
   @Test func namesOtherArchitecturesAndPlaces() throws {
     let folder = try TemporaryFolder()
-    let path = try folder.write("{\n  \"model_type\": \"qwen2\"\n}", "config.json")
+    let path = try folder.write("{\n  \"model_type\": \"qwen2x\"\n}", "config.json")
     let found = diagnostic { _ = try ModelConfig(configPath: path) }
     #expect(found?.code == .architectureUnsupported)
-    #expect(found?.message.contains("qwen2") == true)
+    #expect(found?.message.contains("qwen2x") == true)
+    #expect(found?.message.contains("the nearest that is: \"qwen2\"") == true)
+    #expect(found?.remedy?.contains("add-an-architecture.md") == true)
     #expect(found?.location == .position(file: path, line: 2, column: 3))
     let missing = diagnostic { _ = try ModelConfig(configPath: folder.path("none.json")) }
     #expect(missing?.code == .configMissing)

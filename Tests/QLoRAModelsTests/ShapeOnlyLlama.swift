@@ -10,7 +10,7 @@ import QLoRAModels
 struct ShapeOnlyLlama {
   let backend: CPUBackend
   let counter: CountingBackend
-  let model: LlamaModel
+  let model: DecoderModel
   let batch: TokenBatch
 
   init(

@@ -11,7 +11,7 @@ import QLoRAModels
 @Suite struct ShapeOnlyTests {
   /// Live bytes behind each stage, then peak and extent of the whole step.
   private func memory(
-    _ model: LlamaModel, _ pool: StoragePool, _ batch: TokenBatch, _ policy: ActivationPolicy
+    _ model: DecoderModel, _ pool: StoragePool, _ batch: TokenBatch, _ policy: ActivationPolicy
   ) -> [Int] {
     model.activationPolicies = model.activationPolicies.map { _ in policy }
     pool.restart()

@@ -17,7 +17,7 @@ enum GoldenBase: String, CaseIterable, Sendable {
 struct TinyLlama {
   let goldens: SafetensorsFile
   let base: GoldenBase
-  let model: LlamaModel
+  let model: DecoderModel
   /// The golden input ids and labels as one packed batch of three rows.
   let batch: TokenBatch
 
@@ -71,7 +71,7 @@ struct TinyLlama {
     try goldens.readTensor("\(base.rawValue).\(name)").floats()
   }
 
-  private static func packedBatch(_ goldens: SafetensorsFile) throws -> TokenBatch {
+  static func packedBatch(_ goldens: SafetensorsFile) throws -> TokenBatch {
     let ids = try goldens.readTensor("input_ids")
     let labels = try goldens.readTensor("labels").withElements(Int64.self) { $0.map(Int32.init) }
     let (rows, width) = (ids.shape[0], ids.shape[1])

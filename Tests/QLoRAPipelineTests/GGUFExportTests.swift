@@ -168,7 +168,7 @@ import Testing
     let config = try ModelSource.open(tiny.modelPath).config
     #expect(file.tensors.count == 2 * adapter.pairs.count)
     return try adapter.pairs.map { pair in
-      let stored = try #require(GGUFNames.gguf(pair.module + ".weight"))
+      let stored = try #require(GGUFNames.gguf(pair.module + ".weight", config))
       let (a, b) = (try floats(file, stored + ".lora_a"), try floats(file, stored + ".lora_b"))
       let order = GGUFHeadRows(pair.module + ".weight", config)
       let rows = pair.b.shape[0]

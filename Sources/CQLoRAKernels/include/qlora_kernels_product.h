@@ -69,6 +69,10 @@ typedef struct qlora_product_kernels {
   void (*lane_max)(long rows, const float *c, float *largest, int32_t *row);
   void (*lane_exp_sum)(long rows, const float *c, const float *shift, float *sum);
   void (*lane_exp)(long rows, float *c, const float *shift);
+  /* Of capped logits: c = cap·tanh(c / cap) for any count of them, and, down the lanes of a tile,
+   * exp(c - shift[lane])·(1 - (c / cap)²), the gradient of what was capped. */
+  void (*cap)(long count, float *c, float cap);
+  void (*lane_exp_capped)(long rows, float *c, const float *shift, float cap);
 
   /* 1 ... 8 rows `[rows][stride]` to a group `[k][8]`, zero padded. */
   void (*panel_f32)(long rows, long k, const float *w, long stride, float *out);

@@ -53,7 +53,8 @@ typedef struct {
 enum { qlora_attention_tile = 48 };
 
 /// The query heads that share one key/value head, in one sequence. Row `i` of queries stands at
-/// position `first + i` and sees keys `0 ... first + i`; `first + queries == keys`.
+/// position `first + i` and sees keys `0 ... first + i`, or the last `window` of them;
+/// `first + queries == keys`.
 typedef struct {
   qlora_element query_type, key_type, value_type, output_type;
   /// The first row, at the first head of the group; the heads of a group lie side by side.
@@ -68,6 +69,10 @@ typedef struct {
   /// A multiple of 8, at most 256.
   long head_size;
   float scale;
+  /// How many keys a query sees, its own included; 0 = all.
+  long window;
+  /// Scores s, times scale, become cap·tanh(s / cap); 0 = they stay.
+  float soft_cap;
   /// Written by the forward pass, read by the backward pass; laid out as `query`.
   void *output;
   /// Whether every query sees every key, whatever its position.
@@ -118,10 +123,21 @@ typedef struct {
   void (*rms_norm_backward)(long rows, long width, const float *dy, const void *x,
                             qlora_element x_type, const void *weight, qlora_element weight_type,
                             const float *inverse_rms, float *dx, int accumulate);
+  /// out = (x − m)·r · weight + bias with m = mean(x), r = 1 / √(mean((x − m)²) + ε), kept per row
+  /// side by side in `statistics`. Ba et al. 2016, arXiv:1607.06450.
+  void (*layer_norm)(long rows, long width, float epsilon, const void *x, qlora_element x_type,
+                     const float *weight, const float *bias, void *out, qlora_element out_type,
+                     float *statistics);
+  /// dx (+)= r·(g − mean(g) − n·mean(g·n)) with g = w·dy and n = (x − m)·r.
+  void (*layer_norm_backward)(long rows, long width, const float *dy, const void *x,
+                              qlora_element x_type, const float *weight, const float *statistics,
+                              float *dx, int accumulate);
   /// In every head: (a, b) ← (a·c − b·s, b·c + a·s), with a the first half and b the second, and
-  /// c, s from row `positions[row]` of `[positions, head_size / 2]` tables; `inverse` negates s.
+  /// c, s from row `positions[row]` of the tables; `inverse` negates s.
   /// Su et al. 2021, arXiv:2104.09864.
-  void (*rotary)(long rows, long heads, long head_size, void *x, qlora_element type,
+  /// Only the first `rotated` elements of a head take part, and `[positions, rotated / 2]` are the
+  /// tables.
+  void (*rotary)(long rows, long heads, long head_size, long rotated, void *x, qlora_element type,
                  const int32_t *positions, const float *cosines, const float *sines, int inverse);
 
   /// out = gate · σ(gate) · up. Shazeer 2020, arXiv:2002.05202.
@@ -131,11 +147,25 @@ typedef struct {
   void (*silu_multiply_backward)(long count, const float *dy, const void *gate,
                                  qlora_element gate_type, const void *up, qlora_element up_type,
                                  float *dgate, float *dup);
+  /// out = gelu(gate) · up, or gelu(gate) where `up` is NULL: gate·Φ(gate), or where `is_tanh`
+  /// gate·σ(2u) with u = √(2/π)·(gate + 0.044715·gate³). Hendrycks & Gimpel 2016,
+  /// arXiv:1606.08415, section 2.
+  void (*gelu_multiply)(long count, int is_tanh, const void *gate, qlora_element gate_type,
+                        const void *up, qlora_element up_type, void *out, qlora_element out_type);
+  /// dgate = dy · up · gelu'(gate); dup = dy · gelu(gate), not written where `up` is NULL. dgate may
+  /// be dy.
+  void (*gelu_multiply_backward)(long count, int is_tanh, const float *dy, const void *gate,
+                                 qlora_element gate_type, const void *up, qlora_element up_type,
+                                 float *dgate, float *dup);
   void (*add)(long count, const void *left, qlora_element left_type, const void *right,
               qlora_element right_type, void *out, qlora_element out_type);
   void (*convert)(long count, const void *x, qlora_element x_type, void *out,
                   qlora_element out_type);
   void (*scale)(long count, void *x, qlora_element type, float factor);
+  /// out += factor · x.
+  void (*add_scaled)(long count, float factor, const void *x, qlora_element type, float *out);
+  /// Σ x · y.
+  float (*dot)(long count, const void *x, qlora_element type, const float *y);
   /// Σ x² in double precision over sixteen interleaved sums that are then added in pairs (8 apart,
   /// 4, 2, 1): the same bits in every instruction set.
   double (*sum_of_squares)(long count, const void *x, qlora_element type);

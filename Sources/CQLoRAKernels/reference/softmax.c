@@ -26,3 +26,14 @@ void qlora_lane_exp_sum_reference(long rows, const float *c, const float *shift,
 void qlora_lane_exp_reference(long rows, float *c, const float *shift) {
   for (long i = 0; i < rows * 48; i++) c[i] = expf(c[i] - shift[i % 48]);
 }
+
+void qlora_cap_reference(long count, float *c, float cap) {
+  for (long i = 0; i < count; i++) c[i] = cap * tanhf(c[i] / cap);
+}
+
+void qlora_lane_exp_capped_reference(long rows, float *c, const float *shift, float cap) {
+  for (long i = 0; i < rows * 48; i++) {
+    const float bent = c[i] / cap;
+    c[i] = expf(c[i] - shift[i % 48]) * (1 - bent * bent);
+  }
+}

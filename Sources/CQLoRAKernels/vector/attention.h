@@ -1,6 +1,8 @@
-// Attention over `vec`, causal or of all keys, tile by tile, forward pass. Queries lie along the lanes, so that
-// the running softmax never works across lanes. Needs `tile` and `transpose` beside simd.h.
+// Attention over `vec`, causal or of all keys, tile by tile, forward pass. Queries lie along the
+// lanes, so that the running softmax never works across lanes. Needs `tile` and `transpose` beside
+// simd.h.
 #pragma once
+#include <float.h>
 #include <math.h>
 
 #include "vector.h"
@@ -89,8 +91,40 @@ INLINE void add_products(const meeting m, long size, const float *rows, const fl
   }
 }
 
-/// −∞ where the key's position is after the query's.
-INLINE void mask_block(const meeting m, float *scores) {
+/// The first block of keys that a query at `position` sees.
+INLINE long first_block(const qlora_attention *t, long position) {
+  return t->window > 0 && t->window <= position ? (position + 1 - t->window) / TILE * TILE : 0;
+}
+
+/// Scores s become cap·tanh(s / cap).
+INLINE void cap_block(const meeting m, float cap, float *scores) {
+  if (cap <= 0) return;
+  for (long key = 0; key < m.keys; key++) {
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
+      float *to = scores + key * TILE + lane;
+      vec_store(to, vec_mul(vec_tanh(vec_mul(vec_load(to), vec_set(1 / cap))), vec_set(cap)));
+    }
+  }
+}
+
+/// −∞ where the key's position is `window` or more before the query's.
+INLINE void mask_window(const meeting m, long window, float *scores) {
+  if (window <= 0 || m.offset > 16 * m.units - 1 - window) return;
+  float positions[TILE];
+  for (int lane = 0; lane < TILE; lane++) positions[lane] = (float)(lane - window);
+  for (long key = 0; key < m.keys; key++) {
+    const vec before = vec_set((float)(key + m.offset) - 0.5f);
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
+      float *to = scores + key * TILE + lane;
+      const vec outside = vec_set(-INFINITY);
+      vec_store(to, vec_if_less(before, vec_load(positions + lane), outside, vec_load(to)));
+    }
+  }
+}
+
+/// −∞ where the key's position is after the query's, or out of its window.
+INLINE void mask_block(const meeting m, long window, float *scores) {
+  mask_window(m, window, scores);
   if (m.offset + m.keys - 1 <= 0) return;
   float positions[TILE];
   for (int lane = 0; lane < TILE; lane++) positions[lane] = (float)lane;
@@ -180,17 +214,21 @@ static void attend_tile(const qlora_attention *t, const forward_scratch *s, long
   widen_rows(t->query_type, element_at(t->query_type, t->query, query), t->query_stride, rows,
              lanes, size, t->scale, s->rows);
   transpose(lanes, size, s->rows, size, s->queries, TILE);
-  for (int lane = 0; lane < TILE; lane++) s->maximum[lane] = -INFINITY, s->sum[lane] = 0;
+  // A query of which a window hides the first block has no score there: −∞ less −∞ would be NaN.
+  const float least = t->window > 0 ? -FLT_MAX : -INFINITY;
+  for (int lane = 0; lane < TILE; lane++) s->maximum[lane] = least, s->sum[lane] = 0;
 
-  for (long block = 0; block < seen; block += TILE) {
+  const long begin = first_block(t, position);
+  for (long block = begin; block < seen; block += TILE) {
     const meeting m =
         t->sees_all ? meet_all(block, t->keys, rows) : meet(block, position, rows);
     score_block(m, size, s->packed_keys + block * size, s->queries, s->scores);
-    mask_block(m, s->scores);
+    cap_block(m, t->soft_cap, s->scores);
+    mask_block(m, t->window, s->scores);
     mask_padding(m, s->scores);
     softmax_block(m, s->scores, s->maximum, s->sum, s->decay);
-    if (block > 0) scale_lanes(size, lanes, s->decay, s->outputs);
-    add_products(m, size, s->values + block * size, s->scores, s->outputs, block > 0);
+    if (block > begin) scale_lanes(size, lanes, s->decay, s->outputs);
+    add_products(m, size, s->values + block * size, s->scores, s->outputs, block > begin);
   }
 
   for (int lane = 0; lane < TILE; lane++) s->decay[lane] = 1 / s->sum[lane];

@@ -12,7 +12,7 @@ typedef struct {
   float *query_rows, *output_rows;                  // Q and dO, [TILE][size] each
   float *queries, *outputs;                         // the same as [size][TILE]
   float *query_gradient, *rows;                     // [size][TILE], [TILE][size]
-  float *p, *ds, *transposed;                       // [TILE][TILE] each
+  float *p, *ds, *transposed, *slopes;              // [TILE][TILE] each
   float *log_sum_exp, *delta;                       // [TILE] each
 } backward_scratch;
 
@@ -35,6 +35,7 @@ INLINE backward_scratch cut_backward(const qlora_attention *t, long padded) {
   s.transposed = s.ds + TILE * TILE;
   s.log_sum_exp = s.transposed + TILE * TILE;
   s.delta = s.log_sum_exp + TILE;
+  s.slopes = s.delta + TILE;
   return s;
 }
 
@@ -45,6 +46,28 @@ INLINE void probability_block(const meeting m, const float *log_sum_exp, float *
     for (long key = 0; key < m.keys; key++) {
       float *score = scores + key * TILE + lane;
       vec_store(score, vec_exp(vec_sub(vec_load(score), shift)));
+    }
+  }
+}
+
+/// The derivative 1 − (s / cap)² of a cap by capped scores s.
+INLINE void slope_block(const meeting m, float cap, const float *scores, float *slopes) {
+  if (cap <= 0) return;
+  for (long key = 0; key < m.keys; key++) {
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
+      const vec bent = vec_mul(vec_load(scores + key * TILE + lane), vec_set(1 / cap));
+      vec_store(slopes + key * TILE + lane, vec_fnma(bent, bent, vec_set(1)));
+    }
+  }
+}
+
+/// Gradients of capped scores become those of scores.
+INLINE void bend_block(const meeting m, float cap, const float *slopes, float *ds) {
+  if (cap <= 0) return;
+  for (long key = 0; key < m.keys; key++) {
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
+      float *to = ds + key * TILE + lane;
+      vec_store(to, vec_mul(vec_load(to), vec_load(slopes + key * TILE + lane)));
     }
   }
 }
@@ -113,16 +136,20 @@ static void attend_tile_backward(const qlora_attention_gradients *g, const backw
   const long seen = t->sees_all ? t->keys : start + rows;
   load_queries(g, s, head, start, rows);
 
-  for (long block = 0; block < seen; block += TILE) {
+  const long begin = first_block(t, start);
+  for (long block = begin; block < seen; block += TILE) {
     const meeting m =
         t->sees_all ? meet_all(block, t->keys, rows) : meet(block, start, rows);
     score_block(m, size, s->packed_keys + block * size, s->queries, s->p);
-    mask_block(m, s->p);
+    cap_block(m, t->soft_cap, s->p);
+    slope_block(m, t->soft_cap, s->p, s->slopes);
+    mask_block(m, t->window, s->p);
     mask_padding(m, s->p);
     probability_block(m, s->log_sum_exp, s->p);
     score_block(m, size, s->packed_values + block * size, s->outputs, s->ds);
     score_gradient_block(m, s->p, s->delta, s->ds);
-    add_products(m, size, s->keys + block * size, s->ds, s->query_gradient, block > 0);
+    bend_block(m, t->soft_cap, s->slopes, s->ds);
+    add_products(m, size, s->keys + block * size, s->ds, s->query_gradient, block > begin);
     add_key_products(m, size, s->p, s->output_rows, s->transposed,
                      s->value_gradients + block * size);
     add_key_products(m, size, s->ds, s->query_rows, s->transposed,

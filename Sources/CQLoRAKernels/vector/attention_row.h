@@ -29,8 +29,14 @@ INLINE void row_scores(const qlora_attention *t, long heads, const float *querie
   }
 }
 
-/// In place exp(score − maximum); returns the sum.
-INLINE float row_softmax(long keys, float *scores) {
+/// In place exp(score − maximum) of scores that are capped first; returns the sum.
+INLINE float row_softmax(long keys, float cap, float *scores) {
+  if (cap > 0) {
+    EACH_VECTOR(keys, {
+      const vec bent = vec_tanh(vec_mul(load(F32, scores, i, n), vec_set(1 / cap)));
+      store(F32, scores, i, n, vec_mul(bent, vec_set(cap)));
+    });
+  }
   float maximum = -INFINITY;
   for (long key = 0; key < keys; key++) {
     if (!(scores[key] <= maximum)) maximum = scores[key];  // lets a NaN through
@@ -74,7 +80,7 @@ INLINE void row_group(const qlora_attention *t, long first, const long heads) {
   }
   row_scores(t, heads, queries, scores, stride);
   for (long head = 0; head < heads; head++) {
-    inverses[head] = 1 / row_softmax(t->keys, scores + head * stride);
+    inverses[head] = 1 / row_softmax(t->keys, t->soft_cap, scores + head * stride);
   }
   EACH_VECTOR(t->head_size, row_output(t, heads, first, scores, stride, inverses, i, n));
 }

@@ -1,4 +1,4 @@
-// Row kernels over `vec`: rms_norm, its gradient and rotary.
+// Row kernels over `vec`: the norms, their gradients and rotary.
 #pragma once
 #include <math.h>
 
@@ -90,10 +90,61 @@ void KERNEL(rms_norm_backward)(long rows, long width, const float *dy, const voi
   }
 }
 
-void KERNEL(rotary)(long rows, long heads, long head_size, void *x, qlora_element type,
-                    const int32_t *positions, const float *cosines, const float *sines,
-                    int inverse) {
-  const long half = head_size / 2;
+/// x − mean, and zeros in the lanes past `n`.
+INLINE vec centred(qlora_element type, const void *x, long i, long n, vec mean) {
+  const vec value = vec_sub(load(type, x, i, n), mean);
+  if (n == LANES) return value;
+  float lanes[LANES] = {0};
+  store(F32, lanes, 0, n, value);
+  return vec_load(lanes);
+}
+
+void KERNEL(layer_norm)(long rows, long width, float epsilon, const void *x, qlora_element x_type,
+                        const float *weight, const float *bias, void *out, qlora_element out_type,
+                        float *statistics) {
+  for (long row = 0; row < rows; row++) {
+    const void *from = element_at(x_type, x, row * width);
+    void *to = (void *)element_at(out_type, out, row * width);
+    float sum, squares;
+    ROW_DOT(sum, width, load(x_type, from, i, n), vec_set(1));
+    const float average = sum / (float)width;
+    const vec mean = vec_set(average);
+    ROW_DOT(squares, width, centred(x_type, from, i, n, mean), centred(x_type, from, i, n, mean));
+    const float inverse = 1 / sqrtf(squares / (float)width + epsilon);
+    statistics[2 * row] = average;
+    statistics[2 * row + 1] = inverse;
+    EACH_VECTOR(width, {
+      const vec normal = vec_mul(vec_sub(load(x_type, from, i, n), mean), vec_set(inverse));
+      store(out_type, to, i, n, vec_fma(normal, load(F32, weight, i, n), load(F32, bias, i, n)));
+    });
+  }
+}
+
+void KERNEL(layer_norm_backward)(long rows, long width, const float *dy, const void *x,
+                                 qlora_element x_type, const float *weight,
+                                 const float *statistics, float *dx, int accumulate) {
+  for (long row = 0; row < rows; row++) {
+    const void *from = element_at(x_type, x, row * width);
+    const float *gradient = dy + row * width;
+    float *to = dx + row * width, sum, product;
+    const vec mean = vec_set(statistics[2 * row]), inverse = vec_set(statistics[2 * row + 1]);
+    ROW_DOT(sum, width, load(F32, gradient, i, n), load(F32, weight, i, n));
+    ROW_DOT(product, width, vec_mul(load(F32, gradient, i, n), load(F32, weight, i, n)),
+            vec_mul(vec_sub(load(x_type, from, i, n), mean), inverse));
+    const vec shift = vec_set(sum / (float)width), slope = vec_set(product / (float)width);
+    EACH_VECTOR(width, {
+      const vec direct = vec_mul(load(F32, gradient, i, n), load(F32, weight, i, n));
+      const vec normal = vec_mul(vec_sub(load(x_type, from, i, n), mean), inverse);
+      const vec value = vec_mul(inverse, vec_fnma(normal, slope, vec_sub(direct, shift)));
+      store(F32, to, i, n, accumulate ? vec_add(load(F32, to, i, n), value) : value);
+    });
+  }
+}
+
+void KERNEL(rotary)(long rows, long heads, long head_size, long rotated, void *x,
+                    qlora_element type, const int32_t *positions, const float *cosines,
+                    const float *sines, int inverse) {
+  const long half = rotated / 2;
   const vec sign = vec_set(inverse ? -1 : 1);
   for (long row = 0; row < rows; row++) {
     const float *cosine = cosines + positions[row] * half, *sine = sines + positions[row] * half;

@@ -40,3 +40,22 @@ void KERNEL(lane_exp)(long rows, float *c, const float *shift) {
     }
   }
 }
+
+void KERNEL(cap)(long count, float *c, float cap) {
+  EACH_VECTOR(count, {
+    const vec bent = vec_tanh(vec_mul(load(F32, c, i, n), vec_set(1 / cap)));
+    store(F32, c, i, n, vec_mul(bent, vec_set(cap)));
+  });
+}
+
+void KERNEL(lane_exp_capped)(long rows, float *c, const float *shift, float cap) {
+  for (long lane = 0; lane < softmax_lanes; lane += LANES) {
+    const vec by = vec_load(shift + lane);
+    for (long i = 0; i < rows; i++) {
+      float *place = c + i * softmax_lanes + lane;
+      const vec bent = vec_mul(vec_load(place), vec_set(1 / cap));
+      const vec slope = vec_fnma(bent, bent, vec_set(1));
+      vec_store(place, vec_mul(vec_exp(vec_sub(vec_load(place), by)), slope));
+    }
+  }
+}

@@ -1,5 +1,6 @@
-// Attention of bf16 rows, causal or of all keys, on the matrix unit: a strip of 32 queries meets blocks of keys,
-// with a running softmax in fp32 between the two products. Other types take the AVX-512 kernel.
+// Attention of bf16 rows, causal or of all keys, on the matrix unit: a strip of 32 queries meets
+// blocks of keys, with a running softmax in fp32 between the two products. Other types, windows and
+// caps take the AVX-512 kernel.
 #if defined(__x86_64__)
 #include <math.h>
 
@@ -97,7 +98,7 @@ void qlora_attention_avx512(const qlora_attention *);
 
 void qlora_attention_amx(const qlora_attention *t) {
   if (t->query_type != qlora_element_bf16 || t->key_type != qlora_element_bf16 ||
-      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16) {
+      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16 || t->window > 0 || t->soft_cap > 0) {
     qlora_attention_avx512(t);
     return;
   }

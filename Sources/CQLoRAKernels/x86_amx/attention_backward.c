@@ -2,7 +2,8 @@
 // blocks of 256 keys. Probabilities are computed again from the kept log Σ exp; with P, dP and dS
 // as rows of queries,
 //   dP = dO·Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),  dQ = scale·dS·K,  dKᵀ = (scale·Q)ᵀ·dS,  dVᵀ = dOᵀ·P.
-// Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 2. Other types take the AVX-512 kernel.
+// Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 2. Other types, windows
+// and caps take the AVX-512 kernel.
 #if defined(__x86_64__)
 #include <math.h>
 
@@ -202,7 +203,7 @@ void qlora_attention_backward_avx512(const qlora_attention_gradients *);
 void qlora_attention_backward_amx(const qlora_attention_gradients *g) {
   const qlora_attention *t = &g->forward;
   if (t->query_type != qlora_element_bf16 || t->key_type != qlora_element_bf16 ||
-      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16) {
+      t->value_type != qlora_element_bf16 || t->output_type != qlora_element_bf16 || t->window > 0 || t->soft_cap > 0) {
     qlora_attention_backward_avx512(g);
     return;
   }

@@ -1,71 +1,126 @@
-// The same configuration as metadata and as the names and order of the tensors of a GGUF file.
+// The same configuration as metadata of a GGUF file.
+import QLoRADiagnostics
 import QLoRATensor
 
 extension ModelConfig {
+  /// Why a GGUF file cannot say what this model is; nil where it can.
+  package var ggufObstacle: String? {
+    if form.experts != nil { return "experts are not written to GGUF" }
+    if family == .smollm3, form.unrotatedLayers != Set((0..<layers).filter { ($0 + 1) % 4 == 0 }) {
+      return "llama.cpp takes every fourth layer to be without positions"
+    }
+    if case .dynamic = rope.scaling { return "llama.cpp has no dynamic rotary scaling" }
+    let usual = 1 / Float(headDim).squareRoot()
+    if family.isGemma, let scale = form.attentionScale, abs(scale / usual - 1) > 1e-6 {
+      let largest = 1 / Float(hidden / heads).squareRoot()
+      let isLargest = layers == (family == .gemma2 ? 46 : 62)
+      if !isLargest || abs(scale / largest - 1) > 1e-6 {
+        return "llama.cpp scales the attention of this family by the size of heads alone"
+      }
+    }
+    return nil
+  }
+
+  private var hasWindowsInGGUF: Bool { [.gemma2, .gemma3, .phi3].contains(family) }
+
+  /// Where llama.cpp has no windows in a family, sequences are equal as long as none hides a token.
+  private var ggufContext: Int {
+    form.window > 0 && !hasWindowsInGGUF ? min(maxPositions, form.window) : maxPositions
+  }
+
   /// What llama.cpp needs to build the model, as its converter spells it.
   package func ggufMetadata() -> GGUFWriter.Metadata {
-    func key(_ name: String) -> String { "llama." + name }
-    var pairs: GGUFWriter.Metadata = [
-      (key("block_count"), .uint32(layers)), (key("context_length"), .uint32(maxPositions)),
-      (key("embedding_length"), .uint32(hidden)),
-      (key("feed_forward_length"), .uint32(intermediate)),
-      (key("attention.head_count"), .uint32(heads)),
-      (key("attention.head_count_kv"), .uint32(kvHeads)),
-      (key("attention.key_length"), .uint32(headDim)),
-      (key("attention.value_length"), .uint32(headDim)),
-      (key("attention.layer_norm_rms_epsilon"), .float32(normEpsilon)),
-      (key("rope.dimension_count"), .uint32(headDim)),
-      (key("rope.freq_base"), .float32(Float(rope.theta))),
-      (key("vocab_size"), .uint32(vocabularySize)),
+    let isLayerNorm = form.norm == .layer
+    let pairs: GGUFWriter.Metadata = [
+      ("block_count", .uint32(layers)), ("context_length", .uint32(ggufContext)),
+      ("embedding_length", .uint32(hidden)),
+      ("feed_forward_length", .uint32(intermediate)),
+      ("attention.head_count", .uint32(heads)),
+      ("attention.head_count_kv", .uint32(kvHeads)),
+      ("attention.key_length", .uint32(headDim)),
+      ("attention.value_length", .uint32(headDim)),
+      (
+        isLayerNorm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+        .float32(normEpsilon)
+      ),
     ]
-    if case .linear(let factor) = rope.scaling {
-      pairs.append((key("rope.scaling.type"), .string("linear")))
-      pairs.append((key("rope.scaling.factor"), .float32(Float(factor))))
+    let positions: GGUFWriter.Metadata = [
+      ("rope.dimension_count", .uint32(rotaryDim)),
+      ("rope.freq_base", .float32(Float(rope.theta))),
+    ]
+    let rest: GGUFWriter.Metadata = [("vocab_size", .uint32(vocabularySize))]
+    return (pairs + (rotaryDim > 0 ? positions : []) + rest + ropeMetadata() + formMetadata()).map {
+      (family.ggufArchitecture + "." + $0.key, $0.value)
+    }
+  }
+
+  private func ropeMetadata() -> GGUFWriter.Metadata {
+    func scaling(_ kind: String, _ factor: Double) -> GGUFWriter.Metadata {
+      [
+        ("rope.scaling.type", .string(kind)), ("rope.scaling.factor", .float32(Float(factor))),
+      ]
+    }
+    let originalKey = "rope.scaling.original_context_length"
+    switch rope.scaling {
+    case .linear(let factor): return scaling("linear", factor)
+    case .yarn(let yarn):
+      return scaling("yarn", yarn.factor) + [
+        (originalKey, .uint32(yarn.originalMaxPositions)),
+        ("rope.scaling.yarn_beta_fast", .float32(Float(yarn.fast))),
+        ("rope.scaling.yarn_beta_slow", .float32(Float(yarn.slow))),
+      ]
+    case .long(_, _, let magnitude, let original):
+      return [
+        (originalKey, .uint32(original)),
+        ("rope.scaling.attn_factor", .float32(Float(magnitude))),
+      ]
+    case .none, .llama3, .divisors, .dynamic: return []
+    }
+  }
+
+  private func formMetadata() -> GGUFWriter.Metadata {
+    var pairs: GGUFWriter.Metadata = []
+    if hasWindowsInGGUF, form.window > 0 || family == .phi3 {
+      pairs.append(("attention.sliding_window", .uint32(form.window)))
+    }
+    switch family {
+    case .gemma2, .gemma3:
+      if form.scoreCap > 0 { pairs.append(("attn_logit_softcapping", .float32(form.scoreCap))) }
+      if form.logitCap > 0 { pairs.append(("final_logit_softcapping", .float32(form.logitCap))) }
+    case .granite:
+      pairs += [
+        ("attention.scale", .float32(form.attentionScale ?? 1)),
+        ("embedding_scale", .float32(form.embeddingScale)),
+        ("residual_scale", .float32(form.residualScale)),
+        ("logit_scale", .float32(form.logitDivisor)),
+      ]
+    case .gptNeoX, .stablelm:
+      pairs.append(("use_parallel_residual", .bool(form.isParallel)))
+    default: break
     }
     return pairs
-  }
-
-  /// Names and shapes of all weights, as Hugging Face folders call them, in the order in which
-  /// llama.cpp lists them.
-  package var weightShapes: [(name: String, shape: Shape)] {
-    let table: Shape = [vocabularySize, hidden]
-    let head = tiesEmbeddings ? [] : [(name: "lm_head.weight", shape: table)]
-    let blocks = (0..<layers).flatMap { layer in
-      blockShapes.map { (name: "model.layers.\(layer).\($0.name)", shape: $0.shape) }
-    }
-    return [(name: "model.embed_tokens.weight", shape: table)] + blocks
-      + [(name: "model.norm.weight", shape: [hidden])] + head
-  }
-
-  private var blockShapes: [(name: String, shape: Shape)] {
-    let (query, key) = (heads * headDim, kvHeads * headDim)
-    func linear(_ name: String, _ out: Int, _ input: Int, _ bias: Bool) -> [(String, Shape)] {
-      [(name + ".weight", [out, input])] + (bias ? [(name + ".bias", [out])] : [])
-    }
-    return [("input_layernorm.weight", [hidden])]
-      + linear("self_attn.q_proj", query, hidden, attentionBias)
-      + linear("self_attn.k_proj", key, hidden, attentionBias)
-      + linear("self_attn.v_proj", key, hidden, attentionBias)
-      + linear("self_attn.o_proj", hidden, query, attentionBias)
-      + [("post_attention_layernorm.weight", [hidden])]
-      + linear("mlp.gate_proj", intermediate, hidden, mlpBias)
-      + linear("mlp.up_proj", intermediate, hidden, mlpBias)
-      + linear("mlp.down_proj", hidden, intermediate, mlpBias)
   }
 }
 
 extension RopeParameters {
-  /// What each frequency is divided by, `[headDim / 2]`, as GGUF stores the llama3 scaling; nil
-  /// where the file's metadata say all.
-  package func ggufDivisors(headDim: Int) -> [Float]? {
+  /// Tensors of divisors `[rotaryDim / 2]`, as GGUF stores some kinds of scaling; empty where the
+  /// file's metadata say all.
+  package func ggufDivisors(rotaryDim: Int) -> [(name: String, values: [Float])] {
     switch scaling {
-    case .none, .linear: nil
-    case .divisors(let divisors): divisors
+    case .none, .linear, .dynamic, .yarn: []
+    case .divisors(let divisors): [("rope_freqs.weight", divisors)]
+    case .long(let short, let long, _, _):
+      [("rope_factors_long.weight", long), ("rope_factors_short.weight", short)]
     case .llama3:
-      zip(
-        RopeParameters(theta: theta).inverseFrequencies(headDim: headDim),
-        inverseFrequencies(headDim: headDim)
-      ).map { $0 / $1 }
+      [
+        (
+          "rope_freqs.weight",
+          zip(
+            RopeParameters(theta: theta).inverseFrequencies(headDim: rotaryDim),
+            inverseFrequencies(headDim: rotaryDim)
+          ).map { $0 / $1 }
+        )
+      ]
     }
   }
 }

@@ -3,37 +3,138 @@ import QLoRAJSON
 import QLoRATensor
 
 extension ModelConfig {
-  /// The members that transformers' `LlamaConfig` needs to build the same model, with weights in
-  /// `dtype`.
+  /// The members that the family's configuration in transformers needs to build the same model, with
+  /// weights in `dtype`.
   package func huggingFaceJSON(dtype: DType) -> JSONValue {
-    let members: [(String, JSONValue)] = [
-      ("architectures", .list([.string("LlamaForCausalLM")])),
-      ("attention_bias", .bool(attentionBias)),
+    let keys = ConfigKeys(family)
+    var members: [(String, JSONValue)] = [
+      ("architectures", .list([.string(family.className)])),
       ("bos_token_id", Self.tokens(bosTokens)),
       ("dtype", .string(dtype.rawValue)),
       ("eos_token_id", Self.tokens(eosTokens)),
-      ("head_dim", .int(headDim)),
-      ("hidden_act", .string("silu")),
-      ("hidden_size", .int(hidden)),
-      ("intermediate_size", .int(intermediate)),
-      ("max_position_embeddings", .int(maxPositions)),
-      ("mlp_bias", .bool(mlpBias)),
-      ("model_type", .string("llama")),
-      ("num_attention_heads", .int(heads)),
-      ("num_hidden_layers", .int(layers)),
-      ("num_key_value_heads", .int(kvHeads)),
-      ("rms_norm_eps", .double(Double("\(normEpsilon)") ?? Double(normEpsilon))),
-    ]
-    let rest: [(String, JSONValue)] = [
-      ("rope_theta", .double(rope.theta)),
+      (keys.activation, .string(activationName)),
+      (keys.hidden, .int(hidden)),
+      (keys.intermediate, .int(intermediate)),
+      (keys.maxPositions, .int(maxPositions)),
+      ("model_type", .string(family.rawValue)),
+      (keys.heads, .int(heads)),
+      (keys.layers, .int(layers)),
+      (keys.normEpsilon, Self.number(normEpsilon)),
       ("tie_word_embeddings", .bool(tiesEmbeddings)),
       ("vocab_size", .int(vocabularySize)),
     ]
-    return .dictionary(members + ropeScaling() + rest)
+    if family != .gpt2 {
+      members += [("rope_theta", .double(rope.theta))]
+      members += ropeScaling()
+    }
+    if ![.gpt2, .gptNeoX].contains(family) {
+      members += [("num_key_value_heads", .int(kvHeads)), ("head_dim", .int(headDim))]
+    }
+    members += formMembers()
+    return .dictionary(members.sorted { $0.0 < $1.0 })
   }
 
   private static func tokens(_ ids: [Int]) -> JSONValue {
     ids.isEmpty ? .null : ids.count == 1 ? .int(ids[0]) : .list(ids.map { .int($0) })
+  }
+
+  /// The shortest decimal that is the same float.
+  private static func number(_ value: Float) -> JSONValue {
+    .double(Double("\(value)") ?? Double(value))
+  }
+
+  private var activationName: String {
+    switch form.activation {
+    case .silu: "silu"
+    case .gelu: "gelu"
+    case .geluTanh: family == .gpt2 ? "gelu_new" : "gelu_pytorch_tanh"
+    }
+  }
+
+  /// What only some families have.
+  private func formMembers() -> [(String, JSONValue)] {
+    var members: [(String, JSONValue)] = []
+    let fraction = JSONValue.double(Double(rotaryDim) / Double(headDim))
+    switch family {
+    case .llama, .granite:
+      members += [("attention_bias", .bool(attentionBias)), ("mlp_bias", .bool(mlpBias))]
+    case .qwen3, .qwen3Moe, .olmo2, .smollm3:
+      members.append(("attention_bias", .bool(attentionBias)))
+    case .stablelm:
+      members += [
+        ("partial_rotary_factor", fraction), ("use_parallel_residual", .bool(form.isParallel)),
+        ("use_qkv_bias", .bool(form.biases.contains(.query))),
+      ]
+    case .gptNeoX:
+      members += [
+        ("attention_bias", .bool(attentionBias)), ("rotary_pct", fraction),
+        ("use_parallel_residual", .bool(form.isParallel)),
+      ]
+    case .phi3: members.append(("partial_rotary_factor", fraction))
+    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral: break
+    }
+    return members + scaleMembers() + windowMembers() + expertMembers()
+  }
+
+  private func scaleMembers() -> [(String, JSONValue)] {
+    switch family {
+    case .granite:
+      return [
+        ("embedding_multiplier", Self.number(form.embeddingScale)),
+        ("residual_multiplier", Self.number(form.residualScale)),
+        ("logits_scaling", Self.number(form.logitDivisor)),
+        ("attention_multiplier", Self.number(form.attentionScale ?? 1)),
+      ]
+    case .gemma2, .gemma3:
+      let scale = form.attentionScale ?? 1
+      let caps: [(String, JSONValue)] = [
+        ("attn_logit_softcapping", form.scoreCap > 0 ? Self.number(form.scoreCap) : .null),
+        ("final_logit_softcapping", form.logitCap > 0 ? Self.number(form.logitCap) : .null),
+      ]
+      return [("query_pre_attn_scalar", Self.number((1 / (scale * scale)).rounded()))] + caps
+    default: return []
+    }
+  }
+
+  private func windowMembers() -> [(String, JSONValue)] {
+    var members: [(String, JSONValue)] = []
+    if family == .smollm3 {
+      let flags = (0..<layers).map { JSONValue.int(form.unrotatedLayers.contains($0) ? 0 : 1) }
+      members.append(("no_rope_layers", .list(flags)))
+    }
+    if let rope = form.windowedRope {
+      members.append(("rope_local_base_freq", .double(rope.theta)))
+    }
+    switch family {
+    case .mistral, .mixtral, .phi3:
+      members.append(("sliding_window", form.window > 0 ? .int(form.window) : .null))
+    case .qwen2, .qwen3, .gemma2, .gemma3, .qwen3Moe:
+      guard form.window > 0 else { break }
+      members.append(("sliding_window", .int(form.window)))
+      if !family.isGemma { members.append(("use_sliding_window", .bool(true))) }
+      if family != .qwen3Moe {
+        let kinds = (0..<layers).map {
+          form.windowedLayers.contains($0) ? "sliding_attention" : "full_attention"
+        }
+        members.append(("layer_types", .list(kinds.map { .string($0) })))
+      }
+    default: break
+    }
+    return members
+  }
+
+  private func expertMembers() -> [(String, JSONValue)] {
+    guard let experts = form.experts else { return [] }
+    let count = family == .mixtral ? "num_local_experts" : "num_experts"
+    var members: [(String, JSONValue)] = [
+      (count, .int(experts.count)), ("num_experts_per_tok", .int(experts.chosen)),
+    ]
+    if family != .mixtral {
+      members += [
+        ("norm_topk_prob", .bool(experts.isNormalized)), ("intermediate_size", .int(intermediate)),
+      ]
+    }
+    return members
   }
 
   private func ropeScaling() -> [(String, JSONValue)] {
@@ -42,10 +143,26 @@ extension ModelConfig {
     case .none: return []
     case .linear(let factor):
       scaling = [("rope_type", .string("linear")), ("factor", .double(factor))]
+    case .dynamic(let factor, _):
+      scaling = [("rope_type", .string("dynamic")), ("factor", .double(factor))]
     case .llama3(let factor, let low, let high, let original):
       scaling = [
         ("rope_type", .string("llama3")), ("factor", .double(factor)),
         ("low_freq_factor", .double(low)), ("high_freq_factor", .double(high)),
+        ("original_max_position_embeddings", .int(original)),
+      ]
+    case .yarn(let yarn):
+      scaling = [
+        ("rope_type", .string("yarn")), ("factor", .double(yarn.factor)),
+        ("beta_fast", .double(yarn.fast)), ("beta_slow", .double(yarn.slow)),
+        ("attention_factor", .double(yarn.magnitude)), ("truncate", .bool(yarn.isTruncated)),
+        ("original_max_position_embeddings", .int(yarn.originalMaxPositions)),
+      ]
+    case .long(let short, let long, let magnitude, let original):
+      scaling = [
+        ("rope_type", .string("longrope")), ("attention_factor", .double(magnitude)),
+        ("short_factor", .list(short.map(Self.number))),
+        ("long_factor", .list(long.map(Self.number))),
         ("original_max_position_embeddings", .int(original)),
       ]
     // Divisors are what GGUF keeps of Llama 3.1's scaling; these numbers are the published ones.

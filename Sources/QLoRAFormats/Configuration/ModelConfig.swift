@@ -1,10 +1,11 @@
-// The shape of a model of the Llama family as plain numbers, wherever they were read from. It holds
-// no weights and no vocabulary.
+// The shape of a decoder as plain numbers, wherever they were read from. It holds no weights and no
+// vocabulary.
 import QLoRADiagnostics
 import QLoRATensor
 
 /// What a decoder needs to know to be built.
 package struct ModelConfig: Sendable, Hashable {
+  package var family = ModelFamily.llama
   package var vocabularySize: Int
   package var hidden: Int
   package var intermediate: Int
@@ -17,8 +18,8 @@ package struct ModelConfig: Sendable, Hashable {
   package var maxPositions: Int
   /// Whether the output layer is the embedding matrix.
   package var tiesEmbeddings: Bool
-  package var attentionBias: Bool
-  package var mlpBias: Bool
+  /// What differs from Llama.
+  package var form = DecoderForm()
   package var bosTokens: [Int]
   package var eosTokens: [Int]
   /// The weights' own type where the configuration names one.
@@ -41,12 +42,17 @@ package struct ModelConfig: Sendable, Hashable {
     self.rope = rope
     self.maxPositions = maxPositions
     self.tiesEmbeddings = tiesEmbeddings
-    self.attentionBias = attentionBias
-    self.mlpBias = mlpBias
+    if attentionBias { form.biases.formUnion([.query, .key, .value, .attentionOutput]) }
+    if mlpBias { form.biases.formUnion([.gate, .up, .down]) }
     self.bosTokens = bosTokens
     self.eosTokens = eosTokens
     self.dtype = dtype
   }
+
+  package var attentionBias: Bool { form.biases.contains(.attentionOutput) }
+  package var mlpBias: Bool { form.biases.contains(.down) }
+  /// Leading elements of each head that are rotated.
+  package var rotaryDim: Int { form.rotaryDim ?? headDim }
 
   /// Refuses numbers that no model can have, before anything is sized by them.
   func check(at location: DiagnosticLocation) throws(Diagnostic) {
@@ -66,14 +72,40 @@ package struct ModelConfig: Sendable, Hashable {
         .configInvalid, "\(heads) heads cannot be shared among \(kvHeads) key/value heads",
         at: location)
     }
-    guard headDim % 2 == 0 else {
+    guard rotaryDim % 2 == 0, (0...headDim).contains(rotaryDim) else {
       throw Diagnostic(
-        .configInvalid, "the head size must be even for rotary positions, found \(headDim)",
+        .configInvalid, "the head size must be even for rotary positions, found \(rotaryDim)",
         at: location)
     }
+    try checkForm(at: location)
     guard normEpsilon > 0, normEpsilon.isFinite, rope.theta > 0, rope.theta.isFinite else {
       throw Diagnostic(
         .configInvalid, "the norm's epsilon and the rotary base must be positive", at: location)
+    }
+  }
+  private func checkForm(at location: DiagnosticLocation) throws(Diagnostic) {
+    let factors = [
+      form.attentionScale ?? 1, form.embeddingScale, form.residualScale, form.logitDivisor,
+    ]
+    let caps = [form.scoreCap, form.logitCap]
+    guard factors.allSatisfy({ $0 > 0 && $0.isFinite }),
+      caps.allSatisfy({ $0 >= 0 && $0.isFinite }), form.window >= 0
+    else {
+      throw Diagnostic(
+        .configInvalid, "multipliers, caps and windows must be positive numbers", at: location)
+    }
+    if let experts = form.experts,
+      !(1...4096).contains(experts.count) || !(1...experts.count).contains(experts.chosen)
+    {
+      throw Diagnostic(
+        .configInvalid, "\(experts.chosen) of \(experts.count) experts cannot be chosen",
+        at: location)
+    }
+    for scaling in [rope.scaling, form.windowedRope?.scaling ?? .none] {
+      guard scaling.fits(pairs: rotaryDim / 2) else {
+        throw Diagnostic(
+          .configInvalid, "rotary scaling needs \(rotaryDim / 2) factors", at: location)
+      }
     }
   }
 }

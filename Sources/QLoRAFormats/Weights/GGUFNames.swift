@@ -1,52 +1,41 @@
-// Names of llama tensors in GGUF and in Hugging Face folders.
+// Names of tensors in GGUF and in Hugging Face folders, from the tables of the families.
 
 package enum GGUFNames {
-  private static let outer = [
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-  ]
-
-  private static let inner = [
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-  ]
-
-  private static let outerByModule = Dictionary(uniqueKeysWithValues: outer.map { ($1, $0) })
-  private static let innerByModule = Dictionary(uniqueKeysWithValues: inner.map { ($1, $0) })
-  private static let layers = "model.layers."
-
-  /// `blk.3.attn_q.weight` → `model.layers.3.self_attn.q_proj.weight`; nil for unknown names.
-  static func huggingFace(_ name: String) -> String? {
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    guard let kind = parts.last, kind == "weight" || kind == "bias" else { return nil }
-    if parts.count == 2, let module = outer[String(parts[0])] { return "\(module).\(kind)" }
-    if parts.count == 4, parts[0] == "blk", let layer = Int(parts[1]),
-      let module = inner[String(parts[2])]
-    {
-      return "\(layers)\(layer).\(module).\(kind)"
+  /// The tensors of a folder that one tensor of GGUF holds: one, or one for each expert; empty for
+  /// unknown names.
+  static func huggingFace(_ name: String, _ config: ModelConfig) -> [String] {
+    let names = config.family.names
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    guard let kind = parts.last, kind == "weight" || kind == "bias" else { return [] }
+    if parts.count == 2 {
+      return outer(names).first { $0.gguf == parts[0] }.map { ["\($0.module).\(kind)"] } ?? []
     }
-    return nil
+    guard parts.count == 4, parts[0] == "blk", let layer = Int(parts[1]),
+      let module = names.modules.first(where: { $0.role.gguf == parts[2] })
+    else { return [] }
+    let count = module.role.isOfExperts ? config.form.experts?.count ?? 0 : 1
+    return (0..<count).map { expert in
+      "\(names.layers)\(layer)." + module.name.replacing("*", with: "\(expert)") + ".\(kind)"
+    }
   }
 
-  /// The other way round.
-  package static func gguf(_ name: String) -> String? {
+  /// The other way round; nil for unknown names and for experts, of which GGUF has one tensor for
+  /// all.
+  package static func gguf(_ name: String, _ config: ModelConfig) -> String? {
     guard let dot = name.lastIndex(of: ".") else { return nil }
     let (module, kind) = (String(name[..<dot]), name[dot...])
     guard kind == ".weight" || kind == ".bias" else { return nil }
-    if let outer = outerByModule[module] { return outer + kind }
-    guard module.hasPrefix(layers) else { return nil }
-    let rest = module.dropFirst(layers.count)
-    guard let end = rest.firstIndex(of: "."), let layer = Int(rest[..<end]),
-      let inner = innerByModule[String(rest[rest.index(after: end)...])]
-    else { return nil }
-    return "blk.\(layer).\(inner)\(kind)"
+    if let outer = outer(config.family.names).first(where: { $0.module == module }) {
+      return outer.gguf + kind
+    }
+    guard let (layer, role, _) = config.role(of: module), !role.isOfExperts else { return nil }
+    return "blk.\(layer).\(role.gguf)\(kind)"
+  }
+
+  private static func outer(_ names: FamilyNames) -> [(gguf: String, module: String)] {
+    let plain = [
+      ("token_embd", names.embedding), ("output_norm", names.finalNorm), ("output", names.head),
+    ]
+    return plain + (names.positions.map { [("position_embd", $0)] } ?? [])
   }
 }

@@ -91,8 +91,11 @@ package struct ModelSource: Sendable {
     let weights = try SafetensorsWeightSource(files)
     let json = try ModelConfig.json(configPath: configPath)
     try QuantizationEntry.check(json, path: configPath, weights)
+    let seen: any WeightSource =
+      config.family.isTransposed
+      ? TransposedWeights(weights) { config.isLinear($0) } : weights
     return ModelSource(
-      config: config, weights: weights, origin: .folder(folder),
+      config: config, weights: seen, origin: .folder(folder),
       digestInputs: [file] + files.files.map(\.file),
       int8Spec: try QuantizationEntry.int8Spec(json, path: configPath))
   }

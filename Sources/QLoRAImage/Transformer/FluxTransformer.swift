@@ -23,6 +23,8 @@ struct FluxTransformer: ImageArchitecture {
   /// Elements of a head that turn with the text's place, the row and the column.
   let rotaryAxes: [Int]
 
+  var blockCount: Int { joint.count + single.count }
+
   func velocity(
     _ input: ImageInput, recomputing: Bool, on tape: Tape, linears: LinearTable, dtype: DType,
     dropout: DropoutContext?

@@ -39,6 +39,7 @@ package struct ImageInput {
 /// The forward code of one family.
 protocol ImageArchitecture {
   var size: ImageModelSize { get }
+  var blockCount: Int { get }
 
   /// The velocity `[image rows, patch width]`, in `size.outputOrder`.
   func velocity(

@@ -75,7 +75,7 @@ extension ImageModel {
       guard let (a, b, scale) = try halves(linear) else { return nil }
       func parameter(_ half: String, _ value: Tensor) -> Parameter {
         Parameter(
-          name: LlamaModel.parameterName(linear.name, half), value: value,
+          name: DecoderModel.parameterName(linear.name, half), value: value,
           gradient: gradient(value.shape))
       }
       let adapter = LowRankAdapter(

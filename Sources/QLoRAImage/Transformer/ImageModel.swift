@@ -17,6 +17,7 @@ package final class ImageModel {
   package var recomputes = false
 
   package var size: ImageModelSize { architecture.size }
+  package var blockCount: Int { architecture.blockCount }
   package var linears: [AdaptedLinear] { table.linears }
 
   /// Bytes of the frozen matrices in memory.

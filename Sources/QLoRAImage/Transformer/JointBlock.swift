@@ -87,7 +87,7 @@ extension JointStream {
     }
     let expanded = pass.rows(
       pass.norm(hidden, vectors[3], vectors[4], bounds), rest.up)
-    let contracted = pass.rows(pass.tape.apply(.geluTanh, to: expanded), rest.down)
+    let contracted = pass.rows(pass.tape.activate(expanded, nil, .geluTanh), rest.down)
     return pass.tape.gatedAdd(hidden, contracted, gate: vectors[5], bounds: bounds)
   }
 }

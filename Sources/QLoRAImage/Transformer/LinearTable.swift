@@ -57,7 +57,9 @@ struct ImagePass {
 
   /// The vectors of samples that one linear makes of their condition for `count` uses.
   func modulation(_ condition: Variable, _ place: LinearPlace, _ count: Int) -> [Variable] {
-    tape.splitColumns(vectors(condition, place), into: count)
+    let all = vectors(condition, place)
+    return tape.split(
+      all, widths: Array(repeating: all.value.shape[1] / count, count: count))
   }
 
   /// The same pass on another tape, such as a checkpoint's.

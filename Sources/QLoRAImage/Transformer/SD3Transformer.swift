@@ -17,6 +17,8 @@ struct SD3Transformer: ImageArchitecture {
   let outputModulation: LinearPlace
   let output: LinearPlace
 
+  var blockCount: Int { joint.count }
+
   func velocity(
     _ input: ImageInput, recomputing: Bool, on tape: Tape, linears: LinearTable, dtype: DType,
     dropout: DropoutContext?

@@ -19,7 +19,7 @@ struct SingleBlock: Sendable {
     let bounds = pass.layout.joined
     let vectors = pass.modulation(condition, modulation, 3)
     let normalized = pass.norm(hidden, vectors[0], vectors[1], bounds)
-    let expanded = pass.tape.apply(.geluTanh, to: pass.rows(normalized, up))
+    let expanded = pass.tape.activate(pass.rows(normalized, up), nil, .geluTanh)
     let attended = pass.attend(
       inputs.project(normalized, attention, pass), attention, bounds: bounds, rotation: rotation)
     let merged = pass.rows(pass.tape.joinColumns([attended, expanded]), output)

@@ -7,16 +7,14 @@ package struct AttachedAdapters {
   fileprivate let parameters: [Parameter]
 }
 
-extension LlamaModel {
+extension DecoderModel {
   /// What is on the model now; setting it exchanges references and copies nothing.
   package var attachedAdapters: AttachedAdapters {
     get { AttachedAdapters(pairs: linears.map(\.adapter), parameters: parameters) }
     set {
       var pairs = newValue.pairs[...]
       for index in blocks.indices {
-        for path in LlamaBlock.linearPaths {
-          blocks[index][keyPath: path].adapter = pairs.popFirst() ?? nil
-        }
+        blocks[index].forEachLinear { $0.adapter = pairs.popFirst() ?? nil }
       }
       parameters = newValue.parameters
     }

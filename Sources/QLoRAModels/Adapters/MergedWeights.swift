@@ -112,7 +112,7 @@ package struct MergedWeights {
   private func heldWeight(
     _ module: String, _ name: String, _ shape: Shape
   ) throws -> (any PreparedWeight)? {
-    if let loader, LlamaBlock.isLinear(module), name.hasSuffix(".weight") {
+    if let loader, source.config.isLinear(module), name.hasSuffix(".weight") {
       return try loader.weight(module, shape, quantized: true)
     }
     return try source.weights.quantizedMatrix(name).map { try backend.prepare($0) }

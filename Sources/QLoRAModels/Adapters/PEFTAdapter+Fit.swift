@@ -12,9 +12,9 @@ extension PEFTAdapter {
   package func checkFit(_ source: ModelSource) throws {
     let suffix = ".weight"
     let linears = source.weights.names.filter { $0.hasSuffix(suffix) }
-      .map { String($0.dropLast(suffix.count)) }.filter(LlamaBlock.isLinear)
+      .map { String($0.dropLast(suffix.count)) }.filter(source.config.isLinear)
     try checkFit(modules: linears) { module in
-      guard LlamaBlock.isLinear(module), source.weights.contains(module + suffix) else {
+      guard source.config.isLinear(module), source.weights.contains(module + suffix) else {
         return nil
       }
       return try source.weights.shape(of: module + suffix)

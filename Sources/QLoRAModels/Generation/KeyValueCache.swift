@@ -58,7 +58,7 @@ package final class KeyValueCache {
   }
 }
 
-extension LlamaModel {
+extension DecoderModel {
   package func makeCache() -> KeyValueCache {
     KeyValueCache(blockCount: blocks.count, backend: backend)
   }

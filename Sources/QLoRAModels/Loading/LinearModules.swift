@@ -2,6 +2,7 @@
 // shapes alone: the folder may be of any architecture, with no model file here.
 
 import QLoRADiagnostics
+import QLoRAFormats
 import QLoRATensor
 
 /// Chooses as the library that loads the folder would: heads, embeddings and norms stay.
@@ -81,7 +82,7 @@ package struct LinearModules {
   private func isLinear(_ name: String, _ shape: Shape) -> Bool {
     guard shape.rank == 2, shape.count > 0, name.hasSuffix(".weight") else { return false }
     let module = String(name.dropLast(".weight".count))
-    if modelType == "llama" { return LlamaBlock.isLinear(module) }
+    if modelType == "llama" { return Self.isLinearOfLlama(module) }
     let parts = module.split(separator: ".").map(String.init)
     guard let last = parts.last else { return false }
     if let modelType, Self.t5Types.contains(modelType), last == "wo" { return false }
@@ -90,6 +91,15 @@ package struct LinearModules {
     // Only linears have a bias: it tells a projection into an embedding from a table of them.
     if names.contains(module + ".bias") || Self.projections.contains(last) { return true }
     return !Self.tables.contains(last) && !last.contains("embed") && !last.contains("norm")
+  }
+
+  private static let llamaLinears = Set(
+    ModelFamily.llama.names.modules.filter(\.role.isLinear).map(\.name))
+
+  private static func isLinearOfLlama(_ module: String) -> Bool {
+    let parts = module.split(separator: ".", maxSplits: 3)
+    return parts.count == 4 && parts[..<2] == ["model", "layers"] && Int(parts[2]) != nil
+      && llamaLinears.contains(String(parts[3]))
   }
 
   /// What the library keeps as the output's embedding, or as the model's last parameter.

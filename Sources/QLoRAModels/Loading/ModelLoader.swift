@@ -36,11 +36,8 @@ package struct LoadOptions: Sendable, Hashable {
   }
 }
 
-/// Loads a Llama model from any weight source.
+/// Loads a decoder from any weight source.
 package struct ModelLoader {
-  static let embeddingModule = "model.embed_tokens"
-  static let headModule = "lm_head"
-
   let source: ModelSource
   let backend: any Backend
   let options: LoadOptions
@@ -69,52 +66,36 @@ package struct ModelLoader {
   }
 
   /// - Throws: a diagnostic that names the missing, misshapen or non-finite tensor.
-  package func load() throws -> LlamaModel {
+  package func load() throws -> DecoderModel {
     let config = source.config
-    let embedding = try weight(
-      Self.embeddingModule, [config.vocabularySize, config.hidden], quantized: false)
+    let names = config.family.names
+    func table(_ module: String, _ rows: Int) throws -> any PreparedWeight {
+      try weight(module, [rows, config.hidden], quantized: false)
+    }
+    let embedding = try table(names.embedding, config.vocabularySize)
     let head =
-      config.tiesEmbeddings
-      ? embedding
-      : try weight(Self.headModule, [config.vocabularySize, config.hidden], quantized: false)
-    var blocks: [LlamaBlock] = []
+      config.tiesEmbeddings ? embedding : try table(names.head, config.vocabularySize)
+    let positions = try names.positions.map { try table($0, config.maxPositions) }
+    var blocks: [any DecoderBlock] = []
     for index in 0..<config.layers {
-      blocks.append(try block(index))
+      blocks.append(try BlockReader(loader: self, config: config, index: index).block())
       try progress(Double(index + 1) / Double(config.layers))
     }
-    return LlamaModel(
+    return DecoderModel(
       config: config, backend: backend, activationDType: options.computeDType,
-      embedding: embedding, head: head, blocks: blocks,
-      finalNorm: try vector("model.norm.weight", config.hidden))
+      embedding: embedding, head: head, positions: positions, blocks: blocks,
+      finalNorm: try norm(names.finalNorm, config.hidden))
   }
 
-  private func block(_ index: Int) throws -> LlamaBlock {
-    let config = source.config
-    let prefix = "model.layers.\(index)."
-    let queryWidth = config.heads * config.headDim
-    let keyWidth = config.kvHeads * config.headDim
-    func linear(_ name: String, _ out: Int, _ input: Int, bias: Bool) throws -> AdaptedLinear {
-      let module = prefix + name
-      return AdaptedLinear(
-        name: module, weight: try weight(module, [out, input], quantized: true),
-        bias: bias ? try vector(module + ".bias", out) : nil)
+  func norm(_ module: String, _ width: Int) throws -> Norm {
+    let (form, name) = (source.config.form.norm, module + ".weight")
+    let weight = try vector(name, width)
+    if form == .rmsAroundOne {
+      weight.withMutableElements(Float.self) { for index in $0.indices { $0[index] += 1 } }
     }
-    let (hidden, wide) = (config.hidden, config.intermediate)
-    let (attentionBias, mlpBias) = (config.attentionBias, config.mlpBias)
-    return LlamaBlock(
-      inputNorm: try vector(prefix + "input_layernorm.weight", hidden),
-      postAttentionNorm: try vector(prefix + "post_attention_layernorm.weight", hidden),
-      query: try linear("self_attn.q_proj", queryWidth, hidden, bias: attentionBias),
-      key: try linear("self_attn.k_proj", keyWidth, hidden, bias: attentionBias),
-      value: try linear("self_attn.v_proj", keyWidth, hidden, bias: attentionBias),
-      attentionOutput: try linear("self_attn.o_proj", hidden, queryWidth, bias: attentionBias),
-      gate: try linear("mlp.gate_proj", wide, hidden, bias: mlpBias),
-      up: try linear("mlp.up_proj", wide, hidden, bias: mlpBias),
-      down: try linear("mlp.down_proj", hidden, wide, bias: mlpBias),
-      layout: AttentionLayout(
-        heads: config.heads, kvHeads: config.kvHeads, headSize: config.headDim,
-        scale: 1 / Float(config.headDim).squareRoot()),
-      epsilon: config.normEpsilon, index: index)
+    return Norm(
+      weight: weight, bias: form == .layer ? try vector(module + ".bias", width) : nil,
+      epsilon: source.config.normEpsilon)
   }
 
   /// The weight of one module, quantized where it is to be or already is.
@@ -156,7 +137,7 @@ package struct ModelLoader {
     }
   }
 
-  private func vector(_ name: String, _ count: Int) throws -> Tensor {
+  func vector(_ name: String, _ count: Int) throws -> Tensor {
     try check(name, found: try source.weights.shape(of: name), expected: [count])
     let tensor = Tensor(uninitialized: [count], .float32)
     try tensor.withMutableElements(Float.self) {

@@ -21,7 +21,7 @@ struct WeightShelf {
   var isUnchanged: Bool { source.digestInputs.allSatisfy(\.isUnchanged) }
 
   /// Puts a model that was loaded just now into the cache.
-  func keep(_ model: LlamaModel) {
+  func keep(_ model: DecoderModel) {
     guard isUnchanged else { return }
     cache.store(
       key, model: modelName,

@@ -19,12 +19,13 @@ struct GGUFAdapterFile {
   func write(to output: String, _ fileSystem: any FileSystem = PosixFileSystem()) throws {
     let scaling = try Scaling(adapter)
     let metadata: GGUFWriter.Metadata = [
-      ("general.architecture", .string("llama")), ("general.type", .string("adapter")),
+      ("general.architecture", .string(config.family.ggufArchitecture)),
+      ("general.type", .string("adapter")),
       ("general.name", .string(name)), ("adapter.type", .string("lora")),
       ("adapter.lora.alpha", .float32(scaling.alpha)),
     ]
     let declarations = try adapter.pairs.flatMap { pair in
-      let stored = try Self.storedName(pair)
+      let stored = try storedName(pair)
       return [
         GGUFWriter.Declaration(stored + ".lora_a", type, pair.a.shape.extents),
         GGUFWriter.Declaration(stored + ".lora_b", type, pair.b.shape.extents),
@@ -35,7 +36,7 @@ struct GGUFAdapterFile {
     try AtomicFile.write(output, byteCount: plan.byteCount, replacing: false, fileSystem) { sink in
       var writer = try GGUFWriter(metadata: metadata, declarations) { try sink.write($0) }
       for pair in adapter.pairs {
-        let stored = try Self.storedName(pair)
+        let stored = try storedName(pair)
         try write(pair.a.floats(), stored + ".lora_a", of: pair, to: &writer)
         try write(
           rows(pair, factor: scaling.factors[pair.module] ?? 1), stored + ".lora_b", of: pair,
@@ -45,8 +46,8 @@ struct GGUFAdapterFile {
     }
   }
 
-  private static func storedName(_ pair: PEFTAdapter.Pair) throws(Diagnostic) -> String {
-    guard let stored = GGUFNames.gguf(pair.module + ".weight") else {
+  private func storedName(_ pair: PEFTAdapter.Pair) throws(Diagnostic) -> String {
+    guard let stored = GGUFNames.gguf(pair.module + ".weight", config) else {
       throw Diagnostic(.adapterMismatch, "\"\(pair.module)\" has no name in GGUF")
     }
     return stored

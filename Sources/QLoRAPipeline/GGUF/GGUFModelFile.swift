@@ -16,18 +16,18 @@ struct GGUFModelFile {
   /// `general.name`.
   let name: String
 
-  private static let divisorsName = "rope_freqs.weight"
-
-  /// A tensor of the file and where it comes from; no source for rotary divisors.
+  /// A tensor of the file and where it comes from: a weight, or rotary divisors.
   private struct Item {
     let declaration: GGUFWriter.Declaration
     let weight: String?
+    var values: [Float] = []
   }
 
   /// Writes the file: it appears complete or not at all.
   ///
   /// - Returns: matrices that are F16, since their rows are no multiple of the type's blocks.
-  /// - Throws: `architectureUnsupported` for a tensor that a Llama model does not have,
+  /// - Throws: `architectureUnsupported` for a tensor that a model of the family does not have, and
+  ///   for what GGUF cannot say,
   ///   `tokenizerUnsupported`, `ggufNumber`; nothing is half-written.
   func write(
     to output: String, _ fileSystem: any FileSystem = PosixFileSystem()
@@ -51,13 +51,14 @@ struct GGUFModelFile {
   // MARK: Tensors
 
   private func items() throws -> [Item] {
-    let divisors = source.config.rope.ggufDivisors(headDim: source.config.headDim)
-    let first = divisors.map {
-      [Item(declaration: .init(Self.divisorsName, .f32, [$0.count]), weight: nil)]
+    let divisors = source.config.rope.ggufDivisors(rotaryDim: source.config.rotaryDim).map {
+      Item(declaration: .init($0.name, .f32, [$0.values.count]), weight: nil, values: $0.values)
     }
-    return try (first ?? [])
+    return try divisors
       + source.config.weightShapes.map { name, shape in
-        guard try weights.shape(of: name) == shape, let stored = GGUFNames.gguf(name) else {
+        guard try weights.shape(of: name) == shape,
+          let stored = GGUFNames.gguf(name, source.config)
+        else {
           throw Diagnostic(
             .unexpectedShape,
             "expected shape \(shape) from the configuration, found \(try weights.shape(of: name))",
@@ -75,15 +76,18 @@ struct GGUFModelFile {
 
   /// Refuses what the file would silently lack.
   private func checkNames() throws {
+    if let obstacle = source.config.ggufObstacle {
+      throw Diagnostic(.architectureUnsupported, obstacle, at: .file(source.path))
+    }
     let known = Set(source.config.weightShapes.map(\.name))
     for name in source.weights.names where !known.contains(name) {
       // What a tied head or a frequency table holds is elsewhere, too.
       let isRedundant =
         name.hasSuffix(".rotary_emb.inv_freq")
-        || name == "lm_head.weight" && source.config.tiesEmbeddings
+        || name == source.config.family.names.head + ".weight" && source.config.tiesEmbeddings
       guard !isRedundant else { continue }
       throw Diagnostic(
-        .architectureUnsupported, "a Llama model of this configuration has no such tensor",
+        .architectureUnsupported, "a model of this configuration has no such tensor",
         at: .tensor(file: source.path, name: name))
     }
   }
@@ -92,15 +96,17 @@ struct GGUFModelFile {
     var encoder = GGUFEncoder(item.declaration.type)
     let stored = item.declaration.name
     guard let name = item.weight else {
-      let divisors = source.config.rope.ggufDivisors(headDim: source.config.headDim) ?? []
-      try divisors.withUnsafeBufferPointer {
+      try item.values.withUnsafeBufferPointer {
         try encoder.encode($0) { try writer.write($0, of: stored) }
       }
       return
     }
     let order = GGUFHeadRows(name, source.config)
+    // llama.cpp multiplies by the weights of norms as they are.
+    let isShifted = source.config.form.norm == .rmsAroundOne && name.hasSuffix("norm.weight")
     do {
-      try weights.forEachPiece(of: name, rowMultiple: order?.headDim ?? 1) { piece in
+      try weights.forEachPiece(of: name, rowMultiple: order?.rowMultiple ?? 1) { piece in
+        if isShifted { piece.withMutableElements(Float.self) { for i in $0.indices { $0[i] += 1 } } }
         try ordered(piece, order).withElements(Float.self) {
           try encoder.encode($0) { try writer.write($0, of: stored) }
         }
@@ -133,7 +139,8 @@ struct GGUFModelFile {
 
   private func metadata() throws -> GGUFWriter.Metadata {
     let general: GGUFWriter.Metadata = [
-      ("general.architecture", .string("llama")), ("general.type", .string("model")),
+      ("general.architecture", .string(source.config.family.ggufArchitecture)),
+      ("general.type", .string("model")),
       ("general.name", .string(name)),
       ("general.file_type", .uint32(type.fileType)),
       ("general.quantization_version", .uint32(2)),

@@ -19,7 +19,7 @@ package final class PromptMemory {
   /// prompt takes no more memory than a short one.
   package static let chunk = 128
 
-  private let model: LlamaModel
+  private let model: DecoderModel
   private let cache: KeyValueCache
   private let reuse: Reuse
   /// Those whose keys and values are there.
@@ -27,7 +27,7 @@ package final class PromptMemory {
   /// How many of them, from the front, were fed as whole chunks.
   private var chunkedCount = 0
 
-  package init(_ model: LlamaModel, reuse: Reuse) {
+  package init(_ model: DecoderModel, reuse: Reuse) {
     self.model = model
     self.reuse = reuse
     cache = model.makeCache()

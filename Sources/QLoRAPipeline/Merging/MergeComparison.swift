@@ -55,10 +55,9 @@ struct MergeComparison {
 
   private var linears: [String] {
     get throws {
-      let choice = try LinearModules(
-        modelType: "llama", isDiffusers: false, names: source.weights.names, skip: [])
-      return try source.weights.names.filter {
-        try choice.isQuantized($0, source.weights.shape(of: $0))
+      let suffix = ".weight"
+      return source.weights.names.filter {
+        $0.hasSuffix(suffix) && source.config.isLinear(String($0.dropLast(suffix.count)))
       }
     }
   }
@@ -165,11 +164,11 @@ struct MergeComparison {
     return logits
   }
 
-  private func mergedModel(_ base: MergeBase) throws -> LlamaModel {
+  private func mergedModel(_ base: MergeBase) throws -> DecoderModel {
     let weights = try merged(base)
     var prepared: [String: any PreparedWeight] = [:]
     let quantized = try LinearModules(
-      modelType: "llama", isDiffusers: false, names: source.weights.names,
+      modelType: source.config.family.rawValue, isDiffusers: false, names: source.weights.names,
       skip: requantization.skip)
     for name in try linears {
       let shape = try source.weights.shape(of: name)

@@ -19,7 +19,8 @@ struct RequantizedFolder {
   /// - Throws: `weightNotFinite` for what the sum made of a weight.
   func write(to output: String) throws {
     let choice = try LinearModules(
-      modelType: "llama", isDiffusers: false, names: weights.names, skip: requantization.skip)
+      modelType: source.config.family.rawValue, isDiffusers: false, names: weights.names,
+      skip: requantization.skip)
     var tensors: [FolderTensors] = []
     var kept: [(name: String, shape: Shape)] = []
     for name in weights.names {

@@ -21,7 +21,7 @@ struct PlacedLoad {
   let progress: (Double) throws -> Void
 
   /// - Throws: as `ModelLoader.load`, and where the disk has no room.
-  func load() throws -> LlamaModel {
+  func load() throws -> DecoderModel {
     if let base = shelf?.base(), let file = try? DirectFile(base.file) {
       return try load(base, file)
     }
@@ -30,7 +30,7 @@ struct PlacedLoad {
       blocks.open(file, layout.stored(in: layout.index))
       return model
     }
-    var model: LlamaModel?
+    var model: DecoderModel?
     // Layers in memory have no business in a file that nobody keeps.
     let index = layout.onDiskOnly
     let file = try ScratchFile.write(in: scratchFolder, byteCount: index.byteCount) { sink in
@@ -44,7 +44,7 @@ struct PlacedLoad {
     return model
   }
 
-  private func load(_ base: CachedBase, _ file: DirectFile) throws -> LlamaModel {
+  private func load(_ base: CachedBase, _ file: DirectFile) throws -> DecoderModel {
     let blocks = StreamedBlocks(backend: backend)
     let stored = layout.stored(in: base.index)
     var weights = base.weights
@@ -66,7 +66,7 @@ struct PlacedLoad {
   /// - Returns: nil where the cache has no room, which is warned of.
   private func loadIntoCache(
     _ shelf: WeightShelf, _ blocks: StreamedBlocks
-  ) throws -> (LlamaModel, DirectFile)? {
+  ) throws -> (DecoderModel, DirectFile)? {
     let pending: AtomicDirectory
     do {
       pending = try shelf.cache.begin(shelf.key, layout.index)
@@ -74,7 +74,7 @@ struct PlacedLoad {
       shelf.cache.warnUnkept(error)
       return nil
     }
-    var loaded: (LlamaModel, DirectFile)?
+    var loaded: (DecoderModel, DirectFile)?
     try shelf.cache.fill(pending, shelf.key, model: shelf.modelName, layout.index) { sink in
       let model = try load(
         writing: { _, weight in try weight.write(to: sink) }, layout.index, blocks)
@@ -89,7 +89,7 @@ struct PlacedLoad {
   private func load(
     writing write: @escaping (_ isOnDisk: Bool, ArchivedWeight) throws -> Void,
     _ index: WeightIndex, _ blocks: StreamedBlocks
-  ) throws -> LlamaModel {
+  ) throws -> DecoderModel {
     let indexed = Dictionary(index.weights.map { ($0.module, $0) }) { $1 }
     let model = try ModelLoader(
       source, backend: backend, options: options,

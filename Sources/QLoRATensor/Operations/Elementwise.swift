@@ -1,4 +1,4 @@
-// The gated activation and the residual sum.
+// Activations, the residual sum, and a constant factor.
 
 extension Tape {
   /// `silu(gate) · up`, element by element.
@@ -23,6 +23,44 @@ extension Tape {
         gradient, gate: gateValue, up: upValue, gateGradient: gradient, upGradient: upGradient)
       accumulate(gradient, at: gatePlace)
       accumulate(upGradient, at: upPlace)
+    }
+    return result
+  }
+
+  /// `activation(gate) · up`, or `activation(gate)` where there is no `up`; kept as above.
+  package func activate(_ gate: Variable, _ up: Variable?, _ activation: Activation) -> Variable {
+    if activation == .silu, let up { return siluMultiply(gate, up) }
+    precondition(activation != .silu, "silu is gated in every family")
+    let (gateValue, upValue) = (gate.value, up?.value)
+    let product = { [backend] in
+      let product = backend.allocate(gateValue.shape, gateValue.dtype)
+      backend.geluMultiply(gateValue, upValue, activation, into: product)
+      return product
+    }
+    let result = output(product(), of: [gate] + (up.map { [$0] } ?? []), remake: product)
+    let (gatePlace, upPlace, outputPlace) = (gate.place, up?.place, result.place)
+    record(result) { [self] in
+      guard let gradient = takeOwnGradient(at: outputPlace) else { return }
+      let upGradient = upPlace.map { backend.allocate($0.shape, .float32) }
+      backend.geluMultiplyBackward(
+        gradient, gate: gateValue, up: upValue, activation, gateGradient: gradient,
+        upGradient: upGradient)
+      accumulate(gradient, at: gatePlace)
+      if let upPlace, let upGradient { accumulate(upGradient, at: upPlace) }
+    }
+    return result
+  }
+
+  /// `factor · input`, over `input`'s own value, which no other operation may need afterwards.
+  package func scaled(_ input: Variable, by factor: Float) -> Variable {
+    if factor == 1 { return input }
+    backend.scale(input.value, by: factor)
+    let result = output(input.value, of: [input])
+    let (inputPlace, outputPlace) = (input.place, result.place)
+    record(result) { [self] in
+      guard let gradient = takeOwnGradient(at: outputPlace) else { return }
+      backend.scale(gradient, by: factor)
+      accumulate(gradient, at: inputPlace)
     }
     return result
   }

@@ -72,16 +72,7 @@ extension Tape {
   ) -> [Variable] {
     let tokens = input.value.shape[0]
     let terms = layers.map { layer in
-      LinearTerm(
-        weight: layer.weight, bias: layer.bias,
-        adapter: layer.adapter.map { adapter in
-          AdapterTerm(
-            a: adapter.a.value, b: adapter.b.value, scale: adapter.scale,
-            dropout: dropout?.mask(of: adapter),
-            projected: backend.allocate([tokens, adapter.rank], .float32))
-        },
-        output: backend.allocate([tokens, layer.weight.outFeatures], dtype),
-        isInference: isInference)
+      term(layer, backend.allocate([tokens, layer.weight.outFeatures], dtype), dropout)
     }
     backend.linear(input.value, terms)
     let hasParameters = layers.contains { $0.adapter != nil }
@@ -97,6 +88,26 @@ extension Tape {
     return outputs
   }
 
+  func term(_ layer: AdaptedLinear, _ output: Tensor, _ dropout: DropoutContext?) -> LinearTerm {
+    LinearTerm(
+      weight: layer.weight, bias: layer.bias,
+      adapter: layer.adapter.map { adapter in
+        AdapterTerm(
+          a: adapter.a.value, b: adapter.b.value, scale: adapter.scale,
+          dropout: dropout?.mask(of: adapter),
+          projected: backend.allocate([output.shape[0], adapter.rank], .float32))
+      },
+      output: output, isInference: isInference)
+  }
+
+  func gradientTerm(
+    _ layer: AdaptedLinear, _ adapter: AdapterTerm?, _ outputGradient: Tensor
+  ) -> LinearGradientTerm {
+    LinearGradientTerm(
+      weight: layer.weight, adapter: adapter, aGradient: layer.adapter?.a.gradient,
+      bGradient: layer.adapter?.b.gradient, outputGradient: outputGradient)
+  }
+
   private func linearsBackward(
     _ kept: () -> Tensor, _ inputPlace: GradientPlace, _ layers: [AdaptedLinear],
     _ adapters: [AdapterTerm?], _ places: [GradientPlace]
@@ -104,11 +115,7 @@ extension Tape {
     var gradients: [LinearGradientTerm] = []
     for (index, layer) in layers.enumerated() {
       guard let outputGradient = takeGradient(at: places[index]) else { continue }
-      gradients.append(
-        LinearGradientTerm(
-          weight: layer.weight, adapter: adapters[index],
-          aGradient: layer.adapter?.a.gradient, bGradient: layer.adapter?.b.gradient,
-          outputGradient: outputGradient))
+      gradients.append(gradientTerm(layer, adapters[index], outputGradient))
     }
     guard !gradients.isEmpty else { return }
     let target = inputPlace.isWanted ? gradientTarget(at: inputPlace) : nil

@@ -1,8 +1,8 @@
 // Root-mean-square normalisation of token rows.
 
 extension Tape {
-  /// `x · rsqrt(mean(x²) + ε) · weight`, per row of `[tokens, hidden]`; `weight [hidden]` is
-  /// frozen.
+  /// `x · rsqrt(mean(x²) + ε) · weight`, per row of as many elements as the frozen `weight` has: of
+  /// each token, or of each head.
   /// Source: Zhang & Sennrich 2019, arXiv:1910.07467, equation 4.
   ///
   /// The linears that read the rows need them once more in backward, where they are made again:
@@ -10,7 +10,7 @@ extension Tape {
   package func rmsNorm(_ input: Variable, weight: Tensor, epsilon: Float) -> Variable {
     let shape = input.value.shape
     let value = input.value
-    let inverseRMS = backend.allocate([shape[0]], .float32)
+    let inverseRMS = backend.allocate([shape.count / weight.count], .float32)
     let normalized = { [backend] in
       let normalized = backend.allocate(shape, value.dtype)
       backend.rmsNorm(

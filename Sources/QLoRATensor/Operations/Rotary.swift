@@ -1,6 +1,6 @@
 // Rotary position embedding, in place: a rotation's gradient is the rotation back.
 
-/// Cosines and sines of every position, `[positions, headSize / 2]` float32.
+/// Cosines and sines of every position, `[positions, n]` float32, where n pairs of a head turn.
 package struct RotaryTable: Sendable {
   package let cosines: Tensor
   package let sines: Tensor

@@ -91,23 +91,6 @@ extension Tape {
     return result
   }
 
-  /// `[rows, count · width]` as `count` tensors of equal width.
-  package func splitColumns(_ input: Variable, into count: Int) -> [Variable] {
-    let (rows, width) = (input.value.shape[0], input.value.shape[1] / count)
-    precondition(width * count == input.value.shape[1])
-    let parts = (0..<count).map { index in
-      let part = backend.allocate([rows, width], input.value.dtype)
-      backend.copyColumns(
-        input.value, column: index * width, count: width, into: part, outputColumn: 0)
-      return output(part, of: [input])
-    }
-    recordParts(of: input, parts) { [backend] index, part, whole in
-      backend.copyColumns(
-        part, column: 0, count: width, into: whole, outputColumn: index * width)
-    }
-    return parts
-  }
-
   /// The same elements under another shape.
   package func reshape(_ input: Variable, _ shape: Shape) -> Variable {
     let kept = input.kept

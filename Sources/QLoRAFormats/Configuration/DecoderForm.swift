@@ -1,0 +1,94 @@
+// How a decoder differs from Llama's in numbers, in the form of a norm and in its activation: the
+// defaults are Llama's. Where forwards really differ, families have blocks of their own.
+import QLoRATensor
+
+/// How rows are normalized.
+package enum NormForm: Sendable, Hashable {
+  /// By their root mean square.
+  case rms
+  /// The same, where files keep the weight less one.
+  case rmsAroundOne
+  /// To mean 0 and variance 1, with a bias.
+  case layer
+}
+
+/// What is normalized between the projections of queries and keys and their rotation.
+package enum QueryKeyNorm: Sendable, Hashable {
+  case none
+  /// Every head by itself, with one weight for all.
+  case heads
+  /// All heads together.
+  case whole
+}
+
+/// Experts of which each token takes a few.
+package struct ExpertForm: Sendable, Hashable {
+  package var count: Int
+  /// How many a token takes.
+  package var chosen: Int
+  /// Whether the weights of the chosen ones are made to add up to one.
+  package var isNormalized: Bool
+
+  package init(count: Int, chosen: Int, isNormalized: Bool) {
+    self.count = count
+    self.chosen = chosen
+    self.isNormalized = isNormalized
+  }
+}
+
+package struct DecoderForm: Sendable, Hashable {
+  package var norm = NormForm.rms
+  package var queryKeyNorm = QueryKeyNorm.none
+  package var activation = Activation.silu
+  /// Linears with a bias.
+  package var biases: Set<WeightRole> = []
+  /// Leading elements of each head that are rotated; nil for all.
+  package var rotaryDim: Int?
+  /// Layers without rotary positions.
+  package var unrotatedLayers: Set<Int> = []
+  /// Layers whose tokens see only so many of the last ones, themselves included.
+  package var window = 0
+  package var windowedLayers: Set<Int> = []
+  /// Rotary positions of the layers with a window; nil where they are those of all.
+  package var windowedRope: RopeParameters?
+  /// Multiplies query·key; nil: 1 / √headDim.
+  package var attentionScale: Float?
+  /// Bounds scores and logits as cap·tanh(x / cap); 0 = not at all.
+  package var scoreCap: Float = 0
+  package var logitCap: Float = 0
+  /// Multiplies embedded tokens, and what a layer adds to the residual stream.
+  package var embeddingScale: Float = 1
+  package var residualScale: Float = 1
+  /// Divides logits.
+  package var logitDivisor: Float = 1
+  /// Whether attention and MLP read the same residual stream, and share its norm.
+  package var isParallel = false
+  package var sharesNorm = false
+  /// nil where every token takes the one MLP.
+  package var experts: ExpertForm?
+
+  package init() {}
+
+  /// What all models of a family have.
+  package init(_ family: ModelFamily) {
+    switch family {
+    case .gptNeoX, .gpt2, .stablelm: norm = .layer
+    case .gemma, .gemma2, .gemma3: norm = .rmsAroundOne
+    default: break
+    }
+    switch family {
+    case .qwen3, .qwen3Moe, .gemma3: queryKeyNorm = .heads
+    case .olmo2: queryKeyNorm = .whole
+    default: break
+    }
+    switch family {
+    case .gptNeoX: activation = .gelu
+    case .gemma, .gemma2, .gemma3, .gpt2: activation = .geluTanh
+    default: break
+    }
+    if family == .gpt2 { rotaryDim = 0 }
+  }
+
+  /// How many tokens back layer `index` sees, the token itself included; 0 = all.
+  package func window(_ index: Int) -> Int { windowedLayers.contains(index) ? window : 0 }
+}

@@ -1,0 +1,114 @@
+// The families of decoders that can be run, as config.json and GGUF call them.
+
+/// A kind of decoder; the raw value is `model_type` of config.json.
+package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
+  case llama, mistral, qwen2, qwen3, gemma, gemma2
+  case gemma3 = "gemma3_text"
+  case phi3, smollm3, granite, olmo2, stablelm
+  case gptNeoX = "gpt_neox"
+  case gpt2
+  case qwen3Moe = "qwen3_moe"
+  case mixtral
+
+  /// `general.architecture` of GGUF. Three of them share llama's, as llama.cpp has them.
+  package var ggufArchitecture: String {
+    switch self {
+    case .llama, .mistral, .mixtral: "llama"
+    case .gemma3: "gemma3"
+    case .gptNeoX: "gptneox"
+    case .qwen3Moe: "qwen3moe"
+    default: rawValue
+    }
+  }
+
+  /// The class of transformers that holds such a model.
+  package var className: String {
+    let stem =
+      switch self {
+      case .llama: "Llama"
+      case .mistral: "Mistral"
+      case .qwen2: "Qwen2"
+      case .qwen3: "Qwen3"
+      case .gemma: "Gemma"
+      case .gemma2: "Gemma2"
+      case .gemma3: "Gemma3"
+      case .phi3: "Phi3"
+      case .smollm3: "SmolLM3"
+      case .granite: "Granite"
+      case .olmo2: "Olmo2"
+      case .stablelm: "StableLm"
+      case .gptNeoX: "GPTNeoX"
+      case .gpt2: "GPT2LMHeadModel"
+      case .qwen3Moe: "Qwen3Moe"
+      case .mixtral: "Mixtral"
+      }
+    return self == .gpt2 ? stem : stem + "ForCausalLM"
+  }
+
+  /// Whether files keep the weights of linears as `[in, out]`.
+  package var isTransposed: Bool { self == .gpt2 }
+
+  /// Whether converters to GGUF put the rows of a rotary pair side by side.
+  package var permutesHeads: Bool {
+    switch self {
+    case .llama, .mistral, .mixtral, .smollm3, .granite: true
+    default: false
+    }
+  }
+
+  /// Whether queries may share keys and values.
+  package var groupsQueries: Bool { ![.gptNeoX, .gpt2].contains(self) }
+
+  package var isGemma: Bool { [.gemma, .gemma2, .gemma3].contains(self) }
+}
+
+// MARK: What is nearest to an unknown one
+extension ModelFamily {
+  /// Keys of config.json that few families have, and whose presence says what a model is built of.
+  /// What to do about an unknown one.
+  static let remedy =
+    "Docs/Models.md lists the families, Docs/HowTo/add-an-architecture.md tells how one is added"
+
+  private static let marks: [(key: String, families: [ModelFamily])] = [
+    ("num_experts", [.qwen3Moe]), ("num_local_experts", [.mixtral]),
+    ("attn_logit_softcapping", [.gemma2]), ("query_pre_attn_scalar", [.gemma2, .gemma3]),
+    ("no_rope_layers", [.smollm3]), ("residual_multiplier", [.granite]),
+    ("use_parallel_residual", [.gptNeoX, .stablelm]), ("rotary_pct", [.gptNeoX]), ("n_embd", [.gpt2]),
+    ("layer_norm_eps", [.gptNeoX, .stablelm]), ("partial_rotary_factor", [.stablelm, .phi3]),
+    ("original_max_position_embeddings", [.phi3]), ("use_sliding_window", [.qwen2, .qwen3]),
+    ("sliding_window", [.mistral, .gemma2, .gemma3, .phi3]), ("rms_norm_eps", [.llama]),
+  ]
+
+  /// The family whose name is nearest and whose keys are the most alike.
+  ///
+  /// - Parameters:
+  ///   - name: an unknown `model_type`.
+  ///   - keys: of its config.json.
+  package static func nearest(to name: String, keys: Set<String>) -> ModelFamily {
+    let marked = marks.filter { keys.contains($0.key) }.flatMap(\.families)
+    func score(_ family: ModelFamily) -> Double {
+      let longest = Double(max(1, name.count, family.rawValue.count))
+      let likeness = 1 - Double(distance(name, family.rawValue)) / longest
+      // A name that begins like another's is a newer member of it.
+      let stem = family.rawValue.prefix { $0.isLetter }
+      return 2 * likeness + (name.hasPrefix(stem) ? 1 : 0)
+        + 0.5 * Double(marked.count { $0 == family })
+    }
+    return allCases.max { score($0) < score($1) } ?? .llama
+  }
+
+  /// Letters to put in, to take out or to change. Source: Wagner & Fischer 1974, algorithm X.
+  private static func distance(_ left: String, _ right: String) -> Int {
+    var row = Array(0...right.count)
+    for (index, letter) in left.enumerated() {
+      var diagonal = row[0]
+      row[0] = index + 1
+      for (column, other) in right.enumerated() {
+        let change = diagonal + (letter == other ? 0 : 1)
+        diagonal = row[column + 1]
+        row[column + 1] = min(change, row[column] + 1, diagonal + 1)
+      }
+    }
+    return row[right.count]
+  }
+}

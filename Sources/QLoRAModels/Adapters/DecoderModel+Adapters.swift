@@ -1,0 +1,144 @@
+// Putting adapters on a model, filling them from a file, and naming them as PEFT does.
+
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRARandom
+import QLoRATensor
+
+extension DecoderModel {
+  /// Every linear of the blocks, in module order.
+  package var linears: [AdaptedLinear] {
+    blocks.flatMap(\.linears)
+  }
+
+  /// Gives each target a fresh adapter: A uniform in ±1/√in (Kaiming with a = √5, as PEFT), B zero.
+  /// - Throws: `noTarget` where the targets name no linear.
+  package func addAdapters(_ options: AdapterOptions) throws {
+    let selected = try targetNames(options.targets)
+    let scale = Float(options.alpha / Double(options.rank))
+    attach(dropout: options.dropout) { linear in
+      guard selected.contains(linear.name) else { return nil }
+      let bound = 1 / Float(linear.weight.inFeatures).squareRoot()
+      var random = SplitMix64(seed: options.seed, name: linear.name)
+      let count = options.rank * linear.weight.inFeatures
+      let values = (0..<count).map { _ in (2 * Float(random.unit()) - 1) * bound }
+      return (
+        a: Tensor(values, shape: [options.rank, linear.weight.inFeatures]),
+        b: Tensor(zeros: [linear.weight.outFeatures, options.rank]), scale: scale
+      )
+    }
+  }
+
+  /// Gives each target an adapter without values, for a backend that only counts.
+  /// - Parameter tensor: float32 memory of a shape.
+  /// - Throws: `noTarget` where the targets name no linear.
+  package func addHollowAdapters(
+    _ options: AdapterOptions, tensor: (Shape) -> Tensor
+  ) throws {
+    let selected = try targetNames(options.targets)
+    attach(dropout: options.dropout, gradient: tensor) { linear in
+      guard selected.contains(linear.name) else { return nil }
+      return (
+        a: tensor([options.rank, linear.weight.inFeatures]),
+        b: tensor([linear.weight.outFeatures, options.rank]), scale: 1
+      )
+    }
+  }
+
+  /// Puts an adapter that was trained before on its modules, with its own rank and scale.
+  /// - Throws: `adapterMismatch` listing the modules and shapes that the two do not share.
+  package func addAdapters(_ adapter: PEFTAdapter) throws {
+    let byName = Dictionary(linears.map { ($0.name, $0.weight) }) { $1 }
+    try adapter.checkFit(modules: linears.map(\.name)) { module in
+      byName[module].map { [$0.outFeatures, $0.inFeatures] }
+    }
+    let pairs = Dictionary(adapter.pairs.map { ($0.module, $0) }) { $1 }
+    try attach(dropout: adapter.config.dropout) { linear in
+      guard let pair = pairs[linear.name] else { return nil }
+      return (
+        a: pair.a, b: pair.b, scale: try adapter.config.scale(of: linear.name, rank: pair.rank)
+      )
+    }
+  }
+
+  /// Runs `body` on the bare base; the adapters are on the model again afterwards.
+  package func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let adapted = blocks
+    defer { blocks = adapted }
+    for index in blocks.indices { blocks[index].forEachLinear { $0.adapter = nil } }
+    return try body()
+  }
+
+  /// As PEFT names the halves of an adapter.
+  package static func parameterName(_ module: String, _ half: String) -> String {
+    "base_model.model.\(module).lora_\(half).weight"
+  }
+
+  private func attach(
+    dropout: Double, gradient: (Shape) -> Tensor = { Tensor(zeros: $0) },
+    _ halves: (AdaptedLinear) throws -> (a: Tensor, b: Tensor, scale: Float)?
+  ) rethrows {
+    parameters = []
+    for index in blocks.indices {
+      try blocks[index].forEachLinear { linear in
+        guard let (a, b, scale) = try halves(linear) else { return }
+        let name = linear.name
+        func parameter(_ half: String, _ value: Tensor) -> Parameter {
+          Parameter(
+            name: Self.parameterName(name, half), value: value,
+            gradient: gradient(value.shape))
+        }
+        let adapter = LowRankAdapter(
+          a: parameter("A", a), b: parameter("B", b),
+          scale: scale, dropoutRate: Float(dropout), index: parameters.count / 2)
+        linear.adapter = adapter
+        parameters += [adapter.a, adapter.b]
+      }
+    }
+  }
+
+  private func targetNames(_ targets: AdapterTargets) throws -> Set<String> {
+    let names = linears.map(\.name)
+    let selected: [String]
+    switch targets {
+    case .allLinear: selected = names
+    case .names(let list):
+      selected = names.filter { name in list.contains { name == $0 || name.hasSuffix("." + $0) } }
+    case .pattern(let pattern):
+      let patterns = try ModulePatterns([pattern])
+      selected = try names.filter(patterns.matches)
+    }
+    guard !selected.isEmpty else {
+      throw Diagnostic(
+        .noTarget, "adapter.targets matches none of the \(names.count) linears of this model",
+        remedy: "use \"all-linear\", or suffixes such as \(Set(names.map(Self.suffix)).sorted())")
+    }
+    return Set(selected)
+  }
+
+  private static func suffix(_ module: String) -> String {
+    module.split(separator: ".").last.map(String.init) ?? module
+  }
+}
+
+extension PEFTAdapterConfig {
+  /// What multiplies B·A on one module: alpha / rank, or alpha / √rank where rank-stabilised.
+  /// Source: Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732, for the root.
+  package func scale(of module: String, rank: Int) throws -> Float {
+    let alpha = try alpha(of: module)
+    return Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
+  }
+
+  /// What a tool that divides by the rank must be told as alpha, to multiply B·A by `scale`.
+  package func alphaOverRank(of module: String, rank: Int) throws -> Double {
+    let alpha = try alpha(of: module)
+    return usesRankStabilizedScale ? alpha * Double(rank).squareRoot() : alpha
+  }
+
+  private func alpha(of module: String) throws -> Double {
+    let pattern = try alphaPattern.sorted { $0.key < $1.key }.first { entry in
+      try ModulePatterns(["(.*\\.)?(\(entry.key))"]).matches(module)
+    }
+    return pattern?.value ?? alpha
+  }
+}

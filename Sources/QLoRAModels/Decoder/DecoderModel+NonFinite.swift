@@ -1,0 +1,21 @@
+// Where values first become infinite or undefined: for the report of a run that diverged.
+
+import QLoRATensor
+
+extension DecoderModel {
+  package func firstNonFinite(_ batch: TokenBatch, dropoutStream: UInt64) -> String? {
+    var found: String?
+    let tape = Tape(backend: backend, isRecording: false)
+    let hidden = hiddenStates(
+      batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
+      dropout: DropoutContext(seed: dropoutSeed, stream: dropoutStream), on: tape
+    ) { module, values in
+      if found == nil, !values.floats().allSatisfy(\.isFinite) { found = module }
+    }
+    if found != nil { return found }
+    let sum = tape.linearCrossEntropy(
+      hidden, rows: batch.rows, targets: batch.targets, head: head,
+      softCap: config.form.logitCap)
+    return sum.isFinite ? nil : config.family.names.head
+  }
+}

@@ -1,0 +1,68 @@
+// Causal self-attention of all families: what differs are numbers, norms and how the projections
+// are stored.
+
+import QLoRATensor
+
+/// `softmax(scale·QKᵀ)·V·Oᵀ` over heads, with rotated queries and keys.
+/// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2; grouped queries: Ainslie et al. 2023,
+/// arXiv:2305.13245; norms of queries and keys: Henry et al. 2020, arXiv:2010.04245.
+struct SelfAttention: Sendable {
+  /// Which table turns queries and keys.
+  enum Rotation: Sendable {
+    case none, all, windowed
+  }
+
+  /// Queries, keys and values: a linear each, or one for all.
+  var projections: [AdaptedLinear]
+  /// Widths of queries, keys and values in each stretch of what the one linear puts out.
+  var fusedWidths: [Int]?
+  var queryNorm: Norm?
+  var keyNorm: Norm?
+  var output: AdaptedLinear
+  var layout: AttentionLayout
+  var rotation: Rotation
+  /// The block's place in the key-value cache.
+  var index: Int
+
+  var normBytes: Int { (queryNorm?.byteCount ?? 0) + (keyNorm?.byteCount ?? 0) }
+
+  mutating func forEachLinear(_ body: (inout AdaptedLinear) throws -> Void) rethrows {
+    for index in projections.indices { try body(&projections[index]) }
+    try body(&output)
+  }
+
+  /// The attention of all heads, `[tokens, heads·headSize]`, before `output`.
+  func mix(_ input: Variable, _ context: ForwardContext, on tape: Tape) -> Variable {
+    var parts = tape.linears(
+      input, projections, dtype: context.activationDType, dropout: context.dropout)
+    if let fusedWidths { parts = tape.split(parts[0], widths: fusedWidths) }
+    let query = turned(parts[0], queryNorm, context, tape)
+    let key = turned(parts[1], keyNorm, context, tape)
+    switch context.attention {
+    case .packed(let bounds):
+      return tape.attention(
+        query: query, key: key, value: parts[2], layout: layout, bounds: bounds)
+    case .cached(let cache):
+      return cache.attend(
+        block: index, query: query, key: key, value: parts[2], layout, on: tape)
+    }
+  }
+
+  func project(_ mixed: Variable, _ context: ForwardContext, on tape: Tape) -> Variable {
+    tape.linears(mixed, [output], dtype: context.activationDType, dropout: context.dropout)[0]
+  }
+
+  private func turned(
+    _ input: Variable, _ norm: Norm?, _ context: ForwardContext, _ tape: Tape
+  ) -> Variable {
+    let input = norm.map { tape.normalize(input, $0) } ?? input
+    let table: RotaryTable
+    switch rotation {
+    case .none: return input
+    case .all: table = context.rotary.all
+    case .windowed: table = context.rotary.windowed
+    }
+    return tape.rotary(
+      input, headSize: layout.headSize, positions: context.positions, table: table)
+  }
+}

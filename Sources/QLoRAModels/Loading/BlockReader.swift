@@ -1,0 +1,84 @@
+// The weights of one block by their roles, for the files of the families.
+
+import QLoRAFormats
+import QLoRATensor
+
+struct BlockReader {
+  let loader: ModelLoader
+  let config: ModelConfig
+  let index: Int
+
+  private func module(_ role: WeightRole, expert: Int = 0) -> String {
+    let names = config.family.names
+    let name = names.name(role) ?? role.rawValue
+    return "\(names.layers)\(index)." + name.replacing("*", with: "\(expert)")
+  }
+
+  /// - Throws: a diagnostic that names the missing, misshapen or non-finite tensor; so all below.
+  func linear(
+    _ role: WeightRole, expert: Int = 0, quantized: Bool = true
+  ) throws -> AdaptedLinear {
+    let (module, shape) = (module(role, expert: expert), config.shape(of: role))
+    return AdaptedLinear(
+      name: module, weight: try loader.weight(module, shape, quantized: quantized),
+      bias: config.hasBias(role) ? try loader.vector(module + ".bias", shape[0]) : nil)
+  }
+
+  /// The same linear of every expert.
+  func experts(_ role: WeightRole, _ count: Int) throws -> [AdaptedLinear] {
+    try (0..<count).map { try linear(role, expert: $0) }
+  }
+
+  func norm(_ role: WeightRole) throws -> Norm {
+    try loader.norm(module(role), config.shape(of: role)[0])
+  }
+
+  // MARK: Halves that families share
+
+  /// Attention with a linear each for queries, keys and values.
+  func attention() throws -> SelfAttention {
+    let projections = try [WeightRole.query, .key, .value].map { try linear($0) }
+    return try attention(projections, fusedWidths: nil)
+  }
+
+  /// Attention with one linear for all three.
+  ///
+  /// - Parameter isByHead: whether each head has its three side by side, or all heads' queries come
+  ///   first.
+  func fusedAttention(isByHead: Bool) throws -> SelfAttention {
+    let (size, heads, kvHeads) = (config.headDim, config.heads, config.kvHeads)
+    return try attention(
+      [linear(.queryKeyValue)],
+      fusedWidths: isByHead ? [size, size, size] : [heads, kvHeads, kvHeads].map { $0 * size })
+  }
+
+  private func attention(
+    _ projections: [AdaptedLinear], fusedWidths: [Int]?
+  ) throws -> SelfAttention {
+    let form = config.form
+    let hasNorms = form.queryKeyNorm != .none
+    let isWindowed = form.windowedLayers.contains(index)
+    let isRotated = config.rotaryDim > 0 && !form.unrotatedLayers.contains(index)
+    return SelfAttention(
+      projections: projections, fusedWidths: fusedWidths,
+      queryNorm: hasNorms ? try norm(.queryNorm) : nil,
+      keyNorm: hasNorms ? try norm(.keyNorm) : nil,
+      output: try linear(.attentionOutput),
+      layout: AttentionLayout(
+        heads: config.heads, kvHeads: config.kvHeads, headSize: config.headDim,
+        scale: form.attentionScale ?? 1 / Float(config.headDim).squareRoot(),
+        window: form.window(index), softCap: form.scoreCap),
+      rotation: isRotated ? (isWindowed ? .windowed : .all) : .none, index: index)
+  }
+
+  func gatedMLP() throws -> GatedMLP {
+    GatedMLP(
+      inward: [try linear(.gate), try linear(.up)], down: try linear(.down),
+      activation: config.form.activation)
+  }
+
+  func plainMLP() throws -> PlainMLP {
+    PlainMLP(
+      up: try linear(.up), down: try linear(.down), activation: config.form.activation)
+  }
+}

@@ -1,0 +1,23 @@
+// The frozen weights of a model by module, as `ModelLoader` takes them back.
+
+import QLoRATensor
+
+extension DecoderModel {
+  /// Every matrix once, in the order of loading: the embedding, the head unless it is tied to it,
+  /// learned positions, and those of the blocks.
+  package var weightsByModule: [(module: String, weight: any PreparedWeight)] {
+    let names = config.family.names
+    var weights: [(module: String, weight: any PreparedWeight)] = [(names.embedding, embedding)]
+    if embedding !== head { weights.append((names.head, head)) }
+    if let positions, let name = names.positions { weights.append((name, positions)) }
+    return weights + blocks.flatMap(\.weights)
+  }
+}
+
+extension ModelLoader {
+  /// The block that a module's weight belongs to; nil for the embedding and the head.
+  package static func block(of module: String) -> Int? {
+    let parts = module.split(separator: ".")
+    return parts.count > 2 && ["layers", "h"].contains(parts[1]) ? Int(parts[2]) : nil
+  }
+}
