@@ -89,7 +89,7 @@ let package = Package(
       [
         "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAImage", "QLoRAModels", "QLoRAData",
         "QLoRAText", "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics",
-        "QLoRAJSON", "QLoRARandom", "QLoRACPU",
+        "QLoRAJSON", "QLoRARandom", "QLoRACPU", "CZlib",
       ]),
     library(
       "QLoRAServing",

@@ -33,7 +33,20 @@ extension DiagnosticCode {
     to `qlora image --adapter` and to diffusers.
     """)
 
+  package static let imagePromptInvalid = DiagnosticCode(
+    "E0535", .badData,
+    """
+    A prompt's tokens or embeddings, or the noise to begin with, do not fit the pipeline: tokens \
+    must be in the encoders' vocabularies, embeddings as wide as the transformer takes them, and \
+    noise [channels, height, width] of the picture's latents.
+    """)
+  package static let imageSizeInvalid = DiagnosticCode(
+    "E0536", .usage,
+    "A picture's sides must be multiples of what a patch of latents covers, usually 16 pixels, and "
+      + "within what the model has places for.")
+
   package static let allImageCodes: [DiagnosticCode] = [
     imageModelUnknown, imageConfigInvalid, imageDataInvalid, imageDataMissing, imageUnsupported,
+    imagePromptInvalid, imageSizeInvalid,
   ]
 }
