@@ -1,7 +1,6 @@
 // A run on images: random latents for a tiny transformer of the goldens, and a recipe.
 import Foundation
 import QLoRAFormats
-import QLoRARandom
 import QLoRARecipe
 import QLoRATensor
 import TestSupport
