@@ -62,6 +62,12 @@ let package = Package(
     library(
       "QLoRAModels",
       ["QLoRATensor", "QLoRAFormats", "QLoRADiagnostics", "QLoRARandom", "QLoRARegex"]),
+    library(
+      "QLoRAImage",
+      [
+        "QLoRAModels", "QLoRATensor", "QLoRAFormats", "QLoRASystem", "QLoRADiagnostics",
+        "QLoRAJSON", "QLoRARandom",
+      ]),
     library("QLoRATraining", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     library(
       "QLoRAReport",
@@ -81,9 +87,9 @@ let package = Package(
     library(
       "QLoRAPipeline",
       [
-        "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAModels", "QLoRAData", "QLoRAText",
-        "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics", "QLoRAJSON",
-        "QLoRARandom", "QLoRACPU",
+        "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAImage", "QLoRAModels", "QLoRAData",
+        "QLoRAText", "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics",
+        "QLoRAJSON", "QLoRARandom", "QLoRACPU", "CZlib",
       ]),
     library(
       "QLoRAServing",
@@ -140,6 +146,7 @@ let package = Package(
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
+    tests("QLoRAImage", ["QLoRACPU", "QLoRAFormats", "QLoRAModels"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
     tests("QLoRAImport", ["QLoRARecipe"]),

@@ -28,7 +28,7 @@ Scripts/fetch-smollm2.sh
 # The quick ones first, so that what is wrong everywhere shows soon.
 all=(contract tensorboard_events safetensors_parity format_differential gguf_smollm2 rows_parity
   data_files equivalence peft_roundtrip families training_parity text_parity quantized_folder
-  quantized_models int8_folder llama_cpp hub_cache openai_client chat_terminal
+  quantized_models image_adapters int8_folder llama_cpp hub_cache openai_client chat_terminal
   recipe_schema)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")

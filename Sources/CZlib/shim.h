@@ -1,3 +1,3 @@
-/* zlib as pkg-config finds it; only inflating gzip streams is used. */
+/* zlib as pkg-config finds it: gzip streams are inflated with it, and pictures deflated. */
 #pragma once
 #include <zlib.h>

@@ -21,6 +21,7 @@ struct AttentionRows {
     precondition(
       [query, key, value, output].allSatisfy { $0.dtype.isActivation }, "activation types")
     precondition(layout.window >= 0 && layout.softCap >= 0, "window and cap")
+    precondition(layout.isCausal || layout.window == 0, "a window without a mask")
     self.query = query
     self.key = key
     self.value = value
@@ -57,7 +58,7 @@ struct AttentionRows {
       value_stride: keyWidth, output_stride: queryWidth, queries: queries.count,
       keys: keys.count, first: keys.count - queries.count, group: heads.count, head_size: size,
       scale: layout.scale, window: layout.window, soft_cap: layout.softCap,
-      output: output.address(at: queryStart),
+      output: output.address(at: queryStart), sees_all: layout.isCausal ? 0 : 1,
       log_sum_exp: logSumExp?.floatAddress(at: heads.lowerBound * tokens + queries.lowerBound),
       log_sum_exp_stride: tokens, scratch: scratch)
   }

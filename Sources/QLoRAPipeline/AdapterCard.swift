@@ -10,7 +10,8 @@ import QLoRASystem
 enum AdapterCard {
   /// - Parameter facts: what is known of the training beside the adapter itself.
   static func text(
-    _ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String, _ facts: [(String, String)]
+    _ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String, _ facts: [(String, String)],
+    isOfImages: Bool = false
   ) -> String {
     let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"
     let rows =
@@ -24,7 +25,7 @@ enum AdapterCard {
     let table = rows.map { "| \($0.0) | \($0.1.replacing("|", with: "\\|")) |" }
     return """
       ---
-      library_name: peft
+      library_name: \(isOfImages ? "diffusers" : "peft")
       ---
       # \(name)
 
@@ -36,17 +37,34 @@ enum AdapterCard {
 
       ## Use
 
-      ```python
-      from peft import PeftModel
-      from transformers import AutoModelForCausalLM
-
-      base = AutoModelForCausalLM.from_pretrained("BASE")  # where you keep \(base)
-      model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
-      ```
-
-      or `qlora generate --model BASE --adapter ADAPTER --prompt TEXT`.
+      \(isOfImages ? useOfImages(base) : use(base))
 
       """
+  }
+
+  private static func use(_ base: String) -> String {
+    """
+    ```python
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained("BASE")  # where you keep \(base)
+    model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
+    ```
+
+    or `qlora generate --model BASE --adapter ADAPTER --prompt TEXT`.
+    """
+  }
+
+  private static func useOfImages(_ base: String) -> String {
+    """
+    ```python
+    from diffusers import DiffusionPipeline
+
+    pipeline = DiffusionPipeline.from_pretrained("BASE")  # where you keep \(base)
+    pipeline.load_lora_weights("ADAPTER")  # this folder
+    ```
+    """
   }
 
   /// How an adapter was trained; equal for every run of a recipe, however often it was resumed.
@@ -66,7 +84,9 @@ enum AdapterCard {
       (
         "steps",
         "\(summary.stepCount) of \(training.gradientAccumulation) × "
-          + "\(training.batchSize) sequences of at most \(recipe.data.maxTokens) tokens"
+          + (recipe.task == .image
+            ? "\(training.batchSize) images"
+            : "\(training.batchSize) sequences of at most \(recipe.data.maxTokens) tokens")
       ),
       (
         "optimizer",

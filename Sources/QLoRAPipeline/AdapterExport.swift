@@ -11,11 +11,11 @@ enum AdapterExport {
   /// path of the run and no run id, so equal runs give equal bytes.
   static func write(
     _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String,
-    facts: [(String, String)] = [], to path: String,
+    facts: [(String, String)] = [], isOfImages: Bool = false, to path: String,
     _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws {
     let tensors = adapter.tensors()
-    let bytes = tensors.reduce(0) { $0 + $1.tensor.byteCount }
+    let bytes = tensors.reduce(0) { $0 + $1.tensor.byteCount } * (isOfImages ? 2 : 1)
     let pending = try AtomicDirectory(
       FilePath.lastComponent(of: path), in: FilePath.parent(of: path), expectedByteCount: bytes,
       fileSystem)
@@ -23,10 +23,17 @@ enum AdapterExport {
       try pending.write(PEFTAdapter.weightsName) { sink in
         try SafetensorsWriter.write(tensors) { try sink.write($0) }
       }
+      if isOfImages {
+        try pending.write(DiffusersAdapter.weightsName) { sink in
+          try SafetensorsWriter.write(
+            DiffusersAdapter.tensors(adapter), metadata: DiffusersAdapter.metadata(adapter)
+          ) { try sink.write($0) }
+        }
+      }
       try pending.write(PEFTAdapterConfig.fileName, Array(adapter.config.fileText().utf8))
       if let load { try pending.write(TrainedWith.fileName, Array(TrainedWith.text(load).utf8)) }
       try pending.write(
-        "README.md", Array(AdapterCard.text(adapter, load, name, facts).utf8))
+        "README.md", Array(AdapterCard.text(adapter, load, name, facts, isOfImages: isOfImages).utf8))
       _ = try pending.commit()
     } catch {
       pending.discard()

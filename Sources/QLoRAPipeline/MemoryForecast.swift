@@ -19,16 +19,27 @@ package struct MemoryForecast: Sendable, Equatable {
   /// Of the pool, in an evaluation; 0 without validation data.
   package var evaluationBytes = 0
 
+  init(
+    processBytes: Int, weightBytes: Int, adapterBytes: Int, optimizerBytes: Int,
+    step: StepForecast
+  ) {
+    self.processBytes = processBytes
+    self.weightBytes = weightBytes
+    self.adapterBytes = adapterBytes
+    self.optimizerBytes = optimizerBytes
+    self.step = step
+  }
+
   /// - Parameter processBytes: before the rehearsal, which leaves traces of its own.
   init(
     _ rehearsal: Rehearsal, optimizer: OptimizerOptions = .adamW(AdamWOptions()),
     step: StepForecast, processBytes: Int
   ) {
-    self.processBytes = processBytes
-    weightBytes = rehearsal.model.weightBytes
-    adapterBytes = rehearsal.parameterBytes
-    optimizerBytes = optimizer.memoryBytes(of: rehearsal.model.parameters.map(\.value.count))
-    self.step = step
+    self.init(
+      processBytes: processBytes, weightBytes: rehearsal.model.weightBytes,
+      adapterBytes: rehearsal.parameterBytes,
+      optimizerBytes: optimizer.memoryBytes(of: rehearsal.model.parameters.map(\.value.count)),
+      step: step)
   }
 
   /// Takes the layers out of memory that lie on disk.

@@ -104,6 +104,7 @@ extension Pipeline {
 
   /// The first `count` sequences of a run in training order. Writes nothing and loads no weights.
   package static func preview(_ resolved: ResolvedRecipe, count: Int) throws -> PreviewReport {
+    try resolved.requireLanguage("preview")
     let recipe = resolved.recipe
     let text = try ModelText(try ModelSource.open(recipe.model.path))
     let data = try RunData(recipe, text: text, keepsOrigins: true)

@@ -5,6 +5,7 @@ import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAHub
+import QLoRAImage
 import QLoRAModels
 import QLoRASystem
 import QLoRAText
@@ -107,7 +108,8 @@ extension Pipeline {
   /// The codes of every module below the command line, for `qlora explain`.
   package static let allCodes: [DiagnosticCode] =
     DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
-    + DiagnosticCode.allModelCodes + DiagnosticCode.allPipelineCodes
+    + DiagnosticCode.allModelCodes + DiagnosticCode.allImageCodes
+    + DiagnosticCode.allPipelineCodes
     + DiagnosticCode.allCacheCodes + DiagnosticCode.allHubCodes
     + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes
     + DiagnosticCode.allCPUCodes

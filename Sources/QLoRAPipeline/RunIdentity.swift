@@ -14,23 +14,36 @@ struct RunIdentity {
   /// training begins with one.
   let digests: [(name: String, value: String)]
 
+  /// Of a run on images.
+  ///
+  /// - Parameters:
+  ///   - base: the digest of the transformer's files.
+  ///   - data: that of all cached samples.
+  init(_ recipe: Recipe, base: Digest, data: Digest) throws {
+    digests =
+      [(name: "recipe", value: Self.recipeDigest(recipe)), ("model", "\(base)"),
+       ("data", "\(data)")] + (try Self.initialAdapter(recipe))
+  }
+
   /// - Parameter base: the digest of the model's files.
   init(_ recipe: Recipe, base: Digest, text: ModelText, data: RunData) throws {
     let template = text.tokenizer.chatTemplateSource ?? ""
-    var digests = [
+    digests = [
       (name: "recipe", value: Self.recipeDigest(recipe)),
       ("model", "\(base)"),
       ("tokenizer", Self.tokenizerDigest(text)),
       ("template", Digest(of: template.utf8).description),
       ("data", "\(try DataFingerprint(data.train))-\(try DataFingerprint(data.validation))"),
-    ]
-    if let path = recipe.adapter.initializeFrom {
-      let folder = try AdapterFolder.open(path).path
-      let files = [PEFTAdapterConfig.fileName, PEFTAdapter.weightsName]
-      let opened = try files.map { try InputFile($0, in: folder) }
-      digests.append(("adapter", "\(try Digest(ofContents: opened))"))
-    }
-    self.digests = digests
+    ] + (try Self.initialAdapter(recipe))
+  }
+
+  /// Of the adapter that training begins with; nothing where it begins with a fresh one.
+  private static func initialAdapter(_ recipe: Recipe) throws -> [(name: String, value: String)] {
+    guard let path = recipe.adapter.initializeFrom else { return [] }
+    let folder = try AdapterFolder.open(path).path
+    let files = [PEFTAdapterConfig.fileName, PEFTAdapter.weightsName]
+    let opened = try files.map { try InputFile($0, in: folder) }
+    return [("adapter", "\(try Digest(ofContents: opened))")]
   }
 
   var artifacts: [CheckpointArtifacts.Identity] {

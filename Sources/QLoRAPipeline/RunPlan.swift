@@ -85,19 +85,19 @@ package struct DiskForecast: Sendable, Equatable {
   }
 
   init(
-    _ model: DecoderModel, optimizer: OptimizerOptions, keep: Int, layers: WeightLayout,
+    _ parameters: [Parameter], optimizer: OptimizerOptions, keep: Int, layerBytes: Int = 0,
     output: String
   ) {
     // Name, type, shape and offsets of one tensor in the header of a safetensors file.
     let entryBytes = 160
-    let values = model.parameters.reduce(0) { $0 + $1.value.byteCount + entryBytes }
+    let values = parameters.reduce(0) { $0 + $1.value.byteCount + entryBytes }
     adapterBytes = values
-    checkpointBytes = model.parameters.reduce(values) { sum, parameter in
+    checkpointBytes = parameters.reduce(values) { sum, parameter in
       optimizer.stateByteCounts(of: parameter.value.count).reduce(sum) { $0 + $1 + entryBytes }
     }
     checkpoints = keep + 1
-    layerBytes = layers.onDiskOnly.byteCount
-    pagedBytes = optimizer.diskBytes(of: model.parameters.map(\.value.count))
+    self.layerBytes = layerBytes
+    pagedBytes = optimizer.diskBytes(of: parameters.map(\.value.count))
     availableBytes = Self.freeBytes(output)
   }
 }
@@ -107,7 +107,8 @@ extension Pipeline {
   package static func plan(
     _ resolved: ResolvedRecipe, on machine: MachineMemory = MachineMemory()
   ) throws -> RunPlan {
-    try PlannedRun(resolved, on: machine).plan
+    if resolved.recipe.task == .image { return try imagePlan(resolved, on: machine) }
+    return try PlannedRun(resolved, on: machine).plan
   }
 }
 
@@ -152,8 +153,9 @@ struct PlannedRun {
       operationsPerToken: operations / Double(max(1, tokens)),
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
       disk: DiskForecast(
-        rehearsal.model, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
-        layers: arrangement.layout, output: recipe.output),
+        rehearsal.model.parameters, optimizer: recipe.optimizerOptions,
+        keep: recipe.training.keep, layerBytes: arrangement.layout.onDiskOnly.byteCount,
+        output: recipe.output),
       warnings: try recipe.warnings(about: rehearsal.model))
   }
 }

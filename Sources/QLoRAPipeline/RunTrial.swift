@@ -50,6 +50,7 @@ extension Pipeline {
     interruption: @escaping () -> Int32? = TrainingRun.stopOnSignals(),
     progress: @escaping (Double) -> Void = { _ in }
   ) throws -> (plan: RunPlan, trial: RunTrial) {
+    try resolved.requireLanguage("plan --measure")
     let planned = try PlannedRun(resolved, on: machine)
     // What does not fit is not tried.
     if let problem = planned.plan.problem { throw problem }

@@ -48,14 +48,14 @@ package struct RunResult: Sendable {
 }
 
 package struct TrainingRun {
-  private let recipe: ResolvedRecipe
-  private let run: RunDirectory
+  let recipe: ResolvedRecipe
+  let run: RunDirectory
   private let cache: WeightCache?
-  private let machine: MachineMemory
+  let machine: MachineMemory
   private let isResuming: Bool
   /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
-  private let events: (RunEvent) -> Void
+  let events: (RunEvent) -> Void
 
   /// Starts a run in a directory without a committed checkpoint.
   ///
@@ -140,6 +140,7 @@ package struct TrainingRun {
     let recipe = recipe.recipe
     // First of all, so that a run killed from here on can be resumed.
     if !isResuming { try save(recipe) }
+    if recipe.task == .image { return try trainImages() }
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
     let text = try ModelText(source)
@@ -153,13 +154,16 @@ package struct TrainingRun {
     let loaded = try LoadedModel.load(
       recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
       scratchFolder: run.path, cache: cache
-    ) { fraction in
-      events(.loading(fraction))
-      if let signal = interruption() { throw StoppedWhileLoading(signal: signal) }
-    }
+    ) { try report(loaded: $0) }
     let config = try prepare(loaded.model)
     loaded.model.activationPolicies = arrangement.policies
     return try train(loaded, data, identity, config, arrangement)
+  }
+
+  /// - Throws: where the run is asked to stop.
+  func report(loaded fraction: Double) throws {
+    events(.loading(fraction))
+    if let signal = interruption() { throw StoppedWhileLoading(signal: signal) }
   }
 
   private func arrange(_ source: ModelSource, _ data: RunData) throws -> Arrangement {
@@ -172,7 +176,7 @@ package struct TrainingRun {
   }
 
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
-  private func record(_ identity: RunIdentity) throws {
+  func record(_ identity: RunIdentity) throws {
     var recorded = recipe.recipe
     recorded.digests = Dictionary(identity.digests.map { ($0.name, $0.value) }) { $1 }
     if recorded.digests != recipe.recipe.digests { try save(recorded) }
@@ -185,7 +189,7 @@ package struct TrainingRun {
 
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
-    adapterConfig(model, initial: try recipe.recipe.addAdapters(to: model))
+    adapterConfig(model.linears, initial: try recipe.recipe.addAdapters(to: model))
   }
 
   private func train(
@@ -197,19 +201,44 @@ package struct TrainingRun {
     let inputs = TrainingInputs(
       model: loaded.model, backend: loaded.model.backend, batches: batches(plan),
       validation: try data.validationBatches(recipe.batchSettings),
-      artifacts: CheckpointArtifacts(
-        codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
-        identity: identity.artifacts,
-        provenance: [
-          .init("tool", ToolVersion.text),
-          .init(CheckpointArtifacts.deviceFact, loaded.model.backend.name),
-        ]))
+      artifacts: artifacts(config, identity, device: loaded.model.backend.name))
     let summary = summary(loaded.model, plan, data, arrangement.layout.placement)
+    return try train(
+      inputs, summary, arrangement.memory,
+      adapter: { (loaded.model.peftAdapter(config), AdapterCard.facts(recipe, summary, $0)) },
+      afterwards: { records in
+        guard !arrangement.layout.placement.usesDisk else { return }
+        try records.sample(loaded, data.validation, recipe, until: { interruption() != nil })
+      })
+  }
+
+  func artifacts(
+    _ config: PEFTAdapterConfig, _ identity: RunIdentity, device: String
+  ) -> CheckpointArtifacts {
+    CheckpointArtifacts(
+      codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
+      identity: identity.artifacts,
+      provenance: [
+        .init("tool", ToolVersion.text), .init(CheckpointArtifacts.deviceFact, device),
+      ])
+  }
+
+  /// Trains to the end and writes what a finished run leaves.
+  ///
+  /// - Parameters:
+  ///   - adapter: what is exported, and what its card says of the training.
+  ///   - afterwards: what else is put on record of a run that ended.
+  func train(
+    _ inputs: TrainingInputs, _ summary: RunSummary, _ memory: MemoryForecast,
+    adapter: (RunHistory) -> (PEFTAdapter, facts: [(String, String)]),
+    afterwards: (RunRecords) throws -> Void = { _ in }
+  ) throws -> RunResult {
+    let recipe = recipe.recipe
     events(.prepared(summary))
     let records = RunRecords(run) { events(.training(.warning($0))) }
-    records.write(RunFacts(summary, recipe: recipe, memory: arrangement.memory))
+    records.write(RunFacts(summary, recipe: recipe, memory: memory))
     let trainer = try Trainer(
-      inputs, options: recipe.trainingOptions(stepCount: plan.stepCount), run: run,
+      inputs, options: recipe.trainingOptions(stepCount: summary.stepCount), run: run,
       events: {
         events(.training($0))
         records.note($0)
@@ -221,14 +250,11 @@ package struct TrainingRun {
       return RunResult(outcome: outcome, output: run.path, adapterPath: nil)
     }
     // The card's bytes depend on it: a log that can't be read stops the export until a resume.
-    let history = try records.history()
-    try exportAdapter(loaded.model, config, AdapterCard.facts(recipe, summary, history))
+    let (trained, facts) = adapter(try records.history())
+    try exportAdapter(trained, facts)
     state = .finished
     events(.exported(path: run.adapterPath))
-    if !arrangement.layout.placement.usesDisk {
-      try records.sample(
-        loaded, data.validation, recipe, until: { interruption() != nil })
-    }
+    try afterwards(records)
     return RunResult(outcome: outcome, output: run.path, adapterPath: run.adapterPath)
   }
 
@@ -251,13 +277,14 @@ package struct TrainingRun {
   }
 
   /// - Parameter initial: of the adapter that training began with, whose scale is kept.
-  private func adapterConfig(
-    _ model: DecoderModel, initial: PEFTAdapterConfig?
+  func adapterConfig(
+    _ linears: [AdaptedLinear], initial: PEFTAdapterConfig?
   ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
-    let modules = model.linears.filter { $0.adapter != nil }
+    let modules = linears.filter { $0.adapter != nil }
     let suffixes = Set(modules.compactMap { $0.name.split(separator: ".").last.map(String.init) })
-    let everySuffix = model.linears.allSatisfy { linear in
+    // Those of image models end in numbers, as modules do that are no linears.
+    let everySuffix = recipe.task != .image && linears.allSatisfy { linear in
       linear.adapter != nil || !suffixes.contains { linear.name.hasSuffix("." + $0) }
     }
     // Suffixes where they say exactly which modules carry an adapter, full names where not.
@@ -277,15 +304,13 @@ package struct TrainingRun {
     return config
   }
 
-  private func exportAdapter(
-    _ model: DecoderModel, _ config: PEFTAdapterConfig, _ facts: [(String, String)]
-  ) throws {
+  private func exportAdapter(_ adapter: PEFTAdapter, _ facts: [(String, String)]) throws {
     if AdapterExport.isComplete(run.adapterPath, run.fileSystem) { return }
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
     try AdapterExport.write(
-      model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
-      facts: facts, to: run.adapterPath, run.fileSystem)
+      adapter, trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name, facts: facts,
+      isOfImages: recipe.recipe.task == .image, to: run.adapterPath, run.fileSystem)
   }
 }
 

@@ -56,7 +56,7 @@ extension Field where Section: RecipeSection {
   /// An object with keys of its own.
   init<Child: RecipeSection>(
     section key: String, _ path: WritableKeyPath<Section, Child> & Sendable,
-    _ documentation: String
+    _ documentation: String, omitted: @escaping @Sendable (Section) -> Bool = { _ in false }
   ) {
     schema = FieldSchema(
       key: key, type: .section, documentation: documentation, unit: nil,
@@ -65,7 +65,7 @@ extension Field where Section: RecipeSection {
     decode = { node, place, decoder, section in
       decoder.section(node, place, into: &section[keyPath: path])
     }
-    encode = { $0[keyPath: path].recipeJSON }
+    encode = { omitted($0) ? nil : $0[keyPath: path].recipeJSON }
   }
 
   /// A list of objects.

@@ -18,6 +18,7 @@ extension RecipeDecoder {
   }
 
   mutating func checkConsistency(of recipe: Recipe) {
+    checkTask(of: recipe)
     if !recipe.data.validation.isEmpty, recipe.data.validationSplit > 0 {
       report(
         .recipeContradiction, "data.validation and data.validationSplit are both given",

@@ -6,9 +6,16 @@ extension Recipe: RecipeSection {
     Field(
       "name", \.name, .fileName,
       "Name of the run; the recipe's file name without its ending where it is not given."),
+    Field(
+      "task", \.task, .choice(Task.allCases.map(\.rawValue)),
+      "What is trained: language (the default), or image for the transformers of FLUX.1 and "
+        + "Stable Diffusion 3.", omitted: { $0.task == .language }),
     Field(section: "model", \.model, "The frozen base model."),
     Field(section: "adapter", \.adapter, "The trained part."),
     Field(section: "data", \.data, "The rows to learn from."),
+    Field(
+      section: "image", \.image, "How image models meet noise; with the task image only.",
+      omitted: { $0.task != .image }),
     Field(section: "training", \.training, "How to train."),
     Field(
       "device", \.device, .choice(["auto", "cpu", "cuda"]),
@@ -125,7 +132,8 @@ extension Recipe.Source: RecipeSection {
       required: true),
     Field(
       "format", \.format, .choice(Recipe.RowFormat.allCases.map(\.rawValue)),
-      "What a row of the file looks like."),
+      "What a row of the file looks like; latents is a folder of cached latents and prompts, for "
+        + "the task image."),
     Field(
       "weight", \.weight, .number(.atLeast(0.001, below: 1001)),
       "How often an epoch sees each row of the file, 1 where it is not given: 2 is twice, 0.5 is "

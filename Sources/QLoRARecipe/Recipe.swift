@@ -5,9 +5,11 @@
 package struct Recipe: Sendable, Equatable {
   /// Empty until the loader names the recipe after its file.
   package var name = ""
+  package var task = Task.language
   package var model = Model()
   package var adapter = Adapter()
   package var data = Data()
+  package var image = Image()
   package var training = Training()
   package var device = "auto"
   package var maxMemory = MaxMemory()
@@ -129,5 +131,7 @@ extension Recipe {
     case messages, sharegpt, alpaca
     case promptCompletion = "prompt-completion"
     case text
+    /// A folder of cached latents and prompts.
+    case latents
   }
 }

@@ -92,6 +92,9 @@ extension Recipe.Data.OverLength: RecipeValue {}
 extension Recipe.Data.TrainOn: RecipeValue {}
 extension Recipe.RowFormat: RecipeValue {}
 extension Recipe.OnNonFinite: RecipeValue {}
+extension Recipe.Task: RecipeValue {}
+extension Recipe.Image.Timesteps: RecipeValue {}
+extension Recipe.Image.Weighting: RecipeValue {}
 
 extension Recipe.Targets: RecipeValue {
   package init?(recipeJSON value: JSONValue) {

@@ -13,9 +13,12 @@ package struct AttentionLayout: Sendable, Hashable {
   /// Scores s become cap·tanh(s / cap); 0 = they stay.
   /// Source: Gemma Team 2024, "Gemma 2", arXiv:2408.00118, section 2.
   package var softCap: Float
+  /// Whether a row sees the rows up to itself, or all rows of its sequence, without a window.
+  package var isCausal: Bool
 
   package init(
-    heads: Int, kvHeads: Int, headSize: Int, scale: Float, window: Int = 0, softCap: Float = 0
+    heads: Int, kvHeads: Int, headSize: Int, scale: Float, window: Int = 0, softCap: Float = 0,
+    isCausal: Bool = true
   ) {
     self.heads = heads
     self.kvHeads = kvHeads
@@ -23,5 +26,6 @@ package struct AttentionLayout: Sendable, Hashable {
     self.scale = scale
     self.window = window
     self.softCap = softCap
+    self.isCausal = isCausal
   }
 }

@@ -122,7 +122,7 @@ package struct LinearGradientTerm: Sendable {
   }
 }
 
-package protocol Backend: OptimizerBackend {
+package protocol Backend: OptimizerBackend, ImageBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 
@@ -222,7 +222,8 @@ package protocol Backend: OptimizerBackend {
   func convert(_ input: Tensor, into output: Tensor)
 
   // MARK: Attention
-  /// Causal attention inside each sequence `bounds[i] ..< bounds[i+1]` of the packed rows.
+  /// Attention, causal or of all rows, inside each sequence `bounds[i] ..< bounds[i+1]` of the
+  /// packed rows.
   /// `query [tokens, heads·headSize]`, `key`/`value [tokens, kvHeads·headSize]`;
   /// `logSumExp [heads, tokens]` float32 is kept for backward.
   /// Source: Dao et al. 2022, "FlashAttention", arXiv:2205.14135.

@@ -1,4 +1,4 @@
-// Causal attention in double precision, straight from its definition: the oracle of the tests.
+// Attention in double precision, causal or of all rows, straight from its definition: the oracle of the tests.
 import Foundation
 import QLoRATensor
 import TestSupport
@@ -31,9 +31,10 @@ struct AttentionOracle {
     return (Double(layout.softCap) * bent, 1 - bent * bent)
   }
 
-  /// softmax of row `row` of `head` over the rows from `start` up to itself, and log Σ exp.
+  /// softmax of row `row` of `head` over the rows from `start` that it sees, and log Σ exp.
   private func probabilities(_ row: Int, _ head: Int, _ start: Int) -> ([Double], Double) {
-    var scores = (start...row).map { score(row, $0, head).value }
+    let end = layout.isCausal ? row + 1 : bounds.first { $0 > row }!
+    var scores = (start..<end).map { score(row, $0, head).value }
     let peak = scores.max()!
     let sum = scores.reduce(0) { $0 + exp($1 - peak) }
     for i in scores.indices { scores[i] = exp(scores[i] - peak) / sum }
@@ -97,6 +98,7 @@ struct AttentionCase: CustomStringConvertible, Sendable {
   var kvHeads: Int
   var headSize: Int
   var dtype: DType = .float32
+  var isCausal = true
   /// Standard deviation of queries and keys.
   var spread: Float = 1
   var window = 0
@@ -104,7 +106,7 @@ struct AttentionCase: CustomStringConvertible, Sendable {
 
   var description: String {
     "\(lengths) tokens, \(heads)/\(kvHeads) heads of \(headSize), \(dtype), "
-      + "window \(window), cap \(softCap)"
+      + "window \(window), cap \(softCap)" + (isCausal ? "" : ", all rows seen")
   }
 
   var bounds: [Int] { lengths.reduce(into: [0]) { $0.append($0.last! + $1) } }
@@ -112,7 +114,8 @@ struct AttentionCase: CustomStringConvertible, Sendable {
   var layout: AttentionLayout {
     AttentionLayout(
       heads: heads, kvHeads: kvHeads, headSize: headSize,
-      scale: 1 / Float(headSize).squareRoot(), window: window, softCap: softCap)
+      scale: 1 / Float(headSize).squareRoot(), window: window, softCap: softCap,
+      isCausal: isCausal)
   }
   var queryShape: Shape { [tokens, heads * headSize] }
   var keyShape: Shape { [tokens, kvHeads * headSize] }

@@ -7,20 +7,6 @@ import QLoRATensor
 import TestSupport
 import Testing
 
-/// A random variable with a gradient of its own before the operation's.
-struct GradientInput {
-  let point: [Float]
-  let initial: [Float]
-  let variable: Variable
-
-  init(_ shape: Shape, _ tape: Tape, _ generator: inout SeededGenerator) {
-    point = generator.normals(shape.count)
-    initial = generator.normals(shape.count)
-    variable = Variable(Tensor(point, shape: shape), needsGradient: true)
-    tape.accumulate(Tensor(initial, shape: shape), into: variable)
-  }
-}
-
 @Suite struct GradientTests {
   let tape: Tape
 
@@ -32,9 +18,7 @@ struct GradientInput {
     _ input: Input, _ name: String, sourceLocation: SourceLocation = #_sourceLocation,
     of loss: ([Double]) -> Double
   ) {
-    expectSlope(
-      tape.takeGradient(of: input.variable)?.floats() ?? [], at: input.point,
-      startingFrom: input.initial, name, sourceLocation: sourceLocation, of: loss)
+    input.expectGradient(name, on: tape, sourceLocation: sourceLocation, of: loss)
   }
 
   @Test(arguments: [0, 1, 3])

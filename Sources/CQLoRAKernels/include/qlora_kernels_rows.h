@@ -75,6 +75,8 @@ typedef struct {
   float soft_cap;
   /// Written by the forward pass, read by the backward pass; laid out as `query`.
   void *output;
+  /// Whether every query sees every key, whatever its position.
+  int sees_all;
   /// `[group][log_sum_exp_stride]`: log Σ exp(scale · q·k); may be NULL in the forward pass.
   float *log_sum_exp;
   long log_sum_exp_stride;
@@ -180,7 +182,7 @@ typedef struct {
   void (*sgd)(long count, float *parameter, const float *gradient, float *mean,
               const qlora_sgd_constants *constants);
 
-  /// Causal softmax attention, tile by tile. Dao et al. 2022, arXiv:2205.14135.
+  /// Softmax attention, causal unless `sees_all`, tile by tile. Dao et al. 2022, arXiv:2205.14135.
   void (*attention)(const qlora_attention *task);
   /// Writes (does not add to) all three gradients.
   void (*attention_backward)(const qlora_attention_gradients *task);

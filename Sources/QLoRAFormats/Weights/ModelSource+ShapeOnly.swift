@@ -13,7 +13,7 @@ extension ModelSource {
   }
 }
 
-private struct ShapeOnlyWeights: WeightSource {
+struct ShapeOnlyWeights: WeightSource {
   let base: any WeightSource
   /// Whether no file holds the weights: then nothing is stored, in 4 bits or otherwise.
   let isMade: Bool

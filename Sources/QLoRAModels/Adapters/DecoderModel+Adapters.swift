@@ -124,7 +124,7 @@ extension DecoderModel {
 extension PEFTAdapterConfig {
   /// What multiplies B·A on one module: alpha / rank, or alpha / √rank where rank-stabilised.
   /// Source: Kalajdzievski 2023, "rsLoRA", arXiv:2312.03732, for the root.
-  func scale(of module: String, rank: Int) throws -> Float {
+  package func scale(of module: String, rank: Int) throws -> Float {
     let alpha = try alpha(of: module)
     return Float(usesRankStabilizedScale ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
   }

@@ -26,7 +26,7 @@ extension PEFTAdapter {
   ///   - shape: `[out, in]` of a model's linear; nil for any other name.
   /// - Throws: `adapterMismatch` listing modules that the model lacks, shapes that differ and
   ///   modules that the adapter's configuration names and its weights lack; `nonFiniteAdapter`.
-  func checkFit(modules: [String], _ shape: (_ module: String) throws -> Shape?) throws {
+  package func checkFit(modules: [String], _ shape: (_ module: String) throws -> Shape?) throws {
     var findings = try pairs.compactMap { try misfit($0, try shape($0.module)) }
     let present = Set(pairs.map(\.module))
     findings += modules.filter { config.names($0) && !present.contains($0) }

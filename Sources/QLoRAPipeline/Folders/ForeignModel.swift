@@ -40,18 +40,10 @@ struct ForeignModel {
         path: path, weights: source.weights, origin: source.origin, config: source.config,
         json: source.config.huggingFaceJSON(dtype: .float32), stem: ShardedSafetensors.stems[0])
     }
-    let configPath = FilePath.join(path, "config.json")
-    let json = try ModelConfig.json(configPath: configPath)
-    let stem = try ShardedSafetensors.stems.first {
-      let name = FilePath.join(path, $0 + ".safetensors")
-      return try InputFile.openIfPresent(name) != nil
-        || InputFile.openIfPresent(name + ".index.json") != nil
-    }
-    let known = stem ?? ShardedSafetensors.stems[0]
-    let weights = try SafetensorsWeightSource(ShardedSafetensors(folder: path, stem: known))
-    try QuantizationEntry.check(json, path: configPath, weights)
+    let folder = try PartFolder(path)
     return ForeignModel(
-      path: path, weights: weights, origin: .folder(path), config: nil, json: json, stem: known)
+      path: path, weights: folder.weights, origin: .folder(path), config: nil, json: folder.json,
+      stem: folder.stem)
   }
 
   /// Where a tensor is, for a diagnostic.

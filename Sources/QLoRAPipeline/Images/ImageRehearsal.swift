@@ -1,0 +1,111 @@
+// A step of an image model without data: its own code on a backend that only counts.
+import QLoRACPU
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAImage
+import QLoRAModels
+import QLoRARecipe
+import QLoRASystem
+import QLoRATensor
+import QLoRATraining
+
+struct ImageRehearsal {
+  let trainee: ImageTrainee
+  private let backend: CPUBackend
+  private let counter: CountingBackend
+  private let recipe: Recipe
+  private let data: ImageRunData
+
+  init(_ recipe: Recipe, _ folder: ImageFolder, _ data: ImageRunData) throws {
+    self.recipe = recipe
+    self.data = data
+    let request = recipe.modelRequest
+    backend = try Backends.makeShapeOnly(
+      threads: request.threads, usesInt16: request.usesInt16)
+    counter = CountingBackend(backend)
+    let model = try ImageModel(
+      folder.transformer.shapeOnly, backend: counter, options: request.load)
+    if let initial = try recipe.initialImageAdapter() {
+      try model.addAdapters(initial)
+    } else {
+      try model.addHollowAdapters(recipe.adapterOptions, tensor: backend.hollowTensor)
+    }
+    model.recomputes = recipe.training.recomputesImages
+    trainee = ImageTrainee(model, data.files, try recipe.flowMatching(folder))
+  }
+
+  var model: ImageModel { trainee.model }
+  var device: String { "\(backend.name), \(backend.threadPool.threads) threads" }
+
+  func step(_ batch: TokenBatch) throws -> StepForecast {
+    let pool = backend.storagePool
+    pool.restart()
+    let before = (bytes: pool.statistics.liveBytes, operations: counter.operations)
+    var forecast = StepForecast()
+    _ = try trainee.accumulateGradients(batch, dropoutStream: 0) { stage in
+      let bytes = pool.statistics
+      switch stage {
+      case .forward: forecast.activationBytes = bytes.liveBytes - before.bytes
+      case .loss:
+        forecast.lossBytes = max(0, bytes.peakBytes - before.bytes - forecast.activationBytes)
+      case .backward: forecast.poolBytes = bytes.extentBytes
+      }
+    }
+    forecast.operations = counter.operations - before.operations
+    return forecast
+  }
+
+  /// - Parameter processBytes: what this process took before the rehearsal.
+  /// - Throws: `memoryBudgetTooSmall` (exit 81) where `maxMemory.cpu` is less than the run needs.
+  func forecast(processBytes: Int) throws -> MemoryForecast {
+    let parameters = model.parameters
+    var memory = MemoryForecast(
+      processBytes: processBytes, weightBytes: model.weightBytes,
+      adapterBytes: parameters.reduce(0) { $0 + $1.value.byteCount },
+      optimizerBytes: recipe.optimizerOptions.memoryBytes(of: parameters.map(\.value.count)),
+      step: try step(data.largestBatch))
+    if let batch = data.validationBatches.max(by: { $0.tokens.count < $1.tokens.count }) {
+      backend.storagePool.restart()
+      _ = try trainee.lossSum(batch)
+      memory.evaluationBytes = backend.storagePool.statistics.extentBytes
+    }
+    let peak = memory.peakBytes + MemoryBudget.slackBytes
+    if let most = recipe.maxMemory.cpu, peak > most {
+      throw Diagnostic(
+        .memoryBudgetTooSmall,
+        "maxMemory.cpu allows \(ByteCount.spell(most)), and the run needs "
+          + ByteCount.atLeast(peak),
+        remedy: "allow that much, set training.activationMemory to \"full\", or lower "
+          + "training.batchSize")
+    }
+    return memory
+  }
+}
+
+extension Recipe.Training {
+  /// Whether blocks are computed again in backward; a budget in bytes is refused with the recipe.
+  var recomputesImages: Bool { activationMemory != .none }
+}
+
+extension Recipe {
+  /// The adapter that training begins with; nil where it begins with a fresh one.
+  func initialImageAdapter() throws -> PEFTAdapter? {
+    guard let path = adapter.initializeFrom else { return nil }
+    var initial = try AdapterFolder.open(path).adapter
+    initial.config.dropout = adapter.dropout
+    return initial
+  }
+
+  func flowMatching(_ folder: ImageFolder) throws -> FlowMatching {
+    let timesteps: FlowMatching.Timesteps =
+      switch image.timesteps {
+      case .uniform: .uniform
+      case .logitNormal: .logitNormal(mean: image.logitMean, deviation: image.logitDeviation)
+      case .mode: .mode(scale: image.modeScale)
+      }
+    return FlowMatching(
+      timesteps: timesteps, shift: try image.shift ?? folder.scheduleShift(),
+      weighting: FlowMatching.Weighting(rawValue: image.weighting.rawValue) ?? .none,
+      guidance: image.guidance, seed: UInt64(bitPattern: Int64(training.seed)))
+  }
+}

@@ -1,0 +1,166 @@
+// A prompt through the text encoders of a pipeline, each of which is in memory only while it
+// encodes.
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAImage
+import QLoRAJSON
+import QLoRAModels
+import QLoRASystem
+import QLoRATensor
+import QLoRAText
+
+/// A prompt as a transformer of images takes it.
+struct PromptEmbedding {
+  /// `[tokens, width]`.
+  var rows: [Float]
+  var pooled: [Float]
+}
+
+struct PromptEncoders {
+  let folder: ImageFolder
+  let family: ImageFamily
+  let size: ImageModelSize
+  let backend: any Backend
+  let options: LoadOptions
+  let progress: (ImageProgress) -> Void
+
+  /// Tokens that T5 is given, padding included.
+  private var usualTokens: Int { family == .flux ? 512 : 256 }
+  private var clipCount: Int { family == .flux ? 1 : 2 }
+
+  /// Which tokens each tokenizer's folder gives for a text.
+  typealias Tokens = (_ tokenizer: String, _ length: Int, _ pad: PadKind) throws -> [Int32]
+
+  /// What a prompt is filled up with.
+  enum PadKind {
+    /// The folder's own padding, else its end token.
+    case ofTokenizer
+    /// Token 0, as T5 and the second CLIP have it.
+    case zero
+  }
+
+  /// - Throws: what is wrong with a tokenizer, an encoder or the tokens.
+  func encode(_ tokens: Tokens, maxTokens: Int?) throws -> PromptEmbedding {
+    var clips: [(CLIPEmbedding, hidden: Int, length: Int)] = []
+    for index in 0..<clipCount {
+      let part = index == 0 ? "text_encoder" : "text_encoder_\(index + 1)"
+      progress(.loading(part: part, 0))
+      let encoder = try CLIPTextEncoder(
+        try PartFolder(FilePath.join(folder.path, part)), backend: backend,
+        options: LoadOptions(quantization: nil, computeDType: .float32))
+      let name = index == 0 ? "tokenizer" : "tokenizer_\(index + 1)"
+      let prompt = try check(
+        tokens(name, encoder.length, index == 0 ? .ofTokenizer : .zero), name,
+        vocabulary: encoder.vocabularySize, most: encoder.length)
+      clips.append((encoder.encode(prompt), encoder.hidden, prompt.count))
+    }
+    let pooled = clips.flatMap(\.0.pooled)
+    let rows = try t5Rows(tokens, maxTokens ?? usualTokens)
+    guard family == .sd3 else { return try checked(rows, pooled) }
+    // Both CLIPs side by side, as wide as T5 with zeros, then T5 behind them.
+    var joined: [Float] = []
+    for row in 0..<clips[0].length {
+      var width = 0
+      for clip in clips {
+        joined += clip.0.penultimate[row * clip.hidden..<(row + 1) * clip.hidden]
+        width += clip.hidden
+      }
+      joined += [Float](repeating: 0, count: max(0, size.promptWidth - width))
+    }
+    return try checked(joined + rows, pooled)
+  }
+
+  private func t5Rows(_ tokens: Tokens, _ length: Int) throws -> [Float] {
+    let number = clipCount + 1
+    let part = "text_encoder_\(number)"
+    progress(.loading(part: part, 0))
+    let encoder = try T5Encoder(
+      try PartFolder(FilePath.join(folder.path, part)), backend: backend, options: options)
+    let name = "tokenizer_\(number)"
+    return try encoder.encode(
+      try check(
+        tokens(name, length, .zero), name, vocabulary: encoder.vocabularySize, most: .max))
+  }
+
+  private func check(
+    _ tokens: [Int32], _ name: String, vocabulary: Int, most: Int
+  ) throws(Diagnostic) -> [Int32] {
+    guard !tokens.isEmpty, tokens.count <= most, tokens.allSatisfy({ 0..<vocabulary ~= Int($0) })
+    else {
+      throw Diagnostic(
+        .imagePromptInvalid,
+        "the tokens of \(name) must be 1 to \(most == .max ? "any number" : "\(most)"), each "
+          + "below \(vocabulary)", at: .file(folder.path))
+    }
+    return tokens
+  }
+
+  private func checked(_ rows: [Float], _ pooled: [Float]) throws(Diagnostic) -> PromptEmbedding {
+    guard rows.count % size.promptWidth == 0, pooled.count == size.pooledWidth else {
+      throw Diagnostic(
+        .imagePromptInvalid,
+        "the text encoders give \(pooled.count) numbers for the whole prompt, and the transformer "
+          + "takes \(size.pooledWidth)", at: .file(folder.path),
+        remedy: "use encoders and transformer of one pipeline")
+    }
+    return PromptEmbedding(rows: rows, pooled: pooled)
+  }
+
+  /// Tokens of a text, cut or filled up to the length.
+  /// - Throws: what is wrong with a tokenizer's folder.
+  func tokens(of text: String) -> Tokens {
+    { [folder] name, length, pad in
+      let tokenizer = try Tokenizer.load(folder: FilePath.join(folder.path, name))
+      var ids = tokenizer.encode(text, recognizesControlTokens: false)
+      if ids.count > length {
+        // The end stays, as the reference's truncation keeps it.
+        let end = tokenizer.eosToken.map { ids.last == $0.id ? [$0.id] : [] } ?? []
+        ids = Array(ids.prefix(length - end.count)) + end
+      }
+      let filler =
+        pad == .zero ? 0 : (tokenizer.padToken ?? tokenizer.eosToken)?.id ?? 0
+      return ids + Array(repeating: filler, count: max(0, length - ids.count))
+    }
+  }
+
+  /// Tokens that a JSON file has for each tokenizer.
+  /// - Throws: `imagePromptInvalid`.
+  static func tokens(path: String) throws -> Tokens {
+    let largest = 1 << 20
+    let json = try JSONValue.read(
+      try InputFile(path: path), limit: largest, code: .imagePromptInvalid)
+    return { name, _, _ in
+      let values = json[name]?.arrayValue ?? []
+      let ids = values.compactMap(\.intValue).compactMap { Int32(exactly: $0) }
+      guard !ids.isEmpty, ids.count == values.count else {
+        throw Diagnostic(
+          .imagePromptInvalid, "\"\(name)\" must be a list of token numbers", at: .file(path))
+      }
+      return ids
+    }
+  }
+}
+
+extension PromptEmbedding {
+  /// - Throws: `imagePromptInvalid`.
+  init(path: String, _ size: ImageModelSize) throws {
+    let file = try SafetensorsFile(path: path)
+    func values(_ name: String, multipleOf width: Int) throws -> [Float] {
+      guard let entry = try? file.entry(name), entry.shape.extents.last == width,
+        entry.shape.count > 0, entry.dtype.isFloatingPoint
+      else {
+        throw Diagnostic(
+          .imagePromptInvalid, "expected a tensor whose rows have \(width) numbers",
+          at: .tensor(file: path, name: name))
+      }
+      return try file.readTensor(name).floats()
+    }
+    rows = try values("prompt_embeds", multipleOf: size.promptWidth)
+    pooled = try values("pooled_prompt_embeds", multipleOf: size.pooledWidth)
+    guard pooled.count == size.pooledWidth else {
+      throw Diagnostic(
+        .imagePromptInvalid, "expected one prompt of \(size.pooledWidth) numbers",
+        at: .tensor(file: path, name: "pooled_prompt_embeds"))
+    }
+  }
+}

@@ -1,0 +1,102 @@
+// A run on images, from its recipe to its adapter.
+import QLoRADiagnostics
+import QLoRAFormats
+import QLoRAImage
+import QLoRARecipe
+import QLoRASystem
+import QLoRATensor
+import QLoRATraining
+
+extension TrainingRun {
+  /// - Throws: as `start`.
+  func trainImages() throws -> RunResult {
+    let processBytes = machine.residentBytes ?? 0
+    let recipe = recipe.recipe
+    let folder = try ImageFolder(recipe.model.path)
+    // Samples before weights: a bad one shows in a second, a model may take minutes.
+    let data = try ImageRunData(recipe, try ImageModelSize(folder.transformer))
+    let identity = try RunIdentity(
+      recipe, base: try Digest(ofContents: folder.transformer.digestInputs),
+      data: try data.digest())
+    try identity.check(against: recipe.digests, run: run.path)
+    try record(identity)
+    // In a scope of its own, so that nothing of it takes memory while the run goes on.
+    let memory = try ImageRehearsal(recipe, folder, data).forecast(processBytes: processBytes)
+    let request = recipe.modelRequest
+    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
+    let model = try ImageModel(folder.transformer, backend: backend, options: request.load) {
+      try report(loaded: $0)
+    }
+    let initial = try recipe.initialImageAdapter()
+    if let initial {
+      try model.addAdapters(initial)
+    } else {
+      try model.addAdapters(recipe.adapterOptions)
+    }
+    model.dropoutSeed = recipe.dropoutSeed
+    model.recomputes = recipe.training.recomputesImages
+    let config = adapterConfig(model.linears, initial: initial?.config)
+    let inputs = TrainingInputs(
+      model: ImageTrainee(model, data.files, try recipe.flowMatching(folder)), backend: backend,
+      batches: data, validation: data.validationBatches,
+      artifacts: artifacts(config, identity, device: backend.name))
+    let summary = summary(model, data)
+    return try train(
+      inputs, summary, memory,
+      adapter: { (model.peftAdapter(config), AdapterCard.facts(recipe, summary, $0)) })
+  }
+
+  private func summary(_ model: ImageModel, _ data: ImageRunData) -> RunSummary {
+    let training = recipe.recipe.training
+    return RunSummary(
+      name: recipe.recipe.name, device: model.backend.name, output: run.path,
+      trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
+      weightBytes: model.weightBytes, layers: model.blockCount, layersOnDisk: 0,
+      stepCount: data.stepCount, report: data.report, validationRows: data.validation.count,
+      logEvery: training.logEvery, saveEvery: training.saveEvery)
+  }
+}
+
+extension Pipeline {
+  /// What a run on images will take.
+  static func imagePlan(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws -> RunPlan {
+    let processBytes = machine.residentBytes ?? 0
+    let recipe = resolved.recipe
+    let missing = resolved.missingInputs()
+    guard missing.isEmpty else { throw Diagnostics(missing) }
+    let folder = try ImageFolder(recipe.model.path)
+    let data = try ImageRunData(recipe, try ImageModelSize(folder.transformer))
+    let rehearsal = try ImageRehearsal(recipe, folder, data)
+    let memory = try rehearsal.forecast(processBytes: processBytes)
+    let model = rehearsal.model
+    let first = try data.microBatches(step: 1)
+    let operations = try first.reduce(0) { $0 + (try rehearsal.step($1).operations) }
+    model.recomputes = false
+    let plain = try rehearsal.step(data.largestBatch).operations
+    return RunPlan(
+      recipe: resolved, device: rehearsal.device,
+      trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
+      report: data.report, stepCount: data.stepCount,
+      largestTokens: data.largestBatch.tokens.count, memory: memory,
+      memoryLimitBytes: machine.availableBytes.map { $0 + processBytes },
+      placement: LayerPlacement(
+        devices: Array(repeating: LayerPlacement.memory, count: model.blockCount),
+        layerBytes: Array(repeating: 0, count: model.blockCount), readAheadBytes: 0),
+      policies: [(recipe.training.recomputesImages ? .input : .everything, model.blockCount)],
+      operationsPerToken: operations / Double(max(1, first.reduce(0) { $0 + $1.tokens.count })),
+      recomputedFraction: memory.step.operations / plain - 1,
+      disk: DiskForecast(
+        model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+        output: recipe.output), warnings: [])
+  }
+}
+
+extension ResolvedRecipe {
+  /// - Throws: `imageUnsupported` for a recipe of images.
+  func requireLanguage(_ command: String) throws(Diagnostic) {
+    guard recipe.task == .image else { return }
+    throw Diagnostic(
+      .imageUnsupported, "`qlora \(command)` takes recipes of language models only",
+      at: file.map { .file($0) }, remedy: "use train, resume, plan or verify-resume")
+  }
+}

@@ -1,0 +1,97 @@
+// The tiny random transformers of the goldens, made with torch, diffusers, PEFT and bitsandbytes.
+import QLoRACPU
+import QLoRAFormats
+import QLoRAImage
+import QLoRAModels
+import QLoRATensor
+import TestSupport
+
+enum TinyFamily: String, CaseIterable, Sendable {
+  case flux = "tiny-flux"
+  case sd3 = "tiny-sd3"
+}
+
+/// Which base the goldens were made on.
+enum ImageBase: String, CaseIterable, Sendable {
+  case float32, nf4dq
+
+  var quantization: WeightQuantization? { self == .nf4dq ? .fourBit(QuantizationSpec()) : nil }
+}
+
+struct TinyImageModel {
+  let goldens: SafetensorsFile
+  let base: ImageBase
+  let model: ImageModel
+
+  init(
+    _ family: TinyFamily, _ base: ImageBase, threads: Int = 2, dtype: DType = .float32
+  ) throws {
+    self.base = base
+    goldens = try SafetensorsFile(path: Goldens.path(family.rawValue + ".safetensors"))
+    model = try ImageModel(
+      PartFolder(Goldens.path(family.rawValue)), backend: try CPUBackend(threads: threads),
+      options: LoadOptions(quantization: base.quantization, computeDType: dtype))
+  }
+
+  func floats(_ name: String) throws -> [Float] { try goldens.readTensor(name).floats() }
+
+  /// The golden adapter on every linear of the blocks.
+  func addAdapter() throws {
+    let suffix = ".lora_A"
+    let pairs = try goldens.entries.map(\.name).filter {
+      $0.hasPrefix("adapter.") && $0.hasSuffix(suffix)
+    }.map { name in
+      let module = String(name.dropFirst("adapter.".count).dropLast(suffix.count))
+      return PEFTAdapter.Pair(
+        module: module, a: try goldens.readTensor(name),
+        b: try goldens.readTensor("adapter.\(module).lora_B"))
+    }
+    let config = PEFTAdapterConfig(
+      baseModel: nil, rank: 4, alpha: 6, targets: .list(pairs.map(\.module)))
+    try model.addAdapters(PEFTAdapter(config: config, pairs: pairs))
+  }
+
+  /// The two samples of the goldens, and what they are to be predicted as.
+  func step() throws -> (input: ImageInput, target: Tensor, weights: [Float]) {
+    let latents = try goldens.readTensor("latents")
+    let (clean, noise) = (latents.floats(), try floats("noise"))
+    let sigmas = try floats("sigmas")
+    let grid = PatchGrid(
+      channels: latents.shape[1], rows: latents.shape[2] / 2, columns: latents.shape[3] / 2,
+      edge: 2)
+    let size = grid.count * grid.width
+    var (patches, targets): ([Float], [Float]) = ([], [])
+    for sample in 0..<latents.shape[0] {
+      let range = sample * size..<(sample + 1) * size
+      let noisy = range.map { (1 - sigmas[sample]) * clean[$0] + sigmas[sample] * noise[$0] }
+      patches += grid.patches(noisy, .channelsFirst)
+      targets += grid.patches(range.map { noise[$0] - clean[$0] }, model.size.outputOrder)
+    }
+    let prompt = try goldens.readTensor("prompt")
+    let rows: Shape = [latents.shape[0] * grid.count, grid.width]
+    let input = ImageInput(
+      grids: Array(repeating: grid, count: latents.shape[0]), patches: Tensor(patches, shape: rows),
+      prompts: prompt.reshaped([prompt.shape[0] * prompt.shape[1], prompt.shape[2]]),
+      promptLengths: Array(repeating: prompt.shape[1], count: prompt.shape[0]),
+      pooled: try goldens.readTensor("pooled"), sigmas: sigmas,
+      guidances: try floats("guidance"))
+    return (input, Tensor(targets, shape: rows), try floats("weights"))
+  }
+
+  /// A prediction of rows as the goldens have it: FLUX as rows, SD3 as latents.
+  func arranged(_ rows: [Float], _ family: TinyFamily) throws -> [Float] {
+    guard family == .sd3 else { return rows }
+    let input = try step().input
+    let grid = input.grids[0]
+    let size = grid.count * grid.width
+    return (0..<input.grids.count).flatMap {
+      grid.latent(Array(rows[$0 * size..<($0 + 1) * size]), .channelsLast)
+    }
+  }
+}
+
+/// The largest difference, and infinity where the counts differ.
+func largestDifference(_ found: [Float], _ expected: [Float]) -> Float {
+  guard found.count == expected.count else { return .infinity }
+  return zip(found, expected).map { abs($0 - $1) }.max() ?? 0
+}
