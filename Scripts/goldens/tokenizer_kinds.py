@@ -1,15 +1,18 @@
-"""Tokenizers of every kind that model families use, trained on text at hand and put together from the
-same parts as the families' published tokenizer.json and tokenizer.model files.
+"""Tokenizers of every kind that model families use, trained on text at hand and put together from
+the same parts as the families' published tokenizer.json and tokenizer.model files.
 
-No real vocabulary is needed: what is compared is how the parts act. make_kind_goldens.py makes small
-ones to commit; Scripts/interop/text_kinds.py compares larger ones on many strings.
+No real vocabulary is needed: what is compared is how the parts act. make_kind_goldens.py makes
+small ones to commit; Scripts/interop/text_kinds.py compares larger ones on many strings.
 """
 import io
 import json
 import pathlib
 import random
+import tempfile
 
+import sentencepiece
 from make_tokenizer_goldens import LLAMA3, WORDS, byte_level, split
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers, processors, trainers
 
@@ -27,17 +30,28 @@ CLIP = (r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p
         r"|[^\s\p{L}\p{N}]+")
 MARK = "\u2581"
 
-OTHER_WORDS = """Straße façade Ünïcödé señor año élève ΑΒΓ αβγδ ὀδυσσεύς Привет мир здравствуйте Україна
-שלום עולם مرحبا بالعالم سلام دنیا नमस्ते दुनिया বাংলা தமிழ் తెలుగు ไทย ภาษา 你好世界 東京都 日本語です こんにちは カタカナ 안녕하세요
-대한민국 እንግሊዝኛ ქართული Հայերեն 𝒽𝑒𝓁𝓁𝑜 ﬁne ﬂow Ⅷ ½ ² ① ㎏ ｆｕｌｌ　ｗｉｄｔｈ ﷺ don't we'll it's I'VE HTTPServer camelCase
-snake_case __init__ x+=1; {"key": [1, 2.5e-3]} <html> </p> https://example.org/a?b=c&d #!/bin/sh \\n 100,000 3.14 2024-05-06""".split()
+OTHER_WORDS = """
+Straße façade Ünïcödé señor año élève ΑΒΓ αβγδ ὀδυσσεύς Привет
+мир здравствуйте Україна שלום עולם مرحبا بالعالم
+سلام دنیا नमस्ते दुनिया বাংলা தமிழ்
+తెలుగు ไทย ภาษา 你好世界 東京都 日本語です こんにちは
+カタカナ 안녕하세요 대한민국 እንግሊዝኛ ქართული
+Հայերեն 𝒽𝑒𝓁𝓁𝑜 ﬁne ﬂow Ⅷ ½ ² ① ㎏ ｆｕｌｌ ｗｉｄｔｈ
+ﷺ don't we'll it's I'VE HTTPServer camelCase snake_case __init__ x+=1; {"key": [1, 2.5e-3]}
+<html> </p> https://example.org/a?b=c&d #!/bin/sh \\n 100,000 3.14 2024-05-06
+""".split()
+
+
+# Whether vocabularies are learned from this checkout's texts too. Committed ones are not, since they
+# have to come out the same tomorrow.
+READS_CHECKOUT = True
 
 
 def corpus(seed, count=6000):
     """Lines of prose, source code and other scripts, the same for the same seed."""
     rng = random.Random(seed)
-    lines = []
-    for pattern in ("Docs/*.md", "Docs/*/*.md", "Scripts/*/*.py"):
+    lines = [" ".join(WORDS)]
+    for pattern in ("Docs/*.md", "Docs/*/*.md", "Scripts/*/*.py") if READS_CHECKOUT else ():
         for path in sorted(ROOT.glob(pattern)):
             lines += path.read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if line.strip()]
@@ -203,14 +217,27 @@ def spelled(seed, size):
 
 # Unigram, WordPiece, words.
 
-def character_map(name):
-    """The map that sentencepiece compiles for a rule of its own, such as nmt_nfkc."""
-    import sentencepiece
+# Some rules of nmt_nfkc, for vocabularies that are committed: the whole map has 240 kB.
+FEW_RULES = (
+    "9\t20\nA\t20\nA0\t20\n3000\t20\nFB01\t66 69\nFF41\t61\n65 301\tE9\nAD\t\n"
+    "BD\t31 2044 32\n")
+
+
+def normalization(rule, size):
+    """What tells sentencepiece's trainer how to normalize: small vocabularies by few rules."""
+    if size > 1000 or rule == "identity":
+        return {"normalization_rule_name": rule}
+    path = pathlib.Path(tempfile.gettempdir()) / "qlora-few-rules.tsv"
+    path.write_text(FEW_RULES)
+    return {"normalization_rule_tsv": str(path)}
+
+
+def character_map(size):
+    """The map that sentencepiece compiles of its rules nmt_nfkc."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(WORDS * 10), model_writer=model, vocab_size=100,
-        normalization_rule_name=name, hard_vocab_limit=False, minloglevel=2)
-    from sentencepiece import sentencepiece_model_pb2
+        hard_vocab_limit=False, minloglevel=2, **normalization("nmt_nfkc", size))
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model.getvalue())
     return proto.normalizer_spec.precompiled_charsmap
@@ -218,7 +245,7 @@ def character_map(name):
 
 def unigram(seed, size, style):
     tokenizer = Tokenizer(models.Unigram())
-    mapped = normalizers.Precompiled(character_map("nmt_nfkc"))
+    mapped = normalizers.Precompiled(character_map(size))
     tokenizer.normalizer = mapped
     if style == "t5":
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
@@ -371,10 +398,10 @@ PIECES = {
 
 def train_pieces(name, seed, size):
     """The bytes of a tokenizer.model."""
-    import sentencepiece
+    options = dict(PIECES[name])
+    options.update(normalization(options.pop("normalization_rule_name", "nmt_nfkc"), size))
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=corpus(seed), model_writer=model, vocab_size=size,
-        character_coverage=0.995, hard_vocab_limit=False, num_threads=1, minloglevel=2,
-        **PIECES[name])
+        character_coverage=0.995, hard_vocab_limit=False, num_threads=1, minloglevel=2, **options)
     return model.getvalue()

@@ -27,8 +27,9 @@ Scripts/fetch-smollm2.sh
 
 # The quick ones first, so that what is wrong everywhere shows soon.
 all=(contract tensorboard_events safetensors_parity format_differential gguf_smollm2 rows_parity
-  data_files equivalence peft_roundtrip families training_parity text_parity quantized_folder
-  quantized_models image_adapters int8_folder llama_cpp hub_cache openai_client chat_terminal
+  data_files equivalence peft_roundtrip families training_parity text_parity text_kinds
+  template_kinds quantized_folder quantized_models image_adapters int8_folder llama_cpp hub_cache
+  openai_client chat_terminal
   recipe_schema)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
@@ -48,7 +49,7 @@ libraries="$("$python" - <<'PYTHON'
 import importlib.metadata as metadata
 import platform
 names = (
-    "torch transformers peft bitsandbytes safetensors gguf tokenizers pyarrow datasets "
+    "torch transformers peft bitsandbytes safetensors gguf tokenizers sentencepiece pyarrow datasets "
     "tensorboard xllamacpp openai check-jsonschema"
 ).split()
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)

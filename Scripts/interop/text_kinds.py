@@ -1,9 +1,9 @@
-"""Compares our tokenizers of every kind with PyPI `tokenizers` and `sentencepiece`: ids, decoded text and
-text decoded as it comes, on strings of all planes of Unicode, of broken UTF-8, of long runs.
+"""Compares our tokenizers of every kind with PyPI `tokenizers` and `sentencepiece`: ids, decoded
+text and text decoded as it comes, on strings of all planes of Unicode, broken UTF-8 and long runs.
 
 Run: python Scripts/interop/text_kinds.py [--count 100000] [--seed 1] [--size 2000] [KIND…]
-The vocabularies are trained here (Scripts/goldens/tokenizer_kinds.py). Our side is a Swift test, which
-is built in release where need be. Exits 1 at any difference.
+The vocabularies are trained here (Scripts/goldens/tokenizer_kinds.py). Our side is a Swift test,
+which is built in release where need be. Exits 1 at any difference.
 """
 import argparse
 import json
@@ -31,9 +31,14 @@ BY_ENGINE = {"engine", "clip", "albert", "subwords"} | {
     name for name in tokenizer_kinds.kinds() if name.startswith("split-")}
 
 CONTROL = ["<s>", "</s>", "<unk>", "[INST]", "[/INST]", "<bos>", "<start_of_turn>", "<|user|>",
-           "<|end|>", "<|endoftext|>", "<|startoftext|>", "<mask>", "[MASK]", "[CLS]", "<extra_id_1>",
-           "<norm>", "<table>", "</b>", "<0x0A>", "<sep>", "abc", "the", "\u2581", "\u2581\u2581", "\n\n",
-           " do not", " n't", "``", "''", "##", "</w>", "|"]
+           "<|end|>", "<|endoftext|>", "<|startoftext|>", "<mask>", "[MASK]", "[CLS]",
+           "<extra_id_1>", "<norm>", "<table>", "</b>", "<0x0A>", "<sep>", "abc", "the",
+           "\u2581", "\u2581\u2581", "\n\n", " do not", " n't", "``", "''", "##", "</w>", "|"]
+
+# Characters that compose, decompose and change places.
+COMBINING = [0x300, 0x301, 0x323, 0x327, 0x345, 0x1100, 0x1161, 0x11A8, 0xAC00, 0x41, 0x65, 0xF71,
+             0xF72, 0xF73, 0x9C7, 0x9BE, 0xFB01, 0x2126, 0x1E9B, 0x3099, 0x304B, 0x0D, 0x0A, 0x20,
+             0x200D]
 
 
 def random_text(rng):
@@ -41,18 +46,16 @@ def random_text(rng):
     if kind < 0.25:
         return text_parity.random_string(rng)
     if kind < 0.35:
-        unit = rng.choice(["a", " ", "the", "\u2581", "\n", "é", "e\u0301", "日本", "🙂", "\x00", "'", "1",
-                           text_parity.scalar(rng)])
+        unit = rng.choice(["a", " ", "the", "\u2581", "\n", "é", "e\u0301", "日本", "🙂", "\x00",
+                           "'", "1", text_parity.scalar(rng)])
         return unit * rng.choice([30, 100, 300, 700])
     if kind < 0.45:
-        bytes_ = bytes(rng.randrange(256) if rng.random() < 0.5 else rng.choice(b"ab \xe2\x96\x81\xc3\xf0")
-                       for _ in range(rng.choice([1, 4, 12, 40])))
-        return bytes_.decode("utf-8", errors="replace")
+        broken = bytes(
+            rng.randrange(256) if rng.random() < 0.5 else rng.choice(b"ab \xe2\x96\x81\xc3\xf0")
+            for _ in range(rng.choice([1, 4, 12, 40])))
+        return broken.decode("utf-8", errors="replace")
     if kind < 0.55:
-        return "".join(chr(rng.choice([0x300, 0x301, 0x323, 0x327, 0x345, 0x1100, 0x1161, 0x11A8, 0xAC00,
-                                       0x41, 0x65, 0xF71, 0xF72, 0xF73, 0x9C7, 0x9BE, 0xFB01, 0x2126,
-                                       0x1E9B, 0x3099, 0x304B, 0x0D, 0x0A, 0x20, 0x200D]))
-                       for _ in range(rng.randint(1, 14)))
+        return "".join(chr(rng.choice(COMBINING)) for _ in range(rng.randint(1, 14)))
     words = tokenizer_kinds.WORDS + tokenizer_kinds.OTHER_WORDS
     parts = []
     for _ in range(rng.randint(1, 16)):
@@ -64,7 +67,7 @@ def random_text(rng):
 
 
 def only_old(text):
-    return "".join(character if unicodedata.category(character) != "Cn" else "?" for character in text)
+    return "".join("?" if unicodedata.category(one) == "Cn" else one for one in text)
 
 
 def prepare(folder, names, options):
@@ -106,7 +109,8 @@ def compare(folder, wanted):
             failures += 1
             continue
         wrong = []
-        for text, row, text_ids, whole in zip(texts, json.loads(path.read_text()), ids, decoded, strict=True):
+        rows = json.loads(path.read_text())
+        for text, row, text_ids, whole in zip(texts, rows, ids, decoded, strict=True):
             for key, expected in (("ids", text_ids), ("text", whole), ("streamed", whole)):
                 if row[key] != expected:
                     wrong.append((key, text, expected, row[key]))

@@ -10,7 +10,7 @@ seconds="${1:-30}"
 shift || true
 targets=("$@")
 [ "${#targets[@]}" -gt 0 ] \
-  || targets=(safetensors gguf tokenizer template recipe rows table container manifest
+  || targets=(safetensors gguf tokenizer pieces template recipe rows table container manifest
     request)
 runs="${FUZZ_RUNS:--1}"
 jobs="${FUZZ_JOBS:-1}"

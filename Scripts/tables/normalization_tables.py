@@ -1,8 +1,8 @@
 """Makes Sources/QLoRAText/Unicode/NormalizationData.swift: decompositions, combining classes and
 compositions as the tables of PyPI `tokenizers` have them, which are those of Unicode 9.
 
-What a character decomposes to is asked of the library itself. Combining classes and pairs come from
-Python's unicodedata, and are kept where the library acts by them, so that later characters fall out.
+What a character decomposes to is asked of the library itself. Combining classes and pairs come
+from Python's unicodedata, kept where the library acts by them, so that later ones fall out.
 
 usage: normalization_tables.py        (needs tokenizers)
 """

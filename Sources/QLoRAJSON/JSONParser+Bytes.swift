@@ -14,11 +14,13 @@ extension JSONParser {
           if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte < 0x20 { break }
           index += 1
         }
+        content.append(contentsOf: UnsafeBufferPointer(rebasing: bytes[start..<index]))
         return index
       }
       try keep(index - start, at: opening)
-      content.append(contentsOf: bytes[start..<index])
-      guard let byte = current else { throw failure("a string without its closing quote", at: opening) }
+      guard let byte = current else {
+        throw failure("a string without its closing quote", at: opening)
+      }
       if byte < 0x20 { throw failure("a control character inside a string; escape it") }
       index += 1
       if byte == UInt8(ascii: "\"") { return }

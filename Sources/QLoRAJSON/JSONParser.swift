@@ -279,6 +279,8 @@ struct JSONParser {
   }
 
   mutating func skipBlank() throws(JSONError) {
+    // Indentation is a third of a pretty file.
+    while index < bytes.count, bytes[index] == 0x20 { index += 1 }
     while let byte = current {
       switch byte {
       case 0x0A:

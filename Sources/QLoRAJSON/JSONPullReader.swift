@@ -14,6 +14,8 @@ package struct JSONPullReader {
   }
 
   package var position: JSONPosition { parser.position }
+  /// Of the whole text.
+  package var byteCount: Int { parser.bytes.count }
 
   /// Whether the next value is an object or array, by its bracket.
   package var isAtObject: Bool { parser.current == UInt8(ascii: "{") }
@@ -22,14 +24,18 @@ package struct JSONPullReader {
 
   package mutating func enterObject() throws(JSONError) {
     guard isAtObject else { throw parser.failure("expected an object") }
-    try parser.enter()
-    try parser.skipBlank()
+    try enter()
   }
 
   package mutating func enterArray() throws(JSONError) {
     guard isAtArray else { throw parser.failure("expected an array") }
+    try enter()
+  }
+
+  private mutating func enter() throws(JSONError) {
     try parser.enter()
     try parser.skipBlank()
+    if parser.current == UInt8(ascii: ",") { throw parser.failure("expected a value") }
   }
 
   /// Moves to the next member's value and gives its key; nil after the closing bracket.

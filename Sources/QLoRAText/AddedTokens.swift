@@ -126,7 +126,9 @@ struct AddedTokenFinder: Sendable {
   private func touchesWord(
     _ bytes: [UInt8], _ start: Int, _ end: Int, _ range: Range<Int>
   ) -> Bool {
-    if start > range.lowerBound, DecodedScalar(bytes, before: start).scalar.isPatternWord { return true }
+    let follows =
+      start > range.lowerBound && DecodedScalar(bytes, before: start).scalar.isPatternWord
+    if follows { return true }
     return end < range.upperBound && DecodedScalar(bytes, at: end).scalar.isPatternWord
   }
 }

@@ -5,9 +5,10 @@ extension DiagnosticCode {
   package static let tokenizerMissing = DiagnosticCode(
     "E0301", .inputMissing,
     """
-    A model folder needs tokenizer.json, the fast-tokenizer file of Hugging Face models. Older \
-    folders hold only vocab.json and merges.txt or tokenizer.model; load such a model with \
-    transformers once and save its tokenizer, which writes tokenizer.json.
+    A model folder needs tokenizer.json, the fast-tokenizer file of Hugging Face models, or \
+    tokenizer.model, a SentencePiece file. Some folders hold only vocab.json and merges.txt or \
+    vocab.txt; load such a model with transformers once and save its tokenizer, which writes \
+    tokenizer.json.
     """)
   package static let tokenizerMalformed = DiagnosticCode(
     "E0302", .badData,
@@ -19,9 +20,11 @@ extension DiagnosticCode {
   package static let tokenizerUnsupported = DiagnosticCode(
     "E0303", .badData,
     """
-    The tokenizer uses a model, normalizer, splitting pattern or post-processor that this version \
-    does not implement. Guessing would change token ids silently, so it is refused. Supported: \
-    byte-level BPE with the GPT-2, SmolLM, Llama-3 and Qwen2 splitters.
+    The tokenizer uses a model, normalizer, splitter, expression, post-processor or decoder that \
+    this version does not implement. Guessing would change token ids silently, so it is refused; \
+    the message names the part and what is supported. Read are BPE, Unigram, WordPiece and \
+    WordLevel of tokenizer.json, SentencePiece's tokenizer.model, and the GGUF vocabularies gpt2, \
+    llama, t5 and bert.
     """)
   package static let controlTokenMissing = DiagnosticCode(
     "E0304", .badData,

@@ -11,7 +11,8 @@ import QLoRAText
 import TestSupport
 
 package enum FuzzTarget: String, CaseIterable, Sendable {
-  case safetensors, gguf, tokenizer, template, recipe, rows, table, container, manifest, request
+  case safetensors, gguf, tokenizer, pieces, template, recipe, rows, table, container, manifest
+  case request
 
   /// Feeds one input; says whether it was accepted.
   @discardableResult
@@ -21,6 +22,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
       case .safetensors: try FuzzFiles.safetensors(input)
       case .gguf: try FuzzFiles.gguf(input)
       case .tokenizer: try FuzzTexts.tokenizer(input)
+      case .pieces: try FuzzTexts.pieces(input)
       case .template: try FuzzTexts.template(input)
       case .recipe: try recipe(input)
       case .rows: try FuzzRows.shared.run(input)

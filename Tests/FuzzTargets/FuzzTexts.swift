@@ -13,7 +13,18 @@ enum FuzzTexts {
     let (json, rest) = halves(input)
     _ = ScratchFolder.shared.write(json, "tokenizer.json")
     let tokenizer = try Tokenizer.load(folder: ScratchFolder.shared.path)
-    for text in [text, String(decoding: rest, as: UTF8.self)] {
+    try use(tokenizer, String(decoding: rest, as: UTF8.self))
+  }
+
+  /// `tokenizer.model`, a binary file, which is its own text to encode.
+  static func pieces(_ input: [UInt8]) throws {
+    _ = ScratchFolder.pieces.write(input, "tokenizer.model")
+    let tokenizer = try Tokenizer.load(folder: ScratchFolder.pieces.path)
+    try use(tokenizer, String(decoding: input, as: UTF8.self))
+  }
+
+  private static func use(_ tokenizer: Tokenizer, _ other: String) throws {
+    for text in [text, other] {
       check(tokenizer.encode(text), tokenizer)
       let segments = [
         TextSegment(text: "<|im_start|>", origin: .template),
@@ -29,7 +40,10 @@ enum FuzzTexts {
     precondition(
       ids.allSatisfy { $0 >= 0 && Int($0) < tokenizer.vocabularyCount },
       "a token outside the vocabulary")
-    _ = tokenizer.decode(ids)
+    var decoder = tokenizer.makeStreamingDecoder()
+    let streamed = ids.map { decoder.append($0) }.joined() + decoder.finish()
+    precondition(
+      tokenizer.decode(ids).utf8.elementsEqual(streamed.utf8), "text as it comes differs")
   }
 
   /// A fiftieth of what a run allows, so that reaching a limit takes no time.

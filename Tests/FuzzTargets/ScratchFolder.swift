@@ -3,16 +3,18 @@
 import Foundation
 
 final class ScratchFolder: Sendable {
-  static let shared = ScratchFolder()
+  static let shared = ScratchFolder("")
+  /// For tokenizers without a tokenizer.json, which would be read first.
+  static let pieces = ScratchFolder("-pieces")
 
   let path: String
 
-  private init() {
+  private init(_ suffix: String) {
     let memory = "/dev/shm"
     let root =
       FileManager.default.isWritableFile(atPath: memory)
       ? memory : FileManager.default.temporaryDirectory.path(percentEncoded: false)
-    path = "\(root)/qlora-fuzz-\(ProcessInfo.processInfo.processIdentifier)"
+    path = "\(root)/qlora-fuzz-\(ProcessInfo.processInfo.processIdentifier)\(suffix)"
     do {
       try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     } catch {

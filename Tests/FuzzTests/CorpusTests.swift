@@ -51,7 +51,8 @@ import Testing
 
   /// The same for the texts, whose files are larger, in steps.
   @Test(arguments: [
-    FuzzTarget.tokenizer, .template, .recipe, .rows, .table, .container, .manifest, .request,
+    FuzzTarget.tokenizer, .pieces, .template, .recipe, .rows, .table, .container, .manifest,
+    .request,
   ])
   func textsMayBeDamaged(_ target: FuzzTarget) throws {
     for file in try Self.files("fuzz/\(target.rawValue)") {

@@ -12,6 +12,7 @@ import Testing
     "Sources/QLoRAFormats/GGUF/GGUFFile.swift": "reading",
     "Sources/QLoRAFormats/Safetensors/SafetensorsFile.swift": "reading",
     "Sources/QLoRAHub/Transfer.swift": "calls of libcurl",
+    "Sources/QLoRARegex/PatternSearch.swift": "calls of Oniguruma",
     "Sources/QLoRARegex/RegularExpression.swift": "calls of Oniguruma",
     "Sources/QLoRASystem/Digest.swift": "calls of xxHash",
     "Sources/QLoRASystem/FaultingFileSystem.swift": "a lock of its own",

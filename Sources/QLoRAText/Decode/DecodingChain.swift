@@ -88,7 +88,8 @@ private struct DecodingStep: Sendable {
     case .replace(let pattern, let content):
       return [Decoder.replace(pattern, by: content, in: text)]
     case .strip(let content, let start, let stop):
-      return isJoined ? [stripStart(text, content, start)] : [Self.strip(text, content, start, stop)]
+      if isJoined { return [stripStart(text, content, start)] }
+      return [Self.strip(text, content, start, stop)]
     case .wordPiece(let prefix, let cleansUp):
       var new = text
       if count > 0 {

@@ -7,7 +7,17 @@ struct DecoderReader {
 
   func read(_ value: JSONValue?) throws -> Decoder {
     guard let value, !value.isNull else { return .spaced }
-    return try read(value, "decoder")
+    let decoder = try read(value, "decoder")
+    let growth = decoder.steps.reduce(1.0) { growth, step in
+      guard case .replace(let pattern, let content) = step else { return growth }
+      return growth * Normalizer.replace(pattern, with: content).growth
+    }
+    let limit = 65_536.0
+    guard growth <= limit else {
+      throw file.unsupported(
+        "decoder", "one that makes texts \(growth) times as long", "at most \(Int(limit)) times")
+    }
+    return decoder
   }
 
   private func read(_ value: JSONValue, _ key: String) throws -> Decoder {

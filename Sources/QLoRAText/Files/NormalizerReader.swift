@@ -7,7 +7,15 @@ struct NormalizerReader {
 
   func read(_ value: JSONValue?) throws -> Normalizer? {
     guard let value, !value.isNull else { return nil }
-    return try read(value, "normalizer")
+    let normalizer = try read(value, "normalizer")
+    // Those of known models stay below 2,000, and that only on paper.
+    let limit = 65_536.0
+    guard normalizer.growth <= limit else {
+      throw file.unsupported(
+        "normalizer", "one that makes texts \(normalizer.growth) times as long",
+        "at most \(Int(limit)) times")
+    }
+    return normalizer
   }
 
   private func read(_ value: JSONValue, _ key: String) throws -> Normalizer {

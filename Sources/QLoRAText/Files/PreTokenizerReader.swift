@@ -7,7 +7,20 @@ struct PreTokenizerReader {
 
   func read(_ value: JSONValue?) throws -> [PreTokenizer] {
     guard let value, !value.isNull else { return [] }
-    return try steps(value, "pre_tokenizer")
+    let steps = try steps(value, "pre_tokenizer")
+    // Each of these may double a text.
+    let growing = steps.count { step in
+      switch step {
+      case .byteLevel, .metaspace: true
+      default: false
+      }
+    }
+    guard growing <= 4, steps.count <= 64 else {
+      throw file.unsupported(
+        "pre_tokenizer", "\(steps.count) steps, \(growing) of ByteLevel or Metaspace",
+        "64 steps, 4 of them of these kinds")
+    }
+    return steps
   }
 
   private func steps(_ value: JSONValue, _ key: String) throws -> [PreTokenizer] {

@@ -86,7 +86,8 @@ struct SentencePieceFile {
     while let (field, value) = try reader.next() {
       switch (field, value) {
       case (2, .bytes(let range)) where !range.isEmpty:
-        guard let map = CharacterMap(Array(bytes[range])) else {
+        // No replacement of a real map is as long.
+        guard let map = CharacterMap(Array(bytes[range])), map.longestReplacement < 65_536 else {
           throw malformed("its map of characters is broken")
         }
         normalizer.map = map

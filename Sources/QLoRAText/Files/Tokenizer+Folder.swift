@@ -47,8 +47,11 @@ extension TokenizerParts {
     if let (bytes, path) = try TokenizerFile.bytes("tokenizer.json", in: folder) {
       return try TokenizerJSONReader(bytes: bytes, path: path).read()
     }
-    if let (bytes, path) = try TokenizerFile.bytes("tokenizer.model", in: folder) {
-      return try TokenizerParts(sentencePiece: bytes, path: path, config: config)
+    // T5 calls its file otherwise.
+    for name in ["tokenizer.model", "spiece.model"] {
+      if let (bytes, path) = try TokenizerFile.bytes(name, in: folder) {
+        return try TokenizerParts(sentencePiece: bytes, path: path, config: config)
+      }
     }
     throw Diagnostic(
       .tokenizerMissing, "neither tokenizer.json nor tokenizer.model in the model's folder",

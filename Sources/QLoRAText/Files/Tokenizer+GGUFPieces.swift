@@ -55,7 +55,7 @@ extension TokenizerParts {
   ) throws -> SentencePieceNormalizer {
     var rules = SentencePieceNormalizer()
     if let bytes = gguf.characterMap, !bytes.isEmpty {
-      guard let map = CharacterMap(bytes) else {
+      guard let map = CharacterMap(bytes), map.longestReplacement < 65_536 else {
         throw Diagnostic(
           .tokenizerMalformed, "tokenizer.ggml.precompiled_charsmap is broken", at: .file(source))
       }

@@ -1,5 +1,5 @@
-// Takes tokenizer.json apart into what a tokenizer is built from. The vocabulary goes from the bytes
-// of the file into tables; only the small rest becomes a tree of values.
+// Takes tokenizer.json apart into what a tokenizer is built from. The vocabulary goes from the
+// file's bytes into tables; only the small rest becomes a tree of values.
 import QLoRADiagnostics
 import QLoRAJSON
 

@@ -44,8 +44,9 @@ struct TokenizerModelReader {
 
   private mutating func readVocabulary(_ reader: inout JSONPullReader) throws {
     hasVocabulary = true
-    // A token takes about twenty bytes of a file, and eight of them are its text.
-    vocabulary.reserve(tokens: 1 << 15, bytes: 1 << 18)
+    // With its merges a token takes about eighty bytes of a file, and eight of them are its text.
+    vocabulary.reserve(
+      tokens: min(reader.byteCount / 80, 1 << 18), bytes: min(reader.byteCount / 10, 1 << 21))
     if reader.isAtArray { return try readScores(&reader) }
     guard reader.isAtObject else {
       throw file.malformed("model.vocab must hold tokens", reader.position)
@@ -95,6 +96,7 @@ struct TokenizerModelReader {
   private mutating func readMerges(_ reader: inout JSONPullReader) throws {
     prefixOfMerges = prefix
     var list = MergeList()
+    list.reserve(vocabulary.count)
     var text: [UInt8] = []
     guard reader.isAtArray else {
       throw file.malformed("model.merges must be an array", reader.position)
@@ -145,19 +147,14 @@ struct TokenizerModelReader {
   private func merge(
     _ text: [UInt8], _ middle: Int
   ) -> (left: Int32, right: Int32, result: Int32)? {
-    let table = vocabulary.table
-    // The hash of the whole goes on from that of its first part.
-    let state = ByteTable.extend(ByteTable.hashStart, text, 0..<middle)
-    guard let left = table.entry(of: text, 0..<middle, hash: ByteTable.finish(state)),
+    guard let left = vocabulary.id(of: text, 0..<middle),
       let right = vocabulary.id(of: text, middle..<text.count)
     else { return nil }
     if prefixOfMerges.isEmpty {
-      let whole = ByteTable.finish(ByteTable.extend(state, text, middle..<text.count))
-      guard let result = table.entry(of: text, 0..<text.count, hash: whole) else { return nil }
-      return (table.value(left), right, table.value(result))
+      return vocabulary.id(of: text, 0..<text.count).map { (left, right, $0) }
     }
     let rest = text[middle...].dropFirst(prefixOfMerges.count)
-    return vocabulary.id(of: Array(text[..<middle]) + rest).map { (table.value(left), right, $0) }
+    return vocabulary.id(of: Array(text[..<middle]) + rest).map { (left, right, $0) }
   }
 
   /// The vocabulary, and how it makes tokens.

@@ -10,6 +10,12 @@ struct MergeList: Sendable {
 
   var count: Int { lefts.count }
 
+  mutating func reserve(_ count: Int) {
+    lefts.reserveCapacity(count)
+    rights.reserveCapacity(count)
+    results.reserveCapacity(count)
+  }
+
   mutating func append(_ left: Int32, _ right: Int32, _ result: Int32) {
     lefts.append(left)
     rights.append(right)

@@ -1,6 +1,6 @@
 // Byte-pair encoding as tokenizer.json describes it: what the first symbols of a word are, which
 // words need no merging, and what stands for the unknown.
-// Source: Sennrich et al. 2016, arXiv:1508.07909, section 3.2; PyPI `tokenizers`, whose ids these are.
+// Source: Sennrich et al. 2016, arXiv:1508.07909, section 3.2; PyPI `tokenizers`, for the ids.
 
 struct BytePairModel: WordModel {
   /// How a word is spelled before merging.

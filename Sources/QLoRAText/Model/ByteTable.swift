@@ -2,92 +2,100 @@
 // which would make different tokens equal, and need an allocation per lookup of a slice.
 
 struct ByteTable: Sendable {
+  /// A place of the table. Words and tokens are short: most keys are found by looking at this alone.
+  private struct Slot: Sendable {
+    /// Up to seven bytes with their number above them; of longer keys 0xFF and bits of their hash.
+    var key: UInt64 = 0
+    /// Entry plus one; 0 where the slot is free.
+    var entry: UInt32 = 0
+    var value: Int32 = 0
+  }
+
   /// The keys, one after the other: key k is `arena[ends[k - 1]..<ends[k]]`.
   private(set) var arena: [UInt8] = []
   private var ends: [UInt32] = []
-  private var values: [Int32] = []
-  /// Upper half: bits of the key's hash; lower half: entry plus one, 0 = free. A power of two, at
-  /// most half full.
-  private var slots: [UInt64]
+  /// A power of two, at most half full.
+  private var slots: [Slot]
+  private var shift: UInt64
 
   init(minimumCapacity: Int = 32) {
-    var size = 64
-    while size < minimumCapacity * 2 { size *= 2 }
-    slots = [UInt64](repeating: 0, count: size)
+    (slots, shift) = ([], 64)
+    resize(minimumCapacity)
   }
 
   /// Entries, those with the key of an earlier one included.
-  var count: Int { values.count }
+  var count: Int { ends.count }
   var byteCount: Int { arena.count }
 
   mutating func reserve(entries: Int, bytes: Int) {
     arena.reserveCapacity(bytes)
     ends.reserveCapacity(entries)
-    values.reserveCapacity(entries)
-    while slots.count < entries * 2 { grow() }
+    if slots.count < entries * 2 { resize(entries) }
   }
 
   func key(_ entry: Int) -> Range<Int> {
     (entry == 0 ? 0 : Int(ends[entry - 1]))..<Int(ends[entry])
   }
 
-  func value(_ entry: Int) -> Int32 { values[entry] }
-
   @inline(__always)
   func value(of bytes: [UInt8]) -> Int32? { value(of: bytes, 0..<bytes.count) }
 
   @inline(__always)
   func value(of bytes: [UInt8], _ range: Range<Int>) -> Int32? {
-    entry(of: bytes, range, hash: Self.hash(bytes, range)).map { values[$0] }
-  }
-
-  /// The entry of a key whose hash is known.
-  func entry(of bytes: [UInt8], _ range: Range<Int>, hash: UInt64) -> Int? {
-    let found = slots[slot(of: bytes, range, hash)]
-    return found == 0 ? nil : Int(truncatingIfNeeded: found & 0xFFFF_FFFF) - 1
+    let slot = slots[place(of: bytes, range, Self.packed(bytes, range))]
+    return slot.entry == 0 ? nil : slot.value
   }
 
   /// Adds an entry; of equal keys the first is found.
   mutating func insert(_ bytes: [UInt8], _ range: Range<Int>, _ value: Int32) {
-    let hash = Self.hash(bytes, range)
-    let place = slot(of: bytes, range, hash)
+    let packed = Self.packed(bytes, range)
+    let place = place(of: bytes, range, packed)
     arena.append(contentsOf: bytes[range])
     ends.append(UInt32(truncatingIfNeeded: arena.count))
-    values.append(value)
-    if slots[place] == 0 { slots[place] = Self.tag(hash) | UInt64(values.count) }
-    if values.count * 2 > slots.count { grow() }
+    guard slots[place].entry == 0 else { return }
+    slots[place] = Slot(key: packed, entry: UInt32(ends.count), value: value)
+    if ends.count * 2 > slots.count { resize(slots.count) }
   }
 
   mutating func insert(_ bytes: [UInt8], _ value: Int32) { insert(bytes, 0..<bytes.count, value) }
 
-  private mutating func grow() {
-    slots = [UInt64](repeating: 0, count: slots.count * 2)
-    for entry in values.indices {
-      let range = key(entry)
-      let hash = Self.hash(arena, range)
-      let place = slot(of: arena, range, hash)
-      if slots[place] == 0 { slots[place] = Self.tag(hash) | UInt64(entry + 1) }
+  /// Makes room for so many entries; what a slot holds tells where it belongs.
+  private mutating func resize(_ capacity: Int) {
+    var bits: UInt64 = 6
+    while 1 << bits < capacity * 2 { bits += 1 }
+    let old = slots
+    slots = [Slot](repeating: Slot(), count: 1 << Int(bits))
+    shift = 64 - bits
+    for slot in old where slot.entry > 0 {
+      var place = start(slot.key)
+      while slots[place].entry > 0 { place = (place + 1) & (slots.count - 1) }
+      slots[place] = slot
     }
+  }
+
+  /// Fibonacci hashing: the golden ratio's fraction spreads what differs in few bits.
+  @inline(__always)
+  private func start(_ packed: UInt64) -> Int {
+    let mixed = (packed ^ (packed >> 29)) &* 0x9E37_79B9_7F4A_7C15
+    return Int(truncatingIfNeeded: mixed >> shift)
   }
 
   /// The slot that holds the key, or the free one where it belongs.
   @inline(__always)
-  private func slot(of bytes: [UInt8], _ range: Range<Int>, _ hash: UInt64) -> Int {
+  private func place(of bytes: [UInt8], _ range: Range<Int>, _ packed: UInt64) -> Int {
     let mask = slots.count - 1
-    let tag = Self.tag(hash)
-    var place = Int(truncatingIfNeeded: hash) & mask
-    while slots[place] != 0 {
-      let slot = slots[place]
-      if slot & 0xFFFF_FFFF_0000_0000 == tag {
-        let entry = Int(truncatingIfNeeded: slot & 0xFFFF_FFFF) - 1
-        if matches(key(entry), bytes, range) { return place }
+    var place = start(packed)
+    while slots[place].entry != 0 {
+      if slots[place].key == packed,
+        range.count <= Self.shortKey || matches(key(Int(slots[place].entry) - 1), bytes, range)
+      {
+        return place
       }
       place = (place + 1) & mask
     }
     return place
   }
 
-  @inline(__always)
   private func matches(_ key: Range<Int>, _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
     guard key.count == range.count else { return false }
     for step in 0..<key.count
@@ -97,27 +105,19 @@ struct ByteTable: Sendable {
     return true
   }
 
-  @inline(__always)
-  private static func tag(_ hash: UInt64) -> UInt64 {
-    (hash &* 0x9E37_79B9_7F4A_7C15) & 0xFFFF_FFFF_0000_0000
-  }
-
-  /// The state of FNV-1a before its first byte; `extend` takes it on, `finish` makes a hash of it.
-  static let hashStart: UInt64 = 0xCBF2_9CE4_8422_2325
+  /// Keys up to this length are packed whole.
+  private static let shortKey = 7
 
   @inline(__always)
-  static func extend(_ state: UInt64, _ bytes: [UInt8], _ range: Range<Int>) -> UInt64 {
-    var state = state
+  private static func packed(_ bytes: [UInt8], _ range: Range<Int>) -> UInt64 {
+    if range.count <= shortKey {
+      var packed = UInt64(range.count)
+      for index in range { packed = packed << 8 | UInt64(bytes[index]) }
+      return packed
+    }
+    // FNV-1a with a final mix.
+    var state: UInt64 = 0xCBF2_9CE4_8422_2325
     for index in range { state = (state ^ UInt64(bytes[index])) &* 0x0000_0100_0000_01B3 }
-    return state
-  }
-
-  /// A final mix, since only the low bits choose the slot.
-  @inline(__always)
-  static func finish(_ state: UInt64) -> UInt64 { state ^ (state >> 29) }
-
-  @inline(__always)
-  static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> UInt64 {
-    finish(extend(hashStart, bytes, range))
+    return (state ^ (state >> 29)) | 0xFF00_0000_0000_0000
   }
 }

@@ -75,7 +75,8 @@ struct PieceTrie: Sendable, Equatable {
 
   private mutating func grow(_ count: Int) {
     if cells.count < count {
-      cells.append(contentsOf: repeatElement(Cell(), count: max(count - cells.count, cells.count / 4)))
+      let more = max(count - cells.count, cells.count / 4)
+      cells.append(contentsOf: repeatElement(Cell(), count: more))
     }
   }
 

@@ -1,4 +1,4 @@
-// SentencePiece's byte-pair encoding: any two neighbours that make a piece may be merged, the one of
+// SentencePiece's byte-pair encoding: any two neighbours that make a piece may be merged, that of
 // the highest score first, leftmost among equals.
 // Source: Kudo and Richardson 2018, arXiv:1808.06226; sentencepiece, whose ids these are.
 

@@ -58,9 +58,10 @@ struct UnigramModel: WordModel {
     while end > 0, paths[end].start >= 0 {
       let path = paths[end]
       var start = Int(path.start)
-      let isUnknown = path.id == unknown
+      // A vocabulary without a token for the unknown gives none for it.
+      let isUnknown = path.id < 0 || path.id == unknown
       while isUnknown, rules == .tokenizerJSON || fallbackIDs.isEmpty, start > 0,
-        paths[start].id == unknown, paths[start].start >= 0
+        paths[start].id == path.id, paths[start].start >= 0
       {
         start = Int(paths[start].start)
       }
@@ -100,9 +101,9 @@ struct UnigramModel: WordModel {
       let length = DecodedScalar.length(bytes[place])
       var hasSingle = false
       trie.forEachMatch(bytes, place..<word.upperBound) { count, id in
-        let candidate = scores[Int(id)] + here
+        let candidate = kept(scores[Int(id)] + here)
         if paths[start + count].start < 0 || candidate > paths[start + count].score {
-          paths[start + count] = Path(score: kept(candidate), start: Int32(start), id: id)
+          paths[start + count] = Path(score: candidate, start: Int32(start), id: id)
         }
         if count == length { hasSingle = true }
       }

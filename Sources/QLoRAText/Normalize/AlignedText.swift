@@ -10,9 +10,9 @@ struct AlignedText: Sendable {
 
   private(set) var bytes: [UInt8]
   /// By byte; nil where byte i is that of `base + i`.
-  private var origins: [Origin]?
+  fileprivate var origins: [Origin]?
   /// Where the stretch begins in the original.
-  private let base: Int
+  fileprivate let base: Int
 
   /// A stretch of the original: valid UTF-8 that begins and ends between characters.
   init(_ original: [UInt8], _ range: Range<Int>) {
@@ -98,8 +98,18 @@ struct AlignedText: Sendable {
       if let known = source.origins {
         origins.append(contentsOf: known[range])
       } else {
-        for index in range { origins.append(source.origin(index)) }
+        var place = UInt32(truncatingIfNeeded: source.base + range.lowerBound)
+        for _ in range {
+          origins.append(Origin(start: place, end: place + 1))
+          place += 1
+        }
       }
+    }
+
+    /// Puts one byte in place of another.
+    mutating func put(_ new: UInt8, at index: Int) {
+      bytes.append(new)
+      origins.append(source.origin(index))
     }
 
     /// Puts bytes in place of a range, which may be empty.

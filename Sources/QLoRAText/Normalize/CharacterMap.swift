@@ -7,6 +7,10 @@ struct CharacterMap: Sendable, Equatable {
   private let units: [UInt32]
   /// The replacements, each ended by a zero byte.
   private let replacements: [UInt8]
+  /// Whether an ASCII character alone is replaced.
+  private var replacesASCII = [Bool](repeating: false, count: 128)
+  /// Whether something that begins with two ASCII characters is.
+  private var hasASCIIPairs = false
 
   /// nil where the bytes are no such map: the size of the array in bytes, the array, the texts.
   init?(_ bytes: [UInt8]) {
@@ -21,6 +25,35 @@ struct CharacterMap: Sendable, Equatable {
     guard replacements.last == 0, String(validating: replacements, as: UTF8.self) != nil else {
       return nil
     }
+    for first in UInt8(0)..<128 {
+      replacesASCII[Int(first)] = match([first], 0..<1, isLongest: true) != nil
+      for second in UInt8(0)..<128 where !hasASCIIPairs {
+        hasASCIIPairs = reaches([first, second])
+      }
+    }
+  }
+
+  /// The length of the longest replacement.
+  var longestReplacement: Int {
+    replacements.split(separator: 0).map(\.count).max() ?? 0
+  }
+
+  /// Whether the character at a place is one of ASCII that stays, whatever follows.
+  @inline(__always)
+  func keeps(_ bytes: [UInt8], _ index: Int) -> Bool {
+    let first = bytes[index]
+    guard first < 0x80, !hasASCIIPairs, !replacesASCII[Int(first)] else { return false }
+    return index + 1 == bytes.count || bytes[index + 1] < 0x80
+  }
+
+  private func reaches(_ text: [UInt8]) -> Bool {
+    guard var node = units.first.map(Self.offset) else { return false }
+    for byte in text {
+      node ^= Int(byte)
+      guard node < units.count, Self.label(units[node]) == UInt32(byte) else { return false }
+      node ^= Self.offset(units[node])
+    }
+    return true
   }
 
   /// The bytes that `init` reads.
@@ -48,12 +81,16 @@ struct CharacterMap: Sendable, Equatable {
       guard Self.label(unit) == UInt32(bytes[index]) else { break }
       node ^= Self.offset(unit)
       guard node < units.count else { break }
-      if unit >> 8 & 1 == 1 {
+      // A hostile map may cut characters in two.
+      let endsCharacter = index + 1 >= bytes.count || bytes[index + 1] & 0xC0 != 0x80
+      if unit >> 8 & 1 == 1, endsCharacter {
         best = (index - range.lowerBound + 1, Int(units[node] & 0x7FFF_FFFF))
         if !isLongest { break }
       }
     }
-    guard let best, best.place < replacements.count else { return nil }
+    guard let best, best.place < replacements.count, replacements[best.place] & 0xC0 != 0x80 else {
+      return nil
+    }
     let end = replacements[best.place...].firstIndex(of: 0) ?? replacements.count
     return (best.count, replacements[best.place..<end])
   }
@@ -73,6 +110,7 @@ extension CharacterMap {
     let result = text.rebuilt { builder in
       var kept = 0
       Self.forEachCluster(bytes) { cluster in
+        if cluster.count == 1, keeps(bytes, cluster.lowerBound) { return }
         func replace(_ range: Range<Int>) -> Bool {
           guard let found = match(bytes, range, isLongest: false) else { return false }
           builder.keep(kept..<range.lowerBound)

@@ -39,6 +39,24 @@ indirect enum Normalizer: Sendable, Equatable {
     }
   }
 
+  /// How many bytes a byte may become, at most or nearly so. Steps that multiply texts without end
+  /// are somebody's trap.
+  var growth: Double {
+    switch self {
+    case .sequence(let steps): steps.reduce(1) { $0 * $1.growth }
+    // The longest decomposition is that of U+FDFA: three bytes become 33.
+    case .form: 11
+    case .byteLevel: 2
+    case .lowercase, .bert: 3
+    case .prepend(let prefix): Double(1 + prefix.count)
+    case .replace(.literal(let old), let new): max(1, Double(new.count) / Double(old.count))
+    case .replace(_, let new): Double(1 + new.count)
+    case .precompiled(let map): Double(max(1, map.longestReplacement))
+    case .sentencePiece(let rules): Double(max(3, 3 * (rules.map?.longestReplacement ?? 1)))
+    case .stripAccents, .strip, .nmt: 1
+    }
+  }
+
   /// Controls go, blanks and what stands for them become spaces.
   private static func nmt(_ scalar: Unicode.Scalar) -> Unicode.Scalar? {
     switch scalar.value {
@@ -51,45 +69,58 @@ indirect enum Normalizer: Sendable, Equatable {
 }
 
 extension AlignedText {
-  /// Each character replaced by another or dropped.
+  /// Each character replaced by another or dropped; the printable ones of ASCII stay.
   func mapped(_ change: (Unicode.Scalar) -> Unicode.Scalar?) -> AlignedText {
-    var isChanged = false
-    let result = rebuilt { builder in
-      var kept = 0
-      DecodedScalar.forEach(bytes, 0..<count) { scalar, range in
-        let new = change(scalar)
-        if new == scalar { return }
+    let bytes = bytes
+    guard bytes.contains(where: { $0 &- 0x20 >= 0x5F }) else { return self }
+    return rebuilt { builder in
+      var (kept, index) = (0, 0)
+      while index < bytes.count {
+        if bytes[index] &- 0x20 < 0x5F {
+          index += 1
+          continue
+        }
+        let old = DecodedScalar(bytes, at: index)
+        let range = index..<index + old.count
+        index = range.upperBound
+        let new = change(old.scalar)
+        if new == old.scalar { continue }
         builder.keep(kept..<range.lowerBound)
         if let new { builder.put(new, for: range) }
-        kept = range.upperBound
-        isChanged = true
+        kept = index
       }
-      builder.keep(kept..<count)
+      builder.keep(kept..<bytes.count)
     }
-    return isChanged ? result : self
   }
 
   /// Small letters, character by character.
   func lowercased() -> AlignedText {
-    guard bytes.contains(where: { $0 >= 0x80 || (0x41...0x5A).contains($0) }) else { return self }
+    let bytes = bytes
+    guard bytes.contains(where: { $0 >= 0x80 || $0 &- 0x41 < 26 }) else { return self }
     return rebuilt { builder in
-      var kept = 0
-      DecodedScalar.forEach(bytes, 0..<count) { scalar, range in
-        if scalar.value < 0x80 {
-          guard (0x41...0x5A).contains(scalar.value) else { return }
-          builder.keep(kept..<range.lowerBound)
-          builder.put(CollectionOfOne(UInt8(scalar.value) | 0x20), for: range)
-          kept = range.upperBound
-          return
+      var (kept, index) = (0, 0)
+      while index < bytes.count {
+        let byte = bytes[index]
+        if byte < 0x80 {
+          if byte &- 0x41 < 26 {
+            builder.keep(kept..<index)
+            builder.put(byte | 0x20, at: index)
+            kept = index + 1
+          }
+          index += 1
+          continue
         }
-        let properties = scalar.properties
-        guard properties.changesWhenLowercased, scalar.isKnown(to: ScalarClass.Version.language)
-        else { return }
+        let old = DecodedScalar(bytes, at: index)
+        let range = index..<index + old.count
+        index = range.upperBound
+        let properties = old.scalar.properties
+        guard properties.changesWhenLowercased, old.scalar.isKnown(to: ScalarClass.Version.language)
+        else { continue }
         builder.keep(kept..<range.lowerBound)
         builder.put(properties.lowercaseMapping.utf8, for: range)
-        kept = range.upperBound
+        kept = index
       }
-      builder.keep(kept..<count)
+      builder.keep(kept..<bytes.count)
     }
   }
 

@@ -27,17 +27,32 @@ struct SentencePieceNormalizer: Sendable, Equatable {
       guard index < bytes.count else { return }
       if addsPrefix, !marksEnd { builder.put(space, for: index..<index) }
       var isAfterSpace = removesExtraSpaces
+      var kept = index
       while index < bytes.count {
+        if protected == nil, bytes[index] != 0x20, bytes[index] < 0x80,
+          map?.keeps(bytes, index) ?? true
+        {
+          index += 1
+          isAfterSpace = false
+          continue
+        }
         let (count, replacement) = prefix(bytes, index)
         let range = index..<index + count
+        index = range.upperBound
         var new = replacement ?? bytes[range]
+        if replacement == nil, !new.contains(0x20) {
+          isAfterSpace = false
+          continue
+        }
+        builder.keep(kept..<range.lowerBound)
+        kept = index
         while isAfterSpace, new.first == 0x20 { new = new.dropFirst() }
         if !new.isEmpty {
-          put(new, for: range, isKept: replacement == nil, space, into: &builder)
+          put(new, for: range, space, into: &builder)
           isAfterSpace = removesExtraSpaces && new.last == 0x20
         }
-        index += count
       }
+      builder.keep(kept..<bytes.count)
       if removesExtraSpaces {
         while builder.bytes.suffix(space.count).elementsEqual(space) {
           builder.removeLast(space.count)
@@ -48,13 +63,10 @@ struct SentencePieceNormalizer: Sendable, Equatable {
   }
 
   private func put(
-    _ new: ArraySlice<UInt8>, for range: Range<Int>, isKept: Bool, _ space: [UInt8],
+    _ new: ArraySlice<UInt8>, for range: Range<Int>, _ space: [UInt8],
     into builder: inout AlignedText.Builder
   ) {
-    if !new.contains(0x20) {
-      if isKept { builder.keep(range) } else { builder.put(new, for: range) }
-      return
-    }
+    guard new.contains(0x20) else { return builder.put(new, for: range) }
     for byte in new {
       if byte == 0x20 {
         builder.put(space, for: range)

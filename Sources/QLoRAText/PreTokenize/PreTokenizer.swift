@@ -30,11 +30,9 @@ enum PreTokenizer: Sendable, Equatable {
     case .digits(let oneByOne):
       words.split(oneByOne ? .isolated : .contiguous) { $0.isSplitDigit }
     case .whitespace: words.cut { WordRuns.append(bytes, $0, into: &$1) }
-    case .whitespaceSplit: words.split(.removed) { $0.isBlank }
+    case .whitespaceSplit: words.cut { BlankRuns.append(bytes, $0, alone: false, into: &$1) }
     case .punctuation(let behavior): words.split(behavior) { $0.isReferencePunctuation }
-    case .bert:
-      words.split(.removed) { $0.isBlank }
-      words.split(.isolated) { $0.isReferencePunctuation }
+    case .bert: words.cut { BlankRuns.append(bytes, $0, alone: true, into: &$1) }
     case .delimiter(let scalar): words.split(.removed) { $0 == scalar }
     case .fixedLength(let length): words.cut { Self.chunk(bytes, $0, length, into: &$1) }
     case .unicodeScripts: words.cut { ScriptRuns.append(bytes, $0, into: &$1) }
@@ -97,32 +95,5 @@ struct Metaspace: Sendable, Equatable {
     }
     guard splits else { return }
     PreTokenizer.split(.literal(mark), .mergedWithNext, isInverted: false).apply(&words)
-  }
-}
-
-/// `\w+|[^\w\s]+`, the rest dropped.
-enum WordRuns {
-  private enum Kind { case word, blank, other }
-
-  private static func kind(_ scalar: Unicode.Scalar) -> Kind {
-    if scalar.value < 0x80 {
-      switch UInt8(scalar.value) {
-      case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x5F: return .word
-      case 0x09...0x0D, 0x20: return .blank
-      default: return .other
-      }
-    }
-    return scalar.isPatternWord ? .word : scalar.isBlank ? .blank : .other
-  }
-
-  static func append(_ bytes: [UInt8], _ word: Range<Int>, into words: inout [Range<Int>]) {
-    var (start, last) = (word.lowerBound, Kind.blank)
-    DecodedScalar.forEach(bytes, word) { scalar, range in
-      let kind = kind(scalar)
-      guard kind != last else { return }
-      if last != .blank { words.append(start..<range.lowerBound) }
-      (start, last) = (range.lowerBound, kind)
-    }
-    if last != .blank { words.append(start..<word.upperBound) }
   }
 }

@@ -46,8 +46,8 @@ enum NormalizationForm: String, Sendable, Equatable, CaseIterable {
 
   /// Whether a segment is one character that the form leaves alone.
   private func isStable(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Bool {
-    guard bytes[start] >= firstLead else { return end - start == DecodedScalar.length(bytes[start]) }
     let first = DecodedScalar(bytes, at: start)
+    if bytes[start] < firstLead { return start + first.count == end }
     guard start + first.count == end, composes || !Hangul.isSyllable(first.scalar.value) else {
       return false
     }
