@@ -139,6 +139,33 @@ struct TinyFamily {
     #expect(abs(sum / Double(tiny.batch.rows.count) - expected) / expected <= 0.02)
   }
 
+  /// A file of weights is written as they are loaded and read in the order that the model tells.
+  @Test(arguments: TinyFamily.names)
+  func weightsAreLoadedInTheModelsOrder(name: String) throws {
+    var loaded: [String] = []
+    let model = try ModelLoader(
+      try ModelSource.open(Goldens.path("families/\(name)")),
+      backend: try CPUBackend(threads: 1), options: LoadOptions(computeDType: .float32),
+      keeping: { module, weight in
+        loaded.append(module)
+        return weight
+      }
+    ).load()
+    #expect(model.weightsByModule.map(\.module) == loaded)
+    let blocks = Set(loaded.compactMap(ModelLoader.block))
+    #expect(blocks == Set(0..<model.config.layers))
+    let prepared = Dictionary(model.weightsByModule.map { ($0.module, $0.weight) }) { $1 }
+    let again = try ModelLoader(
+      try ModelSource.open(Goldens.path("families/\(name)")),
+      backend: model.backend, options: LoadOptions(computeDType: .float32), prepared: prepared,
+      keeping: { module, weight in
+        Issue.record("\(module) was prepared and is made again")
+        return weight
+      }
+    ).load()
+    #expect(again.weightBytes == model.weightBytes)
+  }
+
   /// Row by row as generation feeds them: a few at once, then one by one.
   @Test(arguments: TinyFamily.names)
   func incrementalDecodingEqualsOneForwardPass(name: String) throws {

@@ -59,7 +59,7 @@ struct Requantization {
   let skip: [String]
 
   init(_ source: ModelSource, _ load: LoadOptions?) {
-    guard let files = source.weights as? SafetensorsWeightSource,
+    guard let files = source.safetensors,
       let first = files.names.first(where: files.isQuantized)
     else {
       quantization = load?.quantization ?? .fourBit(QuantizationSpec())
@@ -76,8 +76,14 @@ struct Requantization {
 
   /// Linears of one folder may have block sizes of their own.
   func quantization(of name: String, in source: ModelSource) -> WeightQuantization {
-    let files = source.weights as? SafetensorsWeightSource
-    return files?.fourBitSpec(name).map(WeightQuantization.fourBit) ?? quantization
+    source.safetensors?.fourBitSpec(name).map(WeightQuantization.fourBit) ?? quantization
+  }
+}
+
+extension ModelSource {
+  /// The files of a folder; nil where the weights are elsewhere.
+  fileprivate var safetensors: SafetensorsWeightSource? {
+    ((weights as? TransposedWeights)?.base ?? weights) as? SafetensorsWeightSource
   }
 }
 
