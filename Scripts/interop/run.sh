@@ -29,8 +29,7 @@ Scripts/fetch-smollm2.sh
 all=(contract tensorboard_events safetensors_parity format_differential gguf_smollm2 rows_parity
   data_files equivalence peft_roundtrip families training_parity text_parity text_kinds
   template_kinds quantized_folder quantized_models image_adapters int8_folder llama_cpp hub_cache
-  openai_client chat_terminal
-  recipe_schema)
+  openai_client chat_terminal recipe_schema)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
 for check in "${checks[@]}"; do
@@ -49,7 +48,8 @@ libraries="$("$python" - <<'PYTHON'
 import importlib.metadata as metadata
 import platform
 names = (
-    "torch transformers peft bitsandbytes safetensors gguf tokenizers sentencepiece pyarrow datasets "
+    "torch transformers peft bitsandbytes safetensors gguf tokenizers sentencepiece pyarrow "
+    "datasets "
     "tensorboard xllamacpp openai check-jsonschema"
 ).split()
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)

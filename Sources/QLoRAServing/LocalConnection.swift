@@ -53,8 +53,8 @@ struct LocalConnection: Sendable {
     return head.keepsAlive
   }
 
-  /// Says that nothing more comes, and lets the other side read what did: a connection that is closed
-  /// with something unread takes it away again.
+  /// Says that nothing more comes, and lets the other side read what did: a connection that is
+  /// closed with something unread takes it away again.
   private func end(_ reader: inout RequestReader) async {
     shutdown(socket.socket.file.rawValue, Int32(SHUT_WR))
     await reader.drain()

@@ -20,7 +20,8 @@ package final class CountingBackend: Backend {
     add(2 * Double(tokens) * Double(elements))
   }
 
-  /// Of `matrices` products between queries and keys, or weights and values, under the layout's mask.
+  /// Of `matrices` products between queries and keys, or weights and values, under the layout's
+  /// mask.
   private func addAttention(_ layout: AttentionLayout, _ bounds: [Int], matrices: Int) {
     let pairs = zip(bounds, bounds.dropFirst()).reduce(0.0) { sum, bound in
       let length = Double(bound.1 - bound.0)

@@ -63,7 +63,8 @@ import Testing
     "unsloth, mlx-lm, qlora.py": """
     max_seq_length full_finetuning use_gradient_checkpointing random_state max_lora_rank
     finetune_vision_layers gpu_memory_utilization training_mode test test_batches lora_parameters
-    grad_accumulation_steps lr_schedule hf_dataset clear_cache_threshold iters steps_per_report steps_per_eval save_every adapter_path
+    grad_accumulation_steps lr_schedule hf_dataset clear_cache_threshold iters
+    steps_per_report steps_per_eval save_every adapter_path
     num_layers grad_checkpoint mask_prompt resume_adapter_file fine_tune_type val_batches
     bits quant_type double_quant max_memory_MB source_max_len target_max_len train_on_source
     max_train_samples eval_dataset_size dataset_format do_mmlu_eval max_mmlu_samples

@@ -36,8 +36,8 @@ import Testing
     """
     POST /v1/completions?key=1 HTTP/1.1\r\nHost: localhost:80\r\nContent-Type:\t a/b \r\n\
     content-length: 5\r\n\r\nhello\r\nPOST /second HTTP/1.1\r\nHost: localhost\r\n\
-    Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;x=y\r\nabc\r\n00A\r\n0123456789\r\n0\r\n\
-    Trailer: 1\r\n\r\n
+    Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n3;x=y\r\nabc\r\n00A\r\n0123456789\r\n\
+    0\r\nTrailer: 1\r\n\r\n
     """.utf8)
 
   private func expectTwo(_ reader: RequestReader) async throws {
@@ -77,7 +77,8 @@ import Testing
     "GET / HTTP/1.1\r\nno colon\r\n\r\n", "GET / HTTP/1.1\r\nA: 1\r\n folded\r\n\r\n",
     "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.1\r\nA: \u{1}\r\n\r\n",
     "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
-    "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
+    "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+    "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n",
     "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
     "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -88,8 +89,8 @@ import Testing
 
   @Test func whatIsNotSpokenIsSaid() async {
     #expect(await problem("GET / HTTP/2.0\r\n\r\n") == .unknownVersion)
-    #expect(
-      await problem("POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n") == .unknownCoding)
+    let coded = "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    #expect(await problem(coded) == .unknownCoding)
   }
 
   @Test func headsHaveALimit() async throws {
