@@ -21,7 +21,7 @@ extension ModelConfig {
     return nil
   }
 
-  private var hasWindowsInGGUF: Bool { [.gemma2, .gemma3, .phi3].contains(family) }
+  private var hasWindowsInGGUF: Bool { [.gemma2, .gemma3].contains(family) }
 
   /// Where llama.cpp has no windows in a family, sequences are equal as long as none hides a token.
   private var ggufContext: Int {
@@ -80,7 +80,8 @@ extension ModelConfig {
 
   private func formMetadata() -> GGUFWriter.Metadata {
     var pairs: GGUFWriter.Metadata = []
-    if hasWindowsInGGUF, form.window > 0 || family == .phi3 {
+    // llama.cpp asks for the key in phi3, and makes no use of it.
+    if hasWindowsInGGUF && form.window > 0 || family == .phi3 {
       pairs.append(("attention.sliding_window", .uint32(form.window)))
     }
     switch family {

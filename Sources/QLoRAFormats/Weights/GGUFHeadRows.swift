@@ -1,7 +1,7 @@
 // The order of the rows of queries and keys. Where llama.cpp turns neighbouring rows, GGUF stores
 // the two rows of a rotary pair side by side, Hugging Face folders all first halves of a head
-// before all second ones. Of GPT-NeoX's one linear, GGUF stores all queries first, folders each head's
-// three.
+// before all second ones. Of GPT-NeoX's one linear, GGUF stores all queries first, folders each
+// head's three.
 
 package struct GGUFHeadRows: Sendable {
   private enum Order {
