@@ -60,4 +60,24 @@ import Testing
     let error = #expect(throws: Diagnostic.self) { try Pipeline.picture(request) }
     #expect(error?.code == .imagePromptInvalid)
   }
+
+  /// What was quantized into a folder beforehand is what is quantized on the way, bit for bit.
+  @Test func aQuantizedFolderGivesTheSamePicture() throws {
+    let folder = try TemporaryFolder()
+    let whole = Goldens.path("tiny-flux-pipeline")
+    for part in ["model_index.json", "scheduler", "text_encoder", "vae"] {
+      try FileManager.default.createSymbolicLink(
+        atPath: folder.path(part), withDestinationPath: "\(whole)/\(part)")
+    }
+    for part in ["transformer", "text_encoder_2"] {
+      _ = try Pipeline.quantize(
+        model: "\(whole)/\(part)", QuantizationOptions(), to: folder.path(part))
+    }
+    var held = request("flux")
+    held.model = folder.url.path(percentEncoded: false)
+    var onTheWay = request("flux")
+    onTheWay.quantization = "nf4"
+    #expect(try Pipeline.picture(held).values == Pipeline.picture(onTheWay).values)
+    #expect(try Pipeline.picture(held).values != Pipeline.picture(request("flux")).values)
+  }
 }

@@ -71,6 +71,13 @@ struct ImageGenerator {
     let latents = try sampled(prompts, try noise(vae))
     progress(.loading(part: "vae", 0))
     let decoder = try LatentDecoder(vae, backend: backend)
+    guard decoder.latentChannels == size.channels else {
+      throw Diagnostic(
+        .imageConfigInvalid,
+        "the decoder takes \(decoder.latentChannels) channels, and the transformer gives "
+          + "\(size.channels)", at: .file(vae.configPath),
+        remedy: "use decoder and transformer of one pipeline")
+    }
     let grid = latents.grid
     return try decoder.decode(
       latents.values, height: grid.rows * grid.edge, width: grid.columns * grid.edge)

@@ -56,18 +56,27 @@ struct PromptEncoders {
     }
     let pooled = clips.flatMap(\.0.pooled)
     let rows = try t5Rows(tokens, maxTokens ?? usualTokens)
-    guard family == .sd3 else { return try checked(rows, pooled) }
+    guard pooled.count == size.pooledWidth else {
+      throw mismatch("\(pooled.count) numbers for the whole prompt", size.pooledWidth)
+    }
+    guard family == .sd3 else { return PromptEmbedding(rows: rows, pooled: pooled) }
+    let width = clips.reduce(0) { $0 + $1.hidden }
+    guard width <= size.promptWidth else {
+      throw mismatch("\(width) numbers for a token of CLIP", size.promptWidth)
+    }
+    guard Set(clips.map(\.length)).count == 1 else {
+      throw Diagnostic(
+        .imagePromptInvalid, "both CLIPs must be given as many tokens", at: .file(folder.path))
+    }
     // Both CLIPs side by side, as wide as T5 with zeros, then T5 behind them.
     var joined: [Float] = []
     for row in 0..<clips[0].length {
-      var width = 0
       for clip in clips {
         joined += clip.0.penultimate[row * clip.hidden..<(row + 1) * clip.hidden]
-        width += clip.hidden
       }
-      joined += [Float](repeating: 0, count: max(0, size.promptWidth - width))
+      joined += [Float](repeating: 0, count: size.promptWidth - width)
     }
-    return try checked(joined + rows, pooled)
+    return PromptEmbedding(rows: joined + rows, pooled: pooled)
   }
 
   private func t5Rows(_ tokens: Tokens, _ length: Int) throws -> [Float] {
@@ -76,6 +85,9 @@ struct PromptEncoders {
     progress(.loading(part: part, 0))
     let encoder = try T5Encoder(
       try PartFolder(FilePath.join(folder.path, part)), backend: backend, options: options)
+    guard encoder.hidden == size.promptWidth else {
+      throw mismatch("\(encoder.hidden) numbers for a token of T5", size.promptWidth)
+    }
     let name = "tokenizer_\(number)"
     return try encoder.encode(
       try check(
@@ -95,15 +107,11 @@ struct PromptEncoders {
     return tokens
   }
 
-  private func checked(_ rows: [Float], _ pooled: [Float]) throws(Diagnostic) -> PromptEmbedding {
-    guard rows.count % size.promptWidth == 0, pooled.count == size.pooledWidth else {
-      throw Diagnostic(
-        .imagePromptInvalid,
-        "the text encoders give \(pooled.count) numbers for the whole prompt, and the transformer "
-          + "takes \(size.pooledWidth)", at: .file(folder.path),
-        remedy: "use encoders and transformer of one pipeline")
-    }
-    return PromptEmbedding(rows: rows, pooled: pooled)
+  private func mismatch(_ found: String, _ taken: Int) -> Diagnostic {
+    Diagnostic(
+      .imagePromptInvalid,
+      "the text encoders give \(found), and the transformer takes \(taken)",
+      at: .file(folder.path), remedy: "use encoders and transformer of one pipeline")
   }
 
   /// Tokens of a text, cut or filled up to the length.
