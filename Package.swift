@@ -50,7 +50,7 @@ let package = Package(
     library(
       "QLoRAFormats",
       ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom"]),
-    library("QLoRAText", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
+    library("QLoRAText", ["QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARegex"]),
     library(
       "QLoRAData",
       [

@@ -18,3 +18,13 @@ static inline int qlora_onig_compile(
   if (code != ONIG_NORMAL) onig_error_code_to_str(message, code, &information);
   return code;
 }
+
+/* A pattern in UTF-8 in Oniguruma's own syntax, else as above. */
+static inline int qlora_onig_compile_native(
+    OnigRegex *regex, const OnigUChar *pattern, const OnigUChar *end, OnigUChar *message) {
+  OnigErrorInfo information;
+  int code = onig_new(regex, pattern, end, ONIG_OPTION_NONE, ONIG_ENCODING_UTF8,
+                      ONIG_SYNTAX_ONIGURUMA, &information);
+  if (code != ONIG_NORMAL) onig_error_code_to_str(message, code, &information);
+  return code;
+}

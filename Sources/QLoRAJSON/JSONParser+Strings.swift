@@ -44,7 +44,7 @@ extension JSONParser {
     throw failure("a string without its closing quote", at: opening)
   }
 
-  private mutating func parseEscape(into content: inout [UInt8]) throws(JSONError) {
+  mutating func parseEscape(into content: inout [UInt8]) throws(JSONError) {
     guard let byte = current else { throw failure("the text ends inside an escape") }
     index += 1
     switch byte {

@@ -126,7 +126,7 @@ struct JSONParser {
     try end()
   }
 
-  private mutating func begin() throws(JSONError) {
+  mutating func begin() throws(JSONError) {
     if bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
       index = 3
       lineStart = 3
@@ -134,7 +134,7 @@ struct JSONParser {
     try skipBlank()
   }
 
-  private mutating func end() throws(JSONError) {
+  mutating func end() throws(JSONError) {
     try skipBlank()
     if index < bytes.count { throw failure("text after the end of the JSON value") }
   }
@@ -181,7 +181,7 @@ struct JSONParser {
     return value
   }
 
-  private mutating func enter() throws(JSONError) {
+  mutating func enter() throws(JSONError) {
     depth += 1
     if depth > options.maximumDepth {
       throw failure("nested deeper than \(options.maximumDepth) levels", .depth)
@@ -238,7 +238,7 @@ struct JSONParser {
   }
 
   /// Consumes the comma between members; leaves the closing bracket for the caller.
-  private mutating func parseSeparator(closing: UInt8) throws(JSONError) {
+  mutating func parseSeparator(closing: UInt8) throws(JSONError) {
     try skipBlank()
     guard let byte = current else { throw failure("the text ends inside a value") }
     if byte == closing { return }

@@ -33,7 +33,6 @@ package final class RegularExpression: Sendable {
   /// - Throws: `invalid`.
   package init(_ pattern: String) throws(RegularExpressionError) {
     self.pattern = pattern
-    precondition(Self.initialized, "Oniguruma can be initialized")
     // The bare pattern first: what `a)(b` means must not depend on what is put round it.
     onig_free(try Self.compile(pattern))
     // `\z` is not Python's, and its `\Z` other engines' end of line.
@@ -64,7 +63,16 @@ package final class RegularExpression: Sendable {
     throw .gaveUp
   }
 
-  private static func compile(_ pattern: String) throws(RegularExpressionError) -> OnigRegex {
+  /// How a pattern is compiled: the syntax that it is read by.
+  typealias Compiler = (
+    UnsafeMutablePointer<OnigRegex?>?, UnsafePointer<OnigUChar>?, UnsafePointer<OnigUChar>?,
+    UnsafeMutablePointer<OnigUChar>?
+  ) -> Int32
+
+  static func compile(
+    _ pattern: String, _ compiler: Compiler = qlora_onig_compile
+  ) throws(RegularExpressionError) -> OnigRegex {
+    precondition(initialized, "Oniguruma can be initialized")
     var message = [OnigUChar](repeating: 0, count: Int(ONIG_MAX_ERROR_MESSAGE_LEN))
     let letters = Array(pattern.utf8)
     // SAFETY: the buffers outlive the call, which copies the pattern and ends the message with a
@@ -74,7 +82,7 @@ package final class RegularExpression: Sendable {
       let end = pattern.baseAddress.map { $0 + pattern.count } ?? start
       return message.withUnsafeMutableBufferPointer { message in
         var regex: OnigRegex?
-        let code = qlora_onig_compile(&regex, start, end, message.baseAddress)
+        let code = compiler(&regex, start, end, message.baseAddress)
         return code == ONIG_NORMAL ? regex : nil
       }
     }

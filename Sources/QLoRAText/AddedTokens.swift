@@ -112,12 +112,12 @@ struct AddedTokenFinder: Sendable {
     var (start, end) = (range.lowerBound, range.upperBound)
     while token.stripsLeft, start > low {
       let before = DecodedScalar(bytes, before: start)
-      guard ScalarClass.of(before.scalar) == .space else { break }
+      guard before.scalar.isBlank else { break }
       start -= before.count
     }
     while token.stripsRight, end < high {
       let after = DecodedScalar(bytes, at: end)
-      guard ScalarClass.of(after.scalar) == .space else { break }
+      guard after.scalar.isBlank else { break }
       end += after.count
     }
     return max(start, low)..<end
@@ -126,18 +126,7 @@ struct AddedTokenFinder: Sendable {
   private func touchesWord(
     _ bytes: [UInt8], _ start: Int, _ end: Int, _ range: Range<Int>
   ) -> Bool {
-    if start > range.lowerBound, isWord(DecodedScalar(bytes, before: start).scalar) { return true }
-    return end < range.upperBound && isWord(DecodedScalar(bytes, at: end).scalar)
-  }
-
-  /// `\w` of the reference: alphabetic, marks, decimal digits, connectors and joiners.
-  private func isWord(_ scalar: Unicode.Scalar) -> Bool {
-    let properties = scalar.properties
-    guard ScalarClass.isKnownToReference(scalar) else { return false }
-    switch properties.generalCategory {
-    case .decimalNumber, .connectorPunctuation, .nonspacingMark, .enclosingMark, .spacingMark:
-      return true
-    default: return properties.isAlphabetic || properties.isJoinControl
-    }
+    if start > range.lowerBound, DecodedScalar(bytes, before: start).scalar.isPatternWord { return true }
+    return end < range.upperBound && DecodedScalar(bytes, at: end).scalar.isPatternWord
   }
 }

@@ -52,7 +52,7 @@ package struct GGUFVocabulary: Sendable {
   package var merges: [String]
   /// `tokenizer.ggml.pre`, such as `smollm` or `llama-bpe`.
   package var preTokenizer: String
-  /// `tokenizer.ggml.model`; only `gpt2` (byte-level BPE) is supported.
+  /// `tokenizer.ggml.model`: `gpt2` (byte-level BPE), `llama` and `t5` (SentencePiece), `bert`.
   package var modelName: String
   package var bosID: Int32?
   package var eosID: Int32?
@@ -60,6 +60,16 @@ package struct GGUFVocabulary: Sendable {
   package var unknownID: Int32?
   /// `tokenizer.ggml.add_bos_token`; nil where the file is silent and the splitter decides.
   package var addBOS: Bool?
+  /// `tokenizer.ggml.add_eos_token`.
+  package var addEOS: Bool?
+  /// What SentencePiece does to a text first: `add_space_prefix`, `remove_extra_whitespaces`,
+  /// `precompiled_charsmap`.
+  package var addSpacePrefix: Bool?
+  package var removesExtraSpaces: Bool?
+  package var characterMap: [UInt8]?
+  /// `tokenizer.ggml.cls_token_id` and `seperator_token_id` of BERT's files.
+  package var classID: Int32?
+  package var separatorID: Int32?
   package var chatTemplate: String?
 
   package init(

@@ -3,27 +3,42 @@
 extension Tokenizer {
   /// The text of some ids. Bytes that are not UTF-8 become U+FFFD.
   package func decode(_ ids: [Int32], skipsControlTokens: Bool = false) -> String {
+    var chain = DecodingChain(decoder)
     var bytes: [UInt8] = []
     for id in ids where !(skipsControlTokens && isControl(id)) {
-      bytes.append(contentsOf: self.bytes(of: id))
+      if let token = decodedToken(id) { chain.push(token, into: &bytes) }
     }
+    chain.finish(into: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 
   package func makeStreamingDecoder() -> StreamingDecoder { StreamingDecoder(tokenizer: self) }
+
+  /// nil for an id that no token has.
+  func decodedToken(_ id: Int32) -> DecodedToken? {
+    if let text = addedTexts[id] { return DecodedToken(id: id, text: text, isAdded: true) }
+    guard vocabulary.contains(id) else { return nil }
+    return DecodedToken(id: id, text: Array(vocabulary.bytes(of: id)), isAdded: false)
+  }
 }
 
 /// Decodes ids one by one and hands out only whole characters.
 package struct StreamingDecoder: Sendable {
   private let tokenizer: Tokenizer
+  private var chain: DecodingChain
   /// The beginning of a character whose other bytes have not come yet.
   private var pending: [UInt8] = []
 
-  init(tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+  init(tokenizer: Tokenizer) {
+    self.tokenizer = tokenizer
+    chain = DecodingChain(tokenizer.decoder)
+  }
 
-  /// The text that the id completes; empty while a character is unfinished.
+  /// The text that the id completes; empty while a character is unfinished, or while what a token
+  /// means depends on those after it.
   package mutating func append(_ id: Int32) -> String {
-    pending.append(contentsOf: tokenizer.bytes(of: id))
+    guard let token = tokenizer.decodedToken(id) else { return "" }
+    chain.push(token, into: &pending)
     let complete = pending.count - Self.unfinishedCount(pending)
     defer { pending.removeFirst(complete) }
     return String(decoding: pending[..<complete], as: UTF8.self)
@@ -31,6 +46,7 @@ package struct StreamingDecoder: Sendable {
 
   /// What is left when no more ids come; an unfinished character becomes U+FFFD.
   package mutating func finish() -> String {
+    chain.finish(into: &pending)
     defer { pending = [] }
     return String(decoding: pending, as: UTF8.self)
   }

@@ -1,4 +1,5 @@
-// From text to ids: added tokens first, then normalization, splitting and merging of what is left.
+// From text to ids: added tokens first, then normalization, splitting and the model for what is
+// left.
 
 extension Tokenizer {
   /// The ids of a plain text.
@@ -61,72 +62,96 @@ extension Tokenizer {
     into result: inout TokenizedText
   ) {
     guard !range.isEmpty else { return }
-    guard composes else { return encodeWords(bytes, range, nil, &cache, into: &result) }
-    let composed = ComposedText(bytes, range)
-    let windows = normalizedAddedTokens.isEmpty ? [] : allowed.map(composed.composedRange)
+    let original = AlignedText(bytes, range)
+    let text = normalizer?.apply(original) ?? original
+    let windows = normalizedAddedTokens.isEmpty ? [] : allowed.map(text.part)
+    let whole = 0..<text.count
     var position = 0
-    let whole = 0..<composed.bytes.count
-    for match in normalizedAddedTokens.matches(in: composed.bytes, whole, allowed: windows) {
-      encodeWords(
-        composed.bytes, position..<match.range.lowerBound, composed, &cache, into: &result)
-      result.append(match.token.id, composed.originalRange(match.range), isControl: true)
+    for match in normalizedAddedTokens.matches(in: text.bytes, whole, allowed: windows) {
+      encodeWords(text, position..<match.range.lowerBound, &cache, into: &result)
+      result.append(match.token.id, text.original(match.range), isControl: true)
       position = match.range.upperBound
     }
-    encodeWords(composed.bytes, position..<whole.upperBound, composed, &cache, into: &result)
+    encodeWords(text, position..<whole.upperBound, &cache, into: &result)
   }
 
   private func encodeWords(
-    _ bytes: [UInt8], _ range: Range<Int>, _ composed: ComposedText?, _ cache: inout WordCache,
+    _ text: AlignedText, _ range: Range<Int>, _ cache: inout WordCache,
     into result: inout TokenizedText
   ) {
-    splitter.forEachStretch(bytes, range) { stretch in
-      let needsSpace = splitter.addsPrefixSpace && bytes[stretch.lowerBound] != UInt8(ascii: " ")
-      guard needsSpace else {
-        splitter.forEachWord(bytes, stretch) { word in
-          append(bytes, word, at: word, composed, &cache, into: &result)
-        }
-        return
-      }
-      let prefixed = [UInt8(ascii: " ")] + bytes[stretch]
-      // The added space has no place in the text; all else lies one byte further on than there.
-      let shift = stretch.lowerBound - 1
-      splitter.forEachWord(prefixed, 0..<prefixed.count) { word in
-        let place =
-          max(
-            word.lowerBound + shift, stretch.lowerBound)..<max(
-            word.upperBound + shift, stretch.lowerBound)
-        append(prefixed, word, at: place, composed, &cache, into: &result)
+    var words = Words(text, range)
+    for (index, step) in preTokenizers.enumerated() {
+      step.apply(&words)
+      if case .byteLevel = step, index != stepSpelledByModel { words.spellByBytes() }
+    }
+    if model.mayCutBeforeMarks { words.cutBeforeMarks() }
+    var fresh: [WordToken] = []
+    for word in words.ranges {
+      if !model.isWorthCaching {
+        fresh.removeAll(keepingCapacity: true)
+        model.tokenize(words.text.bytes, word, into: &fresh)
+        append(fresh[...], word, words.text, into: &result)
+      } else if let known = cache.find(words.text.bytes, word) {
+        append(known, word, words.text, into: &result)
+      } else {
+        fresh.removeAll(keepingCapacity: true)
+        model.tokenize(words.text.bytes, word, into: &fresh)
+        cache.add(words.text.bytes, word, fresh[...])
+        append(fresh[...], word, words.text, into: &result)
       }
     }
   }
 
-  /// Appends the tokens of one word, which stands at `place` in the text.
+  /// Appends the tokens of one word.
   private func append(
-    _ bytes: [UInt8], _ word: Range<Int>, at place: Range<Int>, _ composed: ComposedText?,
-    _ cache: inout WordCache, into result: inout TokenizedText
+    _ tokens: ArraySlice<WordToken>, _ word: Range<Int>, _ text: AlignedText,
+    into result: inout TokenizedText
   ) {
-    let first = result.ids.count
-    if let known = cache.find(bytes, word) {
-      result.ids.append(contentsOf: known)
-    } else {
-      if let whole = wholeWords?.value(of: bytes, word) {
-        result.ids.append(whole)
-      } else {
-        merger.merge(bytes, word, into: &result.ids)
-      }
-      cache.add(bytes, word, result.ids[first...])
-    }
-    // An added space makes the word longer than its place; the first token bears that.
-    var end = place.upperBound - word.count
-    for index in first..<result.ids.count {
+    var end = word.lowerBound
+    for (index, token) in zip(tokens.indices, tokens) {
       let start = end
-      // A vocabulary can call tokens of other lengths the bytes of a word.
-      end = min(end + byteCount(of: result.ids[index]), place.upperBound)
-      // Bytes that the vocabulary lacks have no token; the last one stands for them too.
-      if index == result.ids.count - 1 { end = place.upperBound }
-      let range = max(start, place.lowerBound)..<max(end, place.lowerBound)
-      result.byteRanges.append(composed?.originalRange(range) ?? range)
-      result.isControl.append(false)
+      end = min(end + Int(token.byteCount), word.upperBound)
+      // What the vocabulary lacks may have no token; the last one stands for it too.
+      if index == tokens.endIndex - 1 { end = word.upperBound }
+      result.append(token.id, text.original(start..<end), isControl: false)
+    }
+  }
+}
+
+extension Words {
+  /// Cuts before each mark that follows something else.
+  fileprivate mutating func cutBeforeMarks() {
+    let bytes = text.bytes
+    let mark = SentencePieceNormalizer.mark
+    cut { word, words in
+      var start = word.lowerBound
+      var index = start + 1
+      while index + 2 < word.upperBound {
+        guard bytes[index] == mark[0], bytes[index + 1] == mark[1], bytes[index + 2] == mark[2]
+        else {
+          index += 1
+          continue
+        }
+        let followsMark =
+          index >= start + 3 && bytes[index - 3] == mark[0] && bytes[index - 2] == mark[1]
+          && bytes[index - 1] == mark[2]
+        if !followsMark {
+          words.append(start..<index)
+          start = index
+        }
+        index += 3
+      }
+      if start < word.upperBound { words.append(start..<word.upperBound) }
+    }
+  }
+
+  /// Spells every word by the byte alphabet.
+  fileprivate mutating func spellByBytes() {
+    let bytes = text.bytes
+    rebuild { word, builder in
+      DecodedScalar.forEach(bytes, word) { _, range in
+        for index in range { builder.put(ByteAlphabet.scalars[Int(bytes[index])], for: range) }
+      }
     }
   }
 }

@@ -1,5 +1,5 @@
-// A byte-level BPE tokenizer: what it holds and how single tokens are looked up. Reading it from
-// files, encoding and decoding are in the extensions beside this file.
+// A tokenizer: what it holds and how single tokens are looked up. Reading it from files, encoding
+// and decoding are in the extensions beside this file.
 import Synchronization
 
 /// Turns text into token ids and back, equal to the reference implementation's ids.
@@ -14,50 +14,46 @@ package final class Tokenizer: Sendable {
   package let padToken: NamedToken?
   package let chatTemplateSource: String?
 
-  let splitter: Splitter
-  let composes: Bool
-  let merger: BytePairMerger
-  /// Words that are tokens need no merging: decoded bytes → id. Nil where merges decide.
-  let wholeWords: ByteTable?
+  let vocabulary: Vocabulary
+  let normalizer: Normalizer?
+  let preTokenizers: [PreTokenizer]
+  /// The step of `preTokenizers` after which words stay bytes, since the model spells them.
+  let stepSpelledByModel: Int?
+  let model: any WordModel
+  let decoder: Decoder
   let rawAddedTokens: AddedTokenFinder
   let normalizedAddedTokens: AddedTokenFinder
+  /// What added tokens decode to: their texts, normalized if that is how they are looked for.
+  let addedTexts: [Int32: [UInt8]]
   /// Ids put before and after a text that is encoded with special tokens.
   let prefixIDs: [Int32]
   let suffixIDs: [Int32]
 
-  private let texts: [String]
-  private let idsByText: ByteTable
-  /// 0 merged, 1 added, 2 added and special; by id.
-  private let kinds: [UInt8]
-  /// The bytes each id decodes to: `decodedBytes[offsets[id]..<offsets[id + 1]]`.
-  private let decodedBytes: [UInt8]
-  private let offsets: [Int32]
-  /// Words already merged; one encoder at a time uses it, others do without.
+  private let addedIDs: ByteTable
+  private let spellings: [Int32: String]
+  private let controlIDs: Set<Int32>
+  /// Words already cut; one encoder at a time uses it, others do without.
   let words = Mutex(WordCache())
 
   init(_ parts: TokenizerParts) throws {
-    let texts = try parts.allTexts()
-    self.texts = texts
-    vocabularyCount = texts.count
-    idsByText = parts.idsByText
-    kinds = parts.kinds(count: texts.count)
-    var bytes: [UInt8] = []
-    var offsets: [Int32] = [0]
-    for (id, text) in texts.enumerated() {
-      let isAdded = kinds[id] > 0
-      bytes.append(
-        contentsOf: isAdded ? Array(text.utf8) : ByteAlphabet.bytes(of: text) ?? Array(text.utf8))
-      offsets.append(Int32(bytes.count))
-    }
-    decodedBytes = bytes
-    self.offsets = offsets
-    merger = try parts.merger()
-    splitter = parts.splitter
-    composes = parts.composes
-    wholeWords = parts.ignoresMerges ? parts.wholeWords() : nil
-    rawAddedTokens = AddedTokenFinder(parts.added.filter { !$0.isNormalized || !parts.composes })
-    normalizedAddedTokens = AddedTokenFinder(
-      parts.added.filter { $0.isNormalized && parts.composes })
+    try parts.check()
+    vocabulary = parts.vocabulary
+    vocabularyCount = parts.count
+    var ids = ByteTable()
+    for token in parts.added { ids.insert(Array(token.text.utf8), token.id) }
+    addedIDs = ids
+    controlIDs = Set(parts.added.filter(\.isSpecial).map(\.id))
+    normalizer = parts.normalizer
+    preTokenizers = parts.preTokenizers
+    stepSpelledByModel = parts.stepSpelledByModel
+    model = parts.wordModel()
+    decoder = parts.decoder
+    rawAddedTokens = AddedTokenFinder(parts.added.filter { !$0.isNormalized })
+    let normalized = parts.added.filter(\.isNormalized).map(parts.normalized)
+    normalizedAddedTokens = AddedTokenFinder(normalized)
+    addedTexts = Dictionary(
+      (normalized + parts.added).map { ($0.id, Array($0.text.utf8)) }) { first, _ in first }
+    spellings = Dictionary(parts.added.map { ($0.id, $0.text) }) { first, _ in first }
     prefixIDs = parts.prefixIDs
     suffixIDs = parts.suffixIDs
     bosToken = try parts.named(parts.bos, "bos_token")
@@ -67,25 +63,23 @@ package final class Tokenizer: Sendable {
   }
 
   /// The id of a token by its text as the vocabulary spells it.
-  package func id(of token: String) -> Int32? { idsByText.value(of: Array(token.utf8)) }
+  package func id(of token: String) -> Int32? {
+    let text = Array(token.utf8)
+    return addedIDs.value(of: text) ?? vocabulary.id(of: text)
+  }
 
   /// A token as the vocabulary spells it; empty for an id outside it.
   package func text(of id: Int32) -> String {
-    texts.indices.contains(Int(id)) ? texts[Int(id)] : ""
+    spellings[id] ?? vocabulary.text(of: id)
   }
 
   /// Whether the id is a special token, which never comes from merging text.
-  package func isControl(_ id: Int32) -> Bool {
-    kinds.indices.contains(Int(id)) && kinds[Int(id)] == 2
-  }
+  package func isControl(_ id: Int32) -> Bool { controlIDs.contains(id) }
 
-  /// The bytes that an id decodes to; none for an id outside the vocabulary.
+  /// The bytes that an id stands for inside of a text; none for an id outside the vocabulary.
   package func bytes(of id: Int32) -> ArraySlice<UInt8> {
-    guard id >= 0, Int(id) + 1 < offsets.count else { return [] }
-    return decodedBytes[Int(offsets[Int(id)])..<Int(offsets[Int(id) + 1])]
+    decodedToken(id).map { decoder.bytes(of: $0)[...] } ?? []
   }
-
-  func byteCount(of id: Int32) -> Int { Int(offsets[Int(id) + 1] - offsets[Int(id)]) }
 }
 
 /// The tokens of words seen before.
@@ -96,21 +90,21 @@ struct WordCache: Sendable {
   static let longestWord = 64
 
   private var table = ByteTable(minimumCapacity: 4096)
-  private var ids: [Int32] = []
+  private var tokens: [WordToken] = []
   private var starts: [Int32] = [0]
 
-  func find(_ bytes: [UInt8], _ word: Range<Int>) -> ArraySlice<Int32>? {
+  func find(_ bytes: [UInt8], _ word: Range<Int>) -> ArraySlice<WordToken>? {
     guard word.count <= Self.longestWord, let entry = table.value(of: bytes, word) else {
       return nil
     }
-    return ids[Int(starts[Int(entry)])..<Int(starts[Int(entry) + 1])]
+    return tokens[Int(starts[Int(entry)])..<Int(starts[Int(entry) + 1])]
   }
 
-  mutating func add(_ bytes: [UInt8], _ word: Range<Int>, _ tokens: ArraySlice<Int32>) {
+  mutating func add(_ bytes: [UInt8], _ word: Range<Int>, _ new: ArraySlice<WordToken>) {
     guard word.count <= Self.longestWord else { return }
     if table.byteCount > Self.maximumBytes { self = WordCache() }
     table.insert(bytes, word, Int32(starts.count - 1))
-    ids.append(contentsOf: tokens)
-    starts.append(Int32(ids.count))
+    tokens.append(contentsOf: new)
+    starts.append(Int32(tokens.count))
   }
 }

@@ -24,14 +24,46 @@ struct TokenizerLoadingTests {
 
   @Test(arguments: [
     (#""type":"BPE""#, #""type":"Unigram""#),
-    (#""normalizer":null"#, #""normalizer":{"type":"Lowercase"}"#),
-    (#""byte_fallback":false"#, #""byte_fallback":true"#),
-    (#""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"Whitespace""#),
-    (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#),
-    (#""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#),
+    (#""type":"BPE""#, #""type":"Syllables""#),
+    (#""normalizer":null"#, #""normalizer":{"type":"Shouted"}"#),
+    (#""normalizer":null"#, #""normalizer":{"type":"Sequence","normalizers":[{"type":"X"}]}"#),
+    (#""normalizer":null"#,
+      #""normalizer":{"type":"Replace","pattern":{"Regex":"(a"},"content":""}"#),
+    (#""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"Sentences""#),
+    (#""pre_tokenizer":{"type":"ByteLevel""#,
+      #""pre_tokenizer":{"type":"Punctuation","behavior":"Doubled""#),
+    (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"Rot13""#),
+    (#""post_processor":null"#, #""post_processor":{"type":"Poetry"}"#),
   ])
   func unknownPartsAreRefused(_ old: String, _ new: String) throws {
     #expect(try failure(replacing: old, by: new)?.code == .tokenizerUnsupported)
+  }
+
+  /// Parts that byte-level vocabularies have seldom, and that once were refused.
+  @Test(arguments: [
+    (#""normalizer":null"#, #""normalizer":{"type":"Lowercase"}"#),
+    (#""byte_fallback":false"#, #""byte_fallback":true"#),
+    (#""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"Whitespace""#),
+    (#""decoder":{"type":"ByteLevel""#,
+      #""decoder":{"prefix":"@@","cleanup":true,"type":"WordPiece""#),
+    (#""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#),
+  ])
+  func rarePartsAreTaken(_ old: String, _ new: String) throws {
+    #expect(try failure(replacing: old, by: new) == nil)
+  }
+
+  /// Parts whose settings are missing or contradict each other.
+  @Test(arguments: [
+    (#""normalizer":null"#, #""normalizer":{"type":"Strip"}"#),
+    (#""normalizer":null"#,
+      #""normalizer":{"type":"Precompiled","precompiled_charsmap":"AAAA"}"#),
+    (#""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"FixedLength","length":0"#),
+    (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"Strip","content":"ab""#),
+    (#""post_processor":null"#,
+      #""post_processor":{"type":"BertProcessing","sep":["x",1],"cls":["y"]}"#),
+  ])
+  func halfPartsAreRefused(_ old: String, _ new: String) throws {
+    #expect(try failure(replacing: old, by: new)?.code == .tokenizerMalformed)
   }
 
   @Test(arguments: [

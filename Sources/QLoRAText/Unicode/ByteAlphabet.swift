@@ -23,12 +23,21 @@ enum ByteAlphabet {
   }()
 
   /// The bytes a vocabulary entry spells; nil where a character stands for no byte.
-  static func bytes(of text: String) -> [UInt8]? {
+  static func bytes(of text: ArraySlice<UInt8>) -> [UInt8]? {
     var result: [UInt8] = []
-    result.reserveCapacity(text.utf8.count)
-    for scalar in text.unicodeScalars {
-      guard scalar.value < bytes.count, bytes[Int(scalar.value)] >= 0 else { return nil }
-      result.append(UInt8(bytes[Int(scalar.value)]))
+    result.reserveCapacity(text.count)
+    var index = text.startIndex
+    while index < text.endIndex {
+      var value = Int(text[index])
+      index += 1
+      if value >= 0x80 {
+        // The alphabet ends below U+0800, where characters of three bytes begin.
+        guard value < 0xE0, index < text.endIndex else { return nil }
+        value = (value & 0x1F) << 6 | Int(text[index] & 0x3F)
+        index += 1
+      }
+      guard value < bytes.count, bytes[value] >= 0 else { return nil }
+      result.append(UInt8(bytes[value]))
     }
     return result
   }

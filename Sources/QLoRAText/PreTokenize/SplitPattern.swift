@@ -1,7 +1,7 @@
 // Cuts text into the words that merges never cross: the regular expressions of GPT-2, Llama 3 and
-// Qwen 2 written out by hand, and the splitting of digits that SmolLM does before GPT-2's.
+// Qwen 2 written out by hand, which is some times faster than an engine for them.
 
-/// A known splitting pattern. Together its alternatives match any character, so nothing is lost.
+/// A known splitting pattern.
 enum SplitPattern: Sendable, Equatable {
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
   case gpt2
@@ -10,6 +10,12 @@ enum SplitPattern: Sendable, Equatable {
   /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*`
   /// `|\s*[\r\n]+|\s+(?!\S)|\s+`
   case qwen2
+  /// GPT-4o's and Llama 4's: words change at a capital letter, contractions belong to them.
+  case gpt4o
+  /// Mistral's since 2024: as GPT-4o's without contractions, digits one by one.
+  case tekken
+  /// CLIP's: contractions, letters, single digits, other signs; blanks belong to no word.
+  case clip
 
   /// How tokenizer.json files spell the patterns.
   static let spellings: [(text: String, pattern: SplitPattern)] = {
@@ -19,62 +25,47 @@ enum SplitPattern: Sendable, Equatable {
       #"(?i:\#(contractions))|[^\r\n\p{L}\p{N}]?\p{L}+|\#(numbers)"#
         + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"# + blanks
     }
+    let cased = { (contractions: String, numbers: String) in
+      let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#
+      let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
+      return #"[^\r\n\p{L}\p{N}]?\#(upper)*\#(lower)+\#(contractions)|"#
+        + #"[^\r\n\p{L}\p{N}]?\#(upper)+\#(lower)*\#(contractions)|\#(numbers)"#
+        + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|"# + blanks
+    }
     return [
       (#"\#(contractions)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|"# + blanks, .gpt2),
       (modern(#"\p{N}{1,3}"#), .llama3),
       (modern(#"\p{N}"#), .qwen2),
+      (cased("(?i:\(contractions))?", #"\p{N}{1,3}"#), .gpt4o),
+      (cased("", #"\p{N}"#), .tekken),
+      (
+        #"<\|startoftext\|>|<\|endoftext\|>|\#(contractions)|[\p{L}]+|[\p{N}]"#
+          + #"|[^\s\p{L}\p{N}]+"#, .clip
+      ),
     ]
   }()
 }
 
-/// The steps between added tokens and merges.
-struct Splitter: Sendable, Equatable {
-  enum Digits: Sendable, Equatable { case kept, separated, oneByOne }
-
-  var digits: Digits = .kept
-  /// nil: a stretch of text is one word.
-  var pattern: SplitPattern?
-  /// A space goes before a stretch that does not begin with one.
-  var addsPrefixSpace = false
-
-  /// Calls `body` with the byte range of each stretch between digits, in order.
-  func forEachStretch(_ bytes: [UInt8], _ range: Range<Int>, _ body: (Range<Int>) -> Void) {
-    guard digits != .kept else { return body(range) }
-    var start = range.lowerBound
-    var index = start
-    while index < range.upperBound {
-      let first = DecodedScalar(bytes, at: index)
-      guard ScalarClass.isSplitDigit(first.scalar) else {
-        index += first.count
-        continue
-      }
-      if start < index { body(start..<index) }
-      start = index
-      index += first.count
-      while digits == .separated, index < range.upperBound {
-        let next = DecodedScalar(bytes, at: index)
-        guard ScalarClass.isSplitDigit(next.scalar) else { break }
-        index += next.count
-      }
-      body(start..<index)
-      start = index
-    }
-    if start < index { body(start..<index) }
-  }
+extension SplitPattern {
+  /// Whether the alternatives match any character, so that words cover a text.
+  var coversAll: Bool { self != .clip }
 
   /// Calls `body` with the byte range of each word of a stretch, in order.
   func forEachWord(_ bytes: [UInt8], _ stretch: Range<Int>, _ body: (Range<Int>) -> Void) {
-    guard let pattern else { return body(stretch) }
     var start = stretch.lowerBound
     while start < stretch.upperBound {
       let end: Int =
-        switch pattern {
+        switch self {
         case .gpt2: Self.endOfGPT2Word(bytes, start, stretch.upperBound)
         case .llama3: Self.endOfModernWord(bytes, start, stretch.upperBound, digits: 3)
         case .qwen2: Self.endOfModernWord(bytes, start, stretch.upperBound, digits: 1)
+        case .gpt4o: Self.endOfCasedWord(bytes, start, stretch.upperBound, isTekken: false)
+        case .tekken: Self.endOfCasedWord(bytes, start, stretch.upperBound, isTekken: true)
+        case .clip: Self.endOfCLIPWord(bytes, start, stretch.upperBound)
         }
-      body(start..<end)
-      start = end
+      if end > start { body(start..<end) }
+      // What matches nothing is passed over character by character.
+      start = end > start ? end : start + DecodedScalar.length(bytes[start])
     }
   }
 
@@ -121,7 +112,7 @@ struct Splitter: Sendable, Equatable {
     return endOfLines(bytes, start, end) ?? endOfBlanks(bytes, start, end)
   }
 
-  private static func endOfNumber(
+  static func endOfNumber(
     _ bytes: [UInt8], _ start: Int, _ end: Int, remaining: Int
   ) -> Int {
     var index = start
@@ -134,14 +125,14 @@ struct Splitter: Sendable, Equatable {
   }
 
   /// `[^\s\p{L}\p{N}]*[\r\n]*`
-  private static func endOfSymbols(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+  static func endOfSymbols(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
     var index = endOfRun(of: .other, bytes, from: start, to: end)
     while index < end, bytes[index] == 0x0A || bytes[index] == 0x0D { index += 1 }
     return index
   }
 
   /// `\s*[\r\n]+`: white space up to its last line break; nil where it holds none.
-  private static func endOfLines(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int? {
+  static func endOfLines(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int? {
     var last: Int?
     var index = start
     while index < end {
@@ -154,7 +145,7 @@ struct Splitter: Sendable, Equatable {
   }
 
   /// `\s+(?!\S)|\s+`: white space, less its last character where a word follows it.
-  private static func endOfBlanks(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
+  static func endOfBlanks(_ bytes: [UInt8], _ start: Int, _ end: Int) -> Int {
     var index = start
     var beforeLast = start
     while index < end {
@@ -166,7 +157,7 @@ struct Splitter: Sendable, Equatable {
     return index < end && beforeLast > start ? beforeLast : index
   }
 
-  private static func endOfRun(
+  static func endOfRun(
     of kind: ScalarClass, _ bytes: [UInt8], from start: Int, to end: Int
   ) -> Int {
     var index = start
@@ -179,7 +170,7 @@ struct Splitter: Sendable, Equatable {
   }
 
   /// `'s|'t|'re|'ve|'m|'ll|'d`
-  private static func endOfContraction(
+  static func endOfContraction(
     _ bytes: [UInt8], _ start: Int, _ end: Int, ignoringCase: Bool
   ) -> Int? {
     guard bytes[start] == UInt8(ascii: "'"), start + 1 < end else { return nil }

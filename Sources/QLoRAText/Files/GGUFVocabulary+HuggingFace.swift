@@ -13,7 +13,7 @@ extension GGUFVocabulary {
     // Building it proves that the parts fit together.
     _ = try Tokenizer(parts)
     return [
-      ("tokenizer.json", Self.file(TokenizerJSONWriter(parts: parts).json())),
+      ("tokenizer.json", Self.file(try TokenizerJSONWriter(parts: parts).json())),
       ("tokenizer_config.json", Self.file(configuration(parts, maxLength))),
     ]
   }

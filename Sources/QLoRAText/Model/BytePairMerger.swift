@@ -1,42 +1,55 @@
-// Merges the bytes of one word into tokens, always the pair of lowest rank first, leftmost among
+// Merges the symbols of one word into tokens, always the pair of lowest rank first, leftmost among
 // equals. Short words are scanned, long ones go through a heap; both give the same tokens.
 // Source: Sennrich et al. 2016, arXiv:1508.07909, section 3.2.
 
 struct BytePairMerger: Sendable {
   let merges: MergeTable
-  /// The id of each single byte, or -1 where the vocabulary lacks it; such bytes give no token.
-  let byteIDs: [Int32]
 
   /// Longer words are merged by a heap; below this, scanning is faster than keeping order.
   private static let scanLimit = 48
 
-  /// Appends the tokens of `bytes[range]` to `ids`.
-  func merge(_ bytes: [UInt8], _ range: Range<Int>, into ids: inout [Int32]) {
-    let start = ids.count
-    for index in range where byteIDs[Int(bytes[index])] >= 0 {
-      ids.append(byteIDs[Int(bytes[index])])
-    }
-    if ids.count - start > Self.scanLimit {
-      mergeByHeap(&ids, from: start)
-    } else if ids.count - start > 1 {
-      mergeByScanning(&ids, from: start)
+  /// Merges `tokens[start...]`.
+  func merge(_ tokens: inout [WordToken], from start: Int) {
+    let count = tokens.count - start
+    if count > Self.scanLimit {
+      mergeByHeap(&tokens, from: start)
+    } else if count > 1 {
+      mergeByScanning(&tokens, from: start)
     }
   }
 
-  private func mergeByScanning(_ ids: inout [Int32], from start: Int) {
-    while true {
+  /// Keeps the merge of each neighbouring pair, so that a merge looks up only two new ones.
+  private func mergeByScanning(_ tokens: inout [WordToken], from start: Int) {
+    var count = tokens.count - start
+    var pairs = [UInt64](repeating: .max, count: count)
+    for index in 0..<count - 1 {
+      pairs[index] = merges.merge(tokens[start + index].id, tokens[start + index + 1].id) ?? .max
+    }
+    while count > 1 {
       var best = UInt64.max
       var place = -1
-      for index in start..<ids.count - 1 {
-        if let merge = merges.merge(ids[index], ids[index + 1]), merge < best {
-          best = merge
-          place = index
-        }
+      for index in 0..<count - 1 where pairs[index] < best {
+        best = pairs[index]
+        place = index
       }
-      guard place >= 0 else { return }
-      ids[place] = Int32(truncatingIfNeeded: best)
-      ids.remove(at: place + 1)
+      guard place >= 0 else { break }
+      tokens[start + place].id = Int32(truncatingIfNeeded: best)
+      tokens[start + place].byteCount += tokens[start + place + 1].byteCount
+      count -= 1
+      for index in place + 1..<max(count, place + 1) {
+        tokens[start + index] = tokens[start + index + 1]
+        pairs[index] = index + 1 < count ? pairs[index + 1] : .max
+      }
+      if place + 1 < count {
+        pairs[place] =
+          merges.merge(tokens[start + place].id, tokens[start + place + 1].id) ?? .max
+      }
+      if place > 0 {
+        pairs[place - 1] =
+          merges.merge(tokens[start + place - 1].id, tokens[start + place].id) ?? .max
+      }
     }
+    tokens.removeLast(tokens.count - start - count)
   }
 
   /// A pair waiting to be merged.
@@ -53,8 +66,8 @@ struct BytePairMerger: Sendable {
     }
   }
 
-  private func mergeByHeap(_ ids: inout [Int32], from start: Int) {
-    var symbols = Array(ids[start...])
+  private func mergeByHeap(_ tokens: inout [WordToken], from start: Int) {
+    var symbols = Array(tokens[start...])
     let count = symbols.count
     // A linked list over `symbols`; a merged-away symbol has the id -1.
     var next = (0..<count).map { Int32($0 + 1) }
@@ -62,7 +75,7 @@ struct BytePairMerger: Sendable {
     var heap = MinimumHeap<Candidate>()
     func consider(_ left: Int32, _ right: Int32) {
       guard left >= 0, right < count else { return }
-      let (leftID, rightID) = (symbols[Int(left)], symbols[Int(right)])
+      let (leftID, rightID) = (symbols[Int(left)].id, symbols[Int(right)].id)
       guard let merge = merges.merge(leftID, rightID) else { return }
       heap.insert(
         Candidate(merge: merge, left: left, right: right, leftID: leftID, rightID: rightID))
@@ -70,18 +83,19 @@ struct BytePairMerger: Sendable {
     for index in 0..<Int32(count - 1) { consider(index, index + 1) }
     while let candidate = heap.removeMinimum() {
       let (left, right) = (Int(candidate.left), Int(candidate.right))
-      guard symbols[left] == candidate.leftID, symbols[right] == candidate.rightID,
+      guard symbols[left].id == candidate.leftID, symbols[right].id == candidate.rightID,
         next[left] == candidate.right
       else { continue }
-      symbols[left] = Int32(truncatingIfNeeded: candidate.merge)
-      symbols[right] = -1
+      symbols[left].id = Int32(truncatingIfNeeded: candidate.merge)
+      symbols[left].byteCount += symbols[right].byteCount
+      symbols[right].id = -1
       next[left] = next[right]
       if next[right] < count { previous[Int(next[right])] = candidate.left }
       consider(previous[left], candidate.left)
       consider(candidate.left, next[left])
     }
-    ids.removeSubrange(start...)
-    for id in symbols where id >= 0 { ids.append(id) }
+    tokens.removeLast(count)
+    tokens.append(contentsOf: symbols.lazy.filter { $0.id >= 0 })
   }
 }
 

@@ -1,0 +1,100 @@
+// The pieces of a vocabulary as a double array, which finds all those that begin at a place.
+// Source: Aoe 1989, "An efficient digital search algorithm by using a double-array structure".
+
+struct PieceTrie: Sendable, Equatable {
+  private struct Cell: Sendable, Equatable {
+    /// Where the children are: the one by byte b in cell `base + b`.
+    var base: Int32 = 0
+    /// The parent; -1 for a free cell.
+    var parent: Int32 = -1
+    /// The piece that ends here, or -1.
+    var value: Int32 = -1
+  }
+
+  private var cells = [Cell](repeating: Cell(), count: 512)
+  /// No cell below is free.
+  private var firstFree = 1
+
+  /// - Parameter pieces: texts with their values, in any order; of equal ones the first counts.
+  init(_ pieces: [(text: ArraySlice<UInt8>, value: Int32)]) {
+    let sorted = pieces.enumerated().filter { !$0.element.text.isEmpty }.sorted { one, other in
+      one.element.text.lexicographicallyPrecedes(other.element.text)
+        || (one.element.text.elementsEqual(other.element.text) && one.offset < other.offset)
+    }.map(\.element)
+    cells[0].parent = 0
+    var open = [(cell: 0, range: sorted.indices, depth: 0)]
+    while let (cell, range, depth) = open.popLast() {
+      var start = range.lowerBound
+      while start < range.upperBound, sorted[start].text.count == depth {
+        if cells[cell].value < 0 { cells[cell].value = sorted[start].value }
+        start += 1
+      }
+      guard start < range.upperBound else { continue }
+      var children: [(byte: UInt8, range: Range<Int>)] = []
+      while start < range.upperBound {
+        let byte = Self.byte(sorted[start].text, depth)
+        let first = start
+        while start < range.upperBound, Self.byte(sorted[start].text, depth) == byte { start += 1 }
+        children.append((byte, first..<start))
+      }
+      let base = place(children.map(\.byte))
+      cells[cell].base = Int32(base)
+      for child in children {
+        let next = base + Int(child.byte)
+        cells[next].parent = Int32(cell)
+        open.append((next, child.range, depth + 1))
+      }
+    }
+  }
+
+  private static func byte(_ text: ArraySlice<UInt8>, _ index: Int) -> UInt8 {
+    text[text.startIndex + index]
+  }
+
+  /// A base at which the cells of all bytes are free; the array is grown to hold it.
+  private mutating func place(_ bytes: [UInt8]) -> Int {
+    // Cells that nobody fits into are left after some tries, or building would take for ever.
+    let tries = 64
+    while firstFree < cells.count, cells[firstFree].parent >= 0 { firstFree += 1 }
+    var cell = firstFree
+    let first = Int(bytes[0])
+    for _ in 0..<tries {
+      let base = cell - first
+      if base > 0 {
+        grow(base + 256)
+        if bytes.allSatisfy({ cells[base + Int($0)].parent < 0 }) { return base }
+      }
+      cell += 1
+      while cell < cells.count, cells[cell].parent >= 0 { cell += 1 }
+    }
+    let base = cells.count
+    grow(base + 256)
+    firstFree = max(firstFree, cell - tries)
+    return base
+  }
+
+  private mutating func grow(_ count: Int) {
+    if cells.count < count {
+      cells.append(contentsOf: repeatElement(Cell(), count: max(count - cells.count, cells.count / 4)))
+    }
+  }
+
+  /// Calls `body` with the length and value of each piece that begins a range, short ones first.
+  @inline(__always)
+  func forEachMatch(_ bytes: [UInt8], _ range: Range<Int>, _ body: (Int, Int32) -> Void) {
+    var node = 0
+    for index in range {
+      let next = Int(cells[node].base) + Int(bytes[index])
+      guard next < cells.count, Int(cells[next].parent) == node, next != 0 else { return }
+      node = next
+      if cells[node].value >= 0 { body(index + 1 - range.lowerBound, cells[node].value) }
+    }
+  }
+
+  /// The length of the longest piece that begins a range.
+  func longestMatch(_ bytes: [UInt8], _ range: Range<Int>) -> Int? {
+    var longest: Int?
+    forEachMatch(bytes, range) { count, _ in longest = count }
+    return longest
+  }
+}
