@@ -56,7 +56,8 @@ struct AttentionRows {
       value: value.address(at: keyStart), query_stride: queryWidth, key_stride: keyWidth,
       value_stride: keyWidth, output_stride: queryWidth, queries: queries.count,
       keys: keys.count, first: keys.count - queries.count, group: heads.count, head_size: size,
-      scale: layout.scale, window: layout.window, soft_cap: layout.softCap, output: output.address(at: queryStart),
+      scale: layout.scale, window: layout.window, soft_cap: layout.softCap,
+      output: output.address(at: queryStart), sees_all: layout.isCausal ? 0 : 1,
       log_sum_exp: logSumExp?.floatAddress(at: heads.lowerBound * tokens + queries.lowerBound),
       log_sum_exp_stride: tokens, scratch: scratch)
   }

@@ -1,4 +1,4 @@
-// Causal attention over packed sequences, forward.
+// Attention over packed sequences, forward.
 import CQLoRAKernels
 import QLoRATensor
 

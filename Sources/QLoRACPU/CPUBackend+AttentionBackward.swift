@@ -1,4 +1,4 @@
-// Gradients of causal attention over packed sequences.
+// Gradients of attention over packed sequences.
 import CQLoRAKernels
 import QLoRATensor
 

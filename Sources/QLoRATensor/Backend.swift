@@ -129,16 +129,20 @@ package struct AttentionLayout: Sendable, Hashable {
   package var headSize: Int
   /// Multiplies query·key, usually `1 / sqrt(headSize)`.
   package var scale: Float
-  /// How many keys a query sees, its own included; 0 = all before it.
+  /// How many keys a query sees, its own included; 0 = all before it. Only where `isCausal`.
   /// Source: Beltagy et al. 2020, "Longformer", arXiv:2004.05150, section 3.1.
   package var window: Int
   /// Scores s become cap·tanh(s / cap); 0 = they stay.
   /// Source: Gemma Team 2024, "Gemma 2", arXiv:2408.00118, section 2.
   package var softCap: Float
+  /// Whether a row sees the rows up to itself, or all rows of its sequence.
+  package var isCausal: Bool
 
   package init(
-    heads: Int, kvHeads: Int, headSize: Int, scale: Float, window: Int = 0, softCap: Float = 0
+    heads: Int, kvHeads: Int, headSize: Int, scale: Float, window: Int = 0, softCap: Float = 0,
+    isCausal: Bool = true
   ) {
+    self.isCausal = isCausal
     self.heads = heads
     self.kvHeads = kvHeads
     self.headSize = headSize
@@ -148,7 +152,7 @@ package struct AttentionLayout: Sendable, Hashable {
   }
 }
 
-package protocol Backend: OptimizerBackend {
+package protocol Backend: OptimizerBackend, ImageBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 
@@ -248,7 +252,8 @@ package protocol Backend: OptimizerBackend {
   func convert(_ input: Tensor, into output: Tensor)
 
   // MARK: Attention
-  /// Causal attention inside each sequence `bounds[i] ..< bounds[i+1]` of the packed rows.
+  /// Attention, causal or of all rows, inside each sequence `bounds[i] ..< bounds[i+1]` of the
+  /// packed rows.
   /// `query [tokens, heads·headSize]`, `key`/`value [tokens, kvHeads·headSize]`;
   /// `logSumExp [heads, tokens]` float32 is kept for backward.
   /// Source: Dao et al. 2022, "FlashAttention", arXiv:2205.14135.

@@ -20,10 +20,11 @@ package final class CountingBackend: Backend {
     add(2 * Double(tokens) * Double(elements))
   }
 
-  /// Of `matrices` products between queries and keys, or weights and values, under a causal mask.
+  /// Of `matrices` products between queries and keys, or weights and values, under the layout's mask.
   private func addAttention(_ layout: AttentionLayout, _ bounds: [Int], matrices: Int) {
     let pairs = zip(bounds, bounds.dropFirst()).reduce(0.0) { sum, bound in
       let length = Double(bound.1 - bound.0)
+      if !layout.isCausal { return sum + length * length }
       // Beyond a window, every further query sees as many keys.
       let growing = layout.window > 0 ? min(length, Double(layout.window)) : length
       return sum + growing * (growing + 1) / 2 + (length - growing) * growing

@@ -9,16 +9,16 @@ extension Tape {
   /// end of `body` would be multiplied twice though nobody reads its output again.
   /// Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
   package func checkpoint(
-    _ input: Variable, _ body: @escaping (Tape, Variable) -> [Variable]
+    _ inputs: [Variable], _ body: @escaping (Tape, [Variable]) -> [Variable]
   ) -> [Variable] {
-    guard isRecording else { return body(self, input) }
+    guard isRecording else { return body(self, inputs) }
     let silent = Tape(backend: backend, isRecording: false, isInference: false)
-    let second = SecondRun(input, on: backend, body)
-    let results = body(silent, Variable(input.value)).enumerated().map { index, first in
-      output(first.value, of: [input], hasParameters: true) { second.value(index) }
+    let second = SecondRun(inputs, on: backend, body)
+    let results = body(silent, inputs.map { Variable($0.value) }).enumerated().map { index, first in
+      output(first.value, of: inputs, hasParameters: true) { second.value(index) }
     }
     guard let last = results.last else { return [] }
-    let (inputPlace, places) = (input.place, results.map(\.place))
+    let (inputPlaces, places) = (inputs.map(\.place), results.map(\.place))
     record(last) { [self] in
       guard places.contains(where: { $0.gradient != nil }) else { return }
       let run = second.take()
@@ -26,14 +26,25 @@ extension Tape {
         if let gradient = takeGradient(at: place) { run.tape.accumulate(gradient, at: inner) }
       }
       // The sum so far moves in and out again: added to inside, it rounds as without checkpoint.
-      run.input.gradient = takeGradient(at: inputPlace)
+      for (outer, inner) in zip(inputPlaces, run.inputs) {
+        inner.gradient = takeGradient(at: outer)
+      }
       run.tape.runBackward()
-      inputPlace.gradient = run.tape.takeGradient(at: run.input)
+      for (outer, inner) in zip(inputPlaces, run.inputs) {
+        outer.gradient = run.tape.takeGradient(at: inner)
+      }
     }
     return results
   }
 
-  /// As above, for a body with one output.
+  /// As above, for a body with one input.
+  package func checkpoint(
+    _ input: Variable, _ body: @escaping (Tape, Variable) -> [Variable]
+  ) -> [Variable] {
+    checkpoint([input]) { body($0, $1[0]) }
+  }
+
+  /// As above, for a body with one input and one output.
   package func checkpoint(
     _ input: Variable, _ body: @escaping (Tape, Variable) -> Variable
   ) -> Variable {
@@ -46,7 +57,7 @@ private final class SecondRun {
   /// What backward continues with.
   struct Outcome {
     let tape: Tape
-    let input: GradientPlace
+    let inputs: [GradientPlace]
     let places: [GradientPlace]
     /// Each output once; whoever asks again gets it from `kept`.
     var values: [Tensor?]
@@ -57,15 +68,16 @@ private final class SecondRun {
   private var outcome: Outcome?
 
   init(
-    _ input: Variable, on backend: any Backend, _ body: @escaping (Tape, Variable) -> [Variable]
+    _ inputs: [Variable], on backend: any Backend,
+    _ body: @escaping (Tape, [Variable]) -> [Variable]
   ) {
-    let (value, isWanted) = (input.value, input.needsGradient)
+    let values = inputs.map { (value: $0.value, isWanted: $0.needsGradient) }
     run = {
       let tape = Tape(backend: backend)
-      let input = Variable(value, needsGradient: isWanted)
-      let outputs = body(tape, input)
+      let inputs = values.map { Variable($0.value, needsGradient: $0.isWanted) }
+      let outputs = body(tape, inputs)
       return Outcome(
-        tape: tape, input: input.place, places: outputs.map(\.place),
+        tape: tape, inputs: inputs.map(\.place), places: outputs.map(\.place),
         values: outputs.map(\.value), kept: outputs.map(\.kept))
     }
   }

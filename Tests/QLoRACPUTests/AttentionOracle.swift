@@ -1,4 +1,4 @@
-// Causal attention in double precision, straight from its definition: the oracle of the tests.
+// Attention in double precision, causal or of all rows, straight from its definition: the oracle of the tests.
 import Foundation
 import QLoRATensor
 import TestSupport
@@ -17,10 +17,11 @@ struct AttentionOracle {
     (row * layout.kvHeads + head / (layout.heads / layout.kvHeads)) * size
   }
 
-  /// softmax of row `row` of `head` over the rows of its sequence up to itself, and log Σ exp.
+  /// softmax of row `row` of `head` over the rows of its sequence that it sees, and log Σ exp.
   private func probabilities(_ row: Int, _ head: Int, _ start: Int) -> ([Double], Double) {
+    let end = layout.isCausal ? row + 1 : bounds.first { $0 > row }!
     let (q, size) = (queryIndex(row, head), size)
-    var scores = (start...row).map { column in
+    var scores = (start..<end).map { column in
       let k = keyIndex(column, head)
       return (0..<size).reduce(0.0) { $0 + query[q + $1] * key[k + $1] } * Double(layout.scale)
     }
@@ -84,11 +85,13 @@ struct AttentionCase: CustomStringConvertible, Sendable {
   var kvHeads: Int
   var headSize: Int
   var dtype: DType = .float32
+  var isCausal = true
   /// Standard deviation of queries and keys.
   var spread: Float = 1
 
   var description: String {
     "\(lengths) tokens, \(heads)/\(kvHeads) heads of \(headSize), \(dtype)"
+      + (isCausal ? "" : ", all rows seen")
   }
 
   var bounds: [Int] { lengths.reduce(into: [0]) { $0.append($0.last! + $1) } }
@@ -96,7 +99,7 @@ struct AttentionCase: CustomStringConvertible, Sendable {
   var layout: AttentionLayout {
     AttentionLayout(
       heads: heads, kvHeads: kvHeads, headSize: headSize,
-      scale: 1 / Float(headSize).squareRoot())
+      scale: 1 / Float(headSize).squareRoot(), isCausal: isCausal)
   }
   var queryShape: Shape { [tokens, heads * headSize] }
   var keyShape: Shape { [tokens, kvHeads * headSize] }

@@ -45,6 +45,9 @@ struct AttentionTests {
       AttentionCase(lengths: [53], heads: 1, kvHeads: 1, headSize: 256),
       AttentionCase(lengths: [60], heads: 2, kvHeads: 1, headSize: 8),
     ]
+    + [[1], [7], [16], [48], [49, 1, 97], [300]].map {
+      AttentionCase(lengths: $0, heads: 4, kvHeads: 2, headSize: 24, isCausal: false)
+    }
 
   @Test(arguments: CPUBackend.instructionSets, cases)
   func agreesWithTheOracle(_ instructionSet: String, _ problem: AttentionCase) throws {
@@ -94,9 +97,11 @@ struct AttentionTests {
   /// Head sizes and lengths of all kinds, in the type that a matrix unit takes.
   @Test(arguments: CPUBackend.instructionSets.filter { $0 == "amx" }, [8, 24, 64, 128, 256])
   func matrixUnitsAgreeWithTheOracle(_ instructionSet: String, headSize: Int) throws {
-    for lengths in [[1], [31, 33], [130, 7], [300]] {
+    let lengths = [[1], [31, 33], [130, 7], [300]]
+    for (lengths, isCausal) in lengths.flatMap({ [($0, true), ($0, false)] }) {
       let problem = AttentionCase(
-        lengths: lengths, heads: 4, kvHeads: 2, headSize: headSize, dtype: .bfloat16)
+        lengths: lengths, heads: 4, kvHeads: 2, headSize: headSize, dtype: .bfloat16,
+        isCausal: isCausal)
       let data = AttentionData(problem)
       let found = AttentionResults(data, on: try backend(instructionSet))
       let expected = data.oracle.forward()
@@ -160,8 +165,10 @@ struct AttentionTests {
     #expect(output[(3 * 16)...].allSatisfy { $0.isNaN })
   }
 
-  @Test func theOracleAgreesWithFiniteDifferences() {
-    let data = AttentionData(AttentionCase(lengths: [5, 3], heads: 4, kvHeads: 2, headSize: 8))
+  @Test(arguments: [true, false])
+  func theOracleAgreesWithFiniteDifferences(_ isCausal: Bool) {
+    let data = AttentionData(
+      AttentionCase(lengths: [5, 3], heads: 4, kvHeads: 2, headSize: 8, isCausal: isCausal))
     let gradient = data.outputGradient.floats().map(Double.init)
     let oracle = data.oracle
     let analytic = oracle.backward(gradient)

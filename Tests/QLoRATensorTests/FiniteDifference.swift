@@ -1,6 +1,7 @@
 // The slope of a double-precision forward, and the making of dense weights: what the gradient
 // tests compare with and run on.
 import QLoRATensor
+import TestSupport
 import Testing
 
 /// Compares a gradient with central differences of `loss` at `point`, on top of what the gradient
@@ -26,6 +27,31 @@ func expectSlope(
     #expect(
       abs(Double(gradient[index]) - expected) <= tolerance, "\(name) at \(index)",
       sourceLocation: sourceLocation)
+  }
+}
+
+/// A random variable with a gradient of its own before the operation's.
+struct SlopeInput {
+  let point: [Float]
+  let initial: [Float]
+  let variable: Variable
+
+  init(_ shape: Shape, _ tape: Tape, _ generator: inout SeededGenerator) {
+    point = generator.normals(shape.count)
+    initial = generator.normals(shape.count)
+    variable = Variable(Tensor(point, shape: shape), needsGradient: true)
+    tape.accumulate(Tensor(initial, shape: shape), into: variable)
+  }
+
+  var doubles: [Double] { point.map { Double($0) } }
+
+  func expectGradient(
+    _ name: String, on tape: Tape, sourceLocation: SourceLocation = #_sourceLocation,
+    of loss: ([Double]) -> Double
+  ) {
+    expectSlope(
+      tape.takeGradient(of: variable)?.floats() ?? [], at: point, startingFrom: initial, name,
+      sourceLocation: sourceLocation, of: loss)
   }
 }
 

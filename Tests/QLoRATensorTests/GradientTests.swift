@@ -12,27 +12,13 @@ import Testing
 
   init() throws { tape = Tape(backend: try CPUBackend(threads: 2)) }
 
-  /// A random variable with a gradient of its own before the operation's.
-  private struct Input {
-    let point: [Float]
-    let initial: [Float]
-    let variable: Variable
-
-    init(_ shape: Shape, _ tape: Tape, _ generator: inout SeededGenerator) {
-      point = generator.normals(shape.count)
-      initial = generator.normals(shape.count)
-      variable = Variable(Tensor(point, shape: shape), needsGradient: true)
-      tape.accumulate(Tensor(initial, shape: shape), into: variable)
-    }
-  }
+  private typealias Input = SlopeInput
 
   private func expectGradient(
     _ input: Input, _ name: String, sourceLocation: SourceLocation = #_sourceLocation,
     of loss: ([Double]) -> Double
   ) {
-    expectSlope(
-      tape.takeGradient(of: input.variable)?.floats() ?? [], at: input.point,
-      startingFrom: input.initial, name, sourceLocation: sourceLocation, of: loss)
+    input.expectGradient(name, on: tape, sourceLocation: sourceLocation, of: loss)
   }
 
   @Test(arguments: [0, 1, 3])

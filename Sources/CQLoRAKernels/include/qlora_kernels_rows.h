@@ -53,8 +53,8 @@ typedef struct {
 enum { qlora_attention_tile = 48 };
 
 /// The query heads that share one key/value head, in one sequence. Row `i` of queries stands at
-/// position `first + i` and sees keys `0 ... first + i`, or the last `window` of them;
-/// `first + queries == keys`.
+/// position `first + i` and sees keys `0 ... first + i`, or the last `window` of them, or, where
+/// `sees_all`, every key; `first + queries == keys`.
 typedef struct {
   qlora_element query_type, key_type, value_type, output_type;
   /// The first row, at the first head of the group; the heads of a group lie side by side.
@@ -69,12 +69,14 @@ typedef struct {
   /// A multiple of 8, at most 256.
   long head_size;
   float scale;
-  /// How many keys a query sees, its own included; 0 = all.
+  /// How many keys a query sees, its own included; 0 = all, and wherever `sees_all`.
   long window;
   /// Scores s, times scale, become cap·tanh(s / cap); 0 = they stay.
   float soft_cap;
   /// Written by the forward pass, read by the backward pass; laid out as `query`.
   void *output;
+  /// Whether every query sees every key, whatever its position.
+  int sees_all;
   /// `[group][log_sum_exp_stride]`: log Σ exp(scale · q·k); may be NULL in the forward pass.
   float *log_sum_exp;
   long log_sum_exp_stride;
@@ -180,7 +182,7 @@ typedef struct {
   void (*sgd)(long count, float *parameter, const float *gradient, float *mean,
               const qlora_sgd_constants *constants);
 
-  /// Causal softmax attention, tile by tile. Dao et al. 2022, arXiv:2205.14135.
+  /// Softmax attention, causal unless `sees_all`, tile by tile. Dao et al. 2022, arXiv:2205.14135.
   void (*attention)(const qlora_attention *task);
   /// Writes (does not add to) all three gradients.
   void (*attention_backward)(const qlora_attention_gradients *task);

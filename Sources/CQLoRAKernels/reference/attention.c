@@ -1,9 +1,14 @@
-// Causal attention in scalar C, one row at a time: the specification, without tiles.
+// Attention in scalar C, one row at a time: the specification, without tiles.
 #include <math.h>
 
 #include "element.h"
 
-/// The first of `keys` keys that the last of them sees.
+/// How many keys a query row sees.
+static long keys_of(const qlora_attention *t, long row) {
+  return t->sees_all ? t->keys : t->first + row + 1;
+}
+
+/// The first of `keys` keys that the last of them sees; a window looks back only.
 static long first_key(const qlora_attention *t, long keys) {
   return t->window > 0 && t->window < keys ? keys - t->window : 0;
 }
@@ -27,7 +32,7 @@ void qlora_attention_reference(const qlora_attention *t) {
   float *scores = t->scratch;
   for (long head = 0; head < t->group; head++) {
     for (long row = 0; row < t->queries; row++) {
-      const long keys = t->first + row + 1, start = first_key(t, keys);
+      const long keys = keys_of(t, row), start = first_key(t, keys);
       scores_of(t, head, row, start, keys, scores);
       float maximum = -INFINITY, sum = 0;
       for (long j = start; j < keys; j++) maximum = fmaxf(maximum, scores[j]);
@@ -65,7 +70,7 @@ void qlora_attention_backward_reference(const qlora_attention_gradients *g) {
   }
   for (long head = 0; head < t->group; head++) {
     for (long row = 0; row < t->queries; row++) {
-      const long base = row * t->query_stride + head * t->head_size, keys = row + 1;
+      const long base = row * t->query_stride + head * t->head_size, keys = keys_of(t, row);
       const long start = first_key(t, keys);
       const long output = row * t->output_stride + head * t->head_size;
       const float *dy = g->output_gradient + output;

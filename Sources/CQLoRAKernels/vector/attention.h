@@ -1,5 +1,6 @@
-// Causal attention over `vec`, tile by tile, forward pass. Queries lie along the lanes, so that
-// the running softmax never works across lanes. Needs `tile` and `transpose` beside simd.h.
+// Attention over `vec`, causal or of all keys, tile by tile, forward pass. Queries lie along the
+// lanes, so that the running softmax never works across lanes. Needs `tile` and `transpose` beside
+// simd.h.
 #pragma once
 #include <float.h>
 #include <math.h>
@@ -34,6 +35,7 @@ typedef struct {
   long keys;    // a multiple of 8
   long offset;  // position of key 0 less position of query 0
   long units;   // lanes in use, in sixteens
+  long real;    // keys that are not padding, where causality does not hide it
 } meeting;
 
 /// The meeting of the block at `block` with `rows` queries from position `position`.
@@ -41,7 +43,17 @@ INLINE meeting meet(long block, long position, long rows) {
   const long left = position + rows - block;
   return (meeting){.keys = left < TILE ? (left + 7) / 8 * 8 : TILE,
                    .offset = block - position,
-                   .units = (rows + 15) / 16};
+                   .units = (rows + 15) / 16,
+                   .real = TILE};
+}
+
+/// The same where all of `keys` keys are seen.
+INLINE meeting meet_all(long block, long keys, long rows) {
+  const long left = keys - block;
+  return (meeting){.keys = left < TILE ? (left + 7) / 8 * 8 : TILE,
+                   .offset = -TILE,
+                   .units = (rows + 15) / 16,
+                   .real = left};
 }
 
 /// The first unit of lanes in which some query sees `key`; below `units` for every key.
@@ -126,6 +138,15 @@ INLINE void mask_block(const meeting m, long window, float *scores) {
   }
 }
 
+/// −∞ for keys that are padding.
+INLINE void mask_padding(const meeting m, float *scores) {
+  for (long key = m.real; key < m.keys; key++) {
+    for (int lane = 0; lane < 16 * m.units; lane += LANES) {
+      vec_store(scores + key * TILE + lane, vec_set(-INFINITY));
+    }
+  }
+}
+
 /// Scores become exp(score − maximum); updates the running maximum and sum, and leaves in `decay`
 /// what earlier blocks' results are to be multiplied by.
 INLINE void softmax_block(const meeting m, float *scores, float *maximum, float *sum,
@@ -188,7 +209,7 @@ static void attend_tile(const qlora_attention *t, const forward_scratch *s, long
                         long start) {
   const long size = t->head_size, left = t->queries - start;
   const long rows = left < TILE ? left : TILE, position = t->first + start;
-  const long seen = position + rows;
+  const long seen = t->sees_all ? t->keys : position + rows;
   const long query = start * t->query_stride + head * size, lanes = (rows + 15) / 16 * 16;
   widen_rows(t->query_type, element_at(t->query_type, t->query, query), t->query_stride, rows,
              lanes, size, t->scale, s->rows);
@@ -199,10 +220,12 @@ static void attend_tile(const qlora_attention *t, const forward_scratch *s, long
 
   const long begin = first_block(t, position);
   for (long block = begin; block < seen; block += TILE) {
-    const meeting m = meet(block, position, rows);
+    const meeting m =
+        t->sees_all ? meet_all(block, t->keys, rows) : meet(block, position, rows);
     score_block(m, size, s->packed_keys + block * size, s->queries, s->scores);
     cap_block(m, t->soft_cap, s->scores);
     mask_block(m, t->window, s->scores);
+    mask_padding(m, s->scores);
     softmax_block(m, s->scores, s->maximum, s->sum, s->decay);
     if (block > begin) scale_lanes(size, lanes, s->decay, s->outputs);
     add_products(m, size, s->values + block * size, s->scores, s->outputs, block > begin);

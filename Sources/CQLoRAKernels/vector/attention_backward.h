@@ -1,4 +1,4 @@
-// The gradient of causal attention over `vec`. Probabilities are computed again from the kept
+// The gradient of attention over `vec`, causal or of all keys. Probabilities are computed again from the kept
 // log Σ exp; with Sᵀ, Pᵀ, dPᵀ and dSᵀ as `[keys][queries]` tiles,
 //   dP = dO·Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),  dQ = scale·dS·K,  dK = dSᵀ·(scale·Q),  dV = Pᵀ·dO.
 // Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 2.
@@ -132,16 +132,19 @@ static void attend_tile_backward(const qlora_attention_gradients *g, const backw
                                  long head, long start) {
   const qlora_attention *t = &g->forward;
   const long size = t->head_size, left = t->queries - start;
-  const long rows = left < TILE ? left : TILE, seen = start + rows;
+  const long rows = left < TILE ? left : TILE;
+  const long seen = t->sees_all ? t->keys : start + rows;
   load_queries(g, s, head, start, rows);
 
   const long begin = first_block(t, start);
   for (long block = begin; block < seen; block += TILE) {
-    const meeting m = meet(block, start, rows);
+    const meeting m =
+        t->sees_all ? meet_all(block, t->keys, rows) : meet(block, start, rows);
     score_block(m, size, s->packed_keys + block * size, s->queries, s->p);
     cap_block(m, t->soft_cap, s->p);
     slope_block(m, t->soft_cap, s->p, s->slopes);
     mask_block(m, t->window, s->p);
+    mask_padding(m, s->p);
     probability_block(m, s->log_sum_exp, s->p);
     score_block(m, size, s->packed_values + block * size, s->outputs, s->ds);
     score_gradient_block(m, s->p, s->delta, s->ds);

@@ -1,6 +1,6 @@
-// Causal attention of bf16 rows on the matrix unit: a strip of 32 queries meets blocks of keys,
-// with a running softmax in fp32 between the two products. Other types, windows and caps take the
-// AVX-512 kernel.
+// Attention of bf16 rows, causal or of all keys, on the matrix unit: a strip of 32 queries meets
+// blocks of keys, with a running softmax in fp32 between the two products. Other types, windows and
+// caps take the AVX-512 kernel.
 #if defined(__x86_64__)
 #include <math.h>
 
@@ -32,12 +32,12 @@ static forward_scratch cut(const qlora_attention *t) {
 }
 
 /* Scores of a strip's rows become a strip of weights exp(score - maximum); the first `wide` columns
- * of the outputs so far are scaled by what the maximum grew. Row r sees the first `seen + r` keys
- * of this block. */
-static void weigh(const forward_scratch *s, long rows, long width, long seen, float scale,
-                  running_softmax *state, long wide) {
+ * of the outputs so far are scaled by what the maximum grew. Row r sees the first
+ * `seen + step · r` keys of this block. */
+static void weigh(const forward_scratch *s, long rows, long width, long seen, long step,
+                  float scale, running_softmax *state, long wide) {
   for (long row = 0; row < rows; row++) {
-    const long left = seen + row, count = left < 0 ? 0 : left < width ? left : width;
+    const long left = seen + step * row, count = left < 0 ? 0 : left < width ? left : width;
     const float decay = softmax_row(count, width, s->scores + row * KEY_BLOCK, scale,
                                     state->maximum + row, state->sum + row,
                                     s->weights + row * QLORA_STEP_ROW);
@@ -56,7 +56,8 @@ static void attend_strip(const qlora_attention *t, const forward_scratch *s, lon
                          long start) {
   const long size = t->head_size, wide = round_up(size, 32), steps = qlora_steps(size);
   const long left = t->queries - start, rows = left < 32 ? left : 32;
-  const long position = t->first + start, seen = position + rows;
+  const long position = t->first + start;
+  const long seen = t->sees_all ? t->keys : position + rows;
   qlora_strip_bf16_amx(
       rows, size, (const uint16_t *)t->query + start * t->query_stride + head * size,
       t->query_stride, s->queries);
@@ -67,7 +68,8 @@ static void attend_strip(const qlora_attention *t, const forward_scratch *s, lon
     const long width = round_up(seen - block < keys ? seen - block : keys, 32);
     qlora_matrix_part part = {steps, s->queries, s->keys + block * wide};
     qlora_matrix_product_amx(1, &part, width / 32, s->scores, KEY_BLOCK, 0);
-    weigh(s, rows, width, position + 1 - block, t->scale, &state, block > 0 ? wide : 0);
+    weigh(s, rows, width, (t->sees_all ? t->keys : position + 1) - block, !t->sees_all, t->scale,
+          &state, block > 0 ? wide : 0);
     /* The columns are cut for all keys of the block; later ones have weight 0. */
     const long whole = round_up(keys, 32);
     for (long row = 0; row < 32; row++) {

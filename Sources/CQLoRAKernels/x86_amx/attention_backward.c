@@ -1,4 +1,4 @@
-// The gradient of causal attention of bf16 rows on the matrix unit: blocks of 128 queries meet
+// The gradient of attention of bf16 rows, causal or of all keys, on the matrix unit: blocks of 128 queries meet
 // blocks of 256 keys. Probabilities are computed again from the kept log Σ exp; with P, dP and dS
 // as rows of queries,
 //   dP = dO·Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),  dQ = scale·dS·K,  dKᵀ = (scale·Q)ᵀ·dS,  dVᵀ = dOᵀ·P.
@@ -103,16 +103,17 @@ QLORA_INLINE void probabilities(const backward_scratch *s, long row, long query,
       seen, *p, _mm512_sub_ps(_mm512_loadu_ps(gradient), _mm512_set1_ps(s->delta[query])));
 }
 
-/* Scores and dP of a strip at `step` become P and dS, as factors. Row r sees the first `seen + r`
- * keys of the block, whose columns are cut for `width`; rows from `rows` on count as zero. */
+/* Scores and dP of a strip at `step` become P and dS, as factors. Row r sees the first
+ * `seen + slope · r` keys of the block, whose columns are cut for `width`; rows from `rows` on count
+ * as zero. */
 static void weigh(const backward_scratch *s, long step, long rows, long width, long seen,
-                  float scale) {
+                  long slope, float scale) {
   for (long row = 0; row < 32; row += 2) {
     const long query = 32 * step + row;
     for (long n = 0; n < width; n += 16) {
       __m512 p[2], ds[2];
       for (int i = 0; i < 2; i++) {
-        const long count = row + i < rows ? seen + row + i : 0;
+        const long count = row + i < rows ? seen + slope * (row + i) : 0;
         if (count > n) {
           probabilities(s, row + i, query + i, n, count, scale, p + i, ds + i);
         } else {
@@ -134,7 +135,7 @@ static void weigh(const backward_scratch *s, long step, long rows, long width, l
 /* Where a block of keys meets a block of queries. */
 static void meet(const qlora_attention *t, const backward_scratch *s, long start, long rows,
                  long block) {
-  const long left = t->keys - block, seen = start + rows - block;
+  const long left = t->keys - block, seen = t->sees_all ? left : start + rows - block;
   const long width = round_up(left < KEY_BLOCK ? left : KEY_BLOCK, 32);
   const long used = round_up(seen < width ? seen : width, 32);
   const long steps = qlora_steps(t->head_size);
@@ -146,7 +147,8 @@ static void meet(const qlora_attention *t, const backward_scratch *s, long start
       part = (qlora_matrix_part){steps, s->outputs + first * s->wide, s->values + block * s->wide};
       qlora_matrix_product_amx(1, &part, used / 32, s->score_gradients, KEY_BLOCK, 0);
     }
-    weigh(s, step, count, width, start + first + 1 - block, t->scale);
+    const long last = t->sees_all ? t->keys : start + first + 1;
+    weigh(s, step, count, width, last - block, !t->sees_all, t->scale);
     if (count > 0) {
       qlora_matrix_part part = {width / 32, s->strip, s->key_tokens + block * s->wide};
       qlora_matrix_product_amx(1, &part, s->wide / 32, s->query_gradients + first * s->wide,
@@ -214,7 +216,8 @@ void qlora_attention_backward_amx(const qlora_attention_gradients *g) {
     for (long start = 0; start < t->queries; start += QUERY_BLOCK) {
       const long left = t->queries - start, rows = left < QUERY_BLOCK ? left : QUERY_BLOCK;
       load_queries(g, &s, head, start, rows);
-      for (long block = 0; block < start + rows; block += KEY_BLOCK) {
+      const long seen = t->sees_all ? t->keys : start + rows;
+      for (long block = 0; block < seen; block += KEY_BLOCK) {
         meet(t, &s, start, rows, block);
       }
       store_queries(g, &s, head, start, rows);

@@ -1,7 +1,8 @@
-// Causal attention over packed sequences; a tiled softmax that never stores probabilities.
+// Attention over packed sequences; a tiled softmax that never stores probabilities.
 
 extension Tape {
-  /// `softmax(scale·QKᵀ + causal mask)·V` inside each sequence `bounds[i] ..< bounds[i+1]`.
+  /// `softmax(scale·QKᵀ + mask)·V` inside each sequence `bounds[i] ..< bounds[i+1]`.
+  /// The mask is causal or none, as the layout says.
   /// `query [tokens, heads·headSize]`, `key`/`value [tokens, kvHeads·headSize]`.
   /// Source: Dao et al. 2022, "FlashAttention", arXiv:2205.14135, algorithms 1 and 4.
   package func attention(

@@ -22,16 +22,33 @@ extension Tape {
   package func rotary(
     _ input: Variable, headSize: Int, positions: [Int32], table: RotaryTable
   ) -> Variable {
-    backend.rotary(
-      input.value, headSize: headSize, positions: positions, cosines: table.cosines,
-      sines: table.sines, inverse: false)
+    rotated(input) { [backend] tensor, inverse in
+      backend.rotary(
+        tensor, headSize: headSize, positions: positions, cosines: table.cosines,
+        sines: table.sines, inverse: inverse)
+    }
+  }
+
+  /// The same for pairs of neighbours (2i, 2i + 1), as image models turn them.
+  package func pairRotary(
+    _ input: Variable, headSize: Int, positions: [Int32], table: RotaryTable
+  ) -> Variable {
+    rotated(input) { [backend] tensor, inverse in
+      backend.pairRotary(
+        tensor, headSize: headSize, positions: positions, cosines: table.cosines,
+        sines: table.sines, inverse: inverse)
+    }
+  }
+
+  private func rotated(
+    _ input: Variable, _ rotate: @escaping (_ tensor: Tensor, _ inverse: Bool) -> Void
+  ) -> Variable {
+    rotate(input.value, false)
     let result = output(input.value, of: [input])
     let (inputPlace, outputPlace) = (input.place, result.place)
     record(result) { [self] in
       guard let gradient = takeOwnGradient(at: outputPlace) else { return }
-      backend.rotary(
-        gradient, headSize: headSize, positions: positions, cosines: table.cosines,
-        sines: table.sines, inverse: true)
+      rotate(gradient, true)
       accumulate(gradient, at: inputPlace)
     }
     return result

@@ -1,0 +1,89 @@
+// Functions of each element with their slopes, and copies of columns.
+import QLoRATensor
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
+
+// SAFETY: every stretch lies inside tensors whose counts the preconditions compare, tasks write
+// disjoint stretches, and the tensors outlive the call.
+extension CPUBackend {
+  package func apply(_ function: ElementFunction, to input: Tensor, into output: Tensor) {
+    precondition(input.count == output.count)
+    let scratch = WorkerScratch(self, floats: 2 * Self.chunkElements)
+    runSamples([0, input.count], width: 1) { _, range, worker in
+      let (start, memory) = (range.lowerBound, scratch.part(worker))
+      let x = floats(input, at: start, range.count, scratch: memory)
+      let y = target(output, at: start, scratch: memory + Self.chunkElements)
+      for i in 0..<range.count { y[i] = function.value(x[i]) }
+      store(y, output, at: start, range.count)
+    }
+  }
+
+  package func applyBackward(
+    _ function: ElementFunction, _ outputGradient: Tensor, input: Tensor, inputGradient: Tensor
+  ) {
+    precondition(input.count == outputGradient.count && inputGradient.count == input.count)
+    let scratch = WorkerScratch(self, floats: Self.chunkElements)
+    runSamples([0, input.count], width: 1) { _, range, worker in
+      let x = floats(
+        input, at: range.lowerBound, range.count, scratch: scratch.part(worker))
+      let dy = outputGradient.floatAddress(at: range.lowerBound)
+      let dx = inputGradient.floatAddress(at: range.lowerBound)
+      for i in 0..<range.count { dx[i] = dy[i] * function.slope(x[i]) }
+    }
+  }
+
+  package func copyColumns(
+    _ input: Tensor, column: Int, count: Int, into output: Tensor, outputColumn: Int
+  ) {
+    let (from, to) = (input.shape[-1], output.shape[-1])
+    let kernel = rows
+    precondition(input.shape[0] == output.shape[0])
+    precondition(column + count <= from && outputColumn + count <= to)
+    runRows(input.shape[0], width: count) { range in
+      for row in range {
+        kernel.convert(
+          count, input.address(at: row * from + column), input.dtype.element,
+          output.address(at: row * to + outputColumn), output.dtype.element)
+      }
+    }
+  }
+}
+
+extension ElementFunction {
+  /// √(2/π) and the cubic's factor of the approximation by tanh; 1.702 of the one by σ.
+  private static let root: Float = 0.797_884_6
+  private static let cubic: Float = 0.044_715
+  private static let steepness: Float = 1.702
+
+  func value(_ x: Float) -> Float {
+    switch self {
+    case .gelu: 0.5 * x * (1 + erff(x * Float(0.5).squareRoot()))
+    case .geluTanh: 0.5 * x * (1 + tanhf(Self.root * (x + Self.cubic * x * x * x)))
+    case .geluSigmoid: x / (1 + expf(-Self.steepness * x))
+    case .silu: x / (1 + expf(-x))
+    }
+  }
+
+  func slope(_ x: Float) -> Float {
+    switch self {
+    case .gelu:
+      // 1/√(2π) is half of √(2/π).
+      return 0.5 * (1 + erff(x * Float(0.5).squareRoot()))
+        + x * 0.5 * Self.root * expf(-0.5 * x * x)
+    case .geluTanh:
+      let bent = tanhf(Self.root * (x + Self.cubic * x * x * x))
+      let inner = Self.root * (1 + 3 * Self.cubic * x * x)
+      return 0.5 * (1 + bent) + 0.5 * x * (1 - bent * bent) * inner
+    case .geluSigmoid:
+      let s = 1 / (1 + expf(-Self.steepness * x))
+      return s * (1 + Self.steepness * x * (1 - s))
+    case .silu:
+      let s = 1 / (1 + expf(-x))
+      return s * (1 + x * (1 - s))
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// What a counting backend passes on of the operations of image models: none of them multiplies by
+// a matrix.
+
+extension CountingBackend {
+  package func modulatedNorm(
+    _ input: Tensor, shift: Tensor, scale: Tensor, bounds: [Int], epsilon: Float,
+    into output: Tensor, statistics: Tensor
+  ) {
+    inner.modulatedNorm(
+      input, shift: shift, scale: scale, bounds: bounds, epsilon: epsilon, into: output,
+      statistics: statistics)
+  }
+
+  package func modulatedNormBackward(
+    _ outputGradient: Tensor, input: Tensor, scale: Tensor, statistics: Tensor, bounds: [Int],
+    inputGradient: Tensor?, accumulating: Bool, shiftGradient: Tensor?, scaleGradient: Tensor?
+  ) {
+    inner.modulatedNormBackward(
+      outputGradient, input: input, scale: scale, statistics: statistics, bounds: bounds,
+      inputGradient: inputGradient, accumulating: accumulating, shiftGradient: shiftGradient,
+      scaleGradient: scaleGradient)
+  }
+
+  package func gatedAdd(
+    _ residual: Tensor, _ values: Tensor, gate: Tensor, bounds: [Int], into output: Tensor
+  ) {
+    inner.gatedAdd(residual, values, gate: gate, bounds: bounds, into: output)
+  }
+
+  package func gatedAddBackward(
+    _ outputGradient: Tensor, values: Tensor?, gate: Tensor, bounds: [Int],
+    valuesGradient: Tensor?, gateGradient: Tensor?
+  ) {
+    inner.gatedAddBackward(
+      outputGradient, values: values, gate: gate, bounds: bounds, valuesGradient: valuesGradient,
+      gateGradient: gateGradient)
+  }
+
+  package func pairRotary(
+    _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,
+    inverse: Bool
+  ) {
+    inner.pairRotary(
+      tensor, headSize: headSize, positions: positions, cosines: cosines, sines: sines,
+      inverse: inverse)
+  }
+
+  package func apply(_ function: ElementFunction, to input: Tensor, into output: Tensor) {
+    inner.apply(function, to: input, into: output)
+  }
+
+  package func applyBackward(
+    _ function: ElementFunction, _ outputGradient: Tensor, input: Tensor, inputGradient: Tensor
+  ) {
+    inner.applyBackward(function, outputGradient, input: input, inputGradient: inputGradient)
+  }
+
+  package func copyColumns(
+    _ input: Tensor, column: Int, count: Int, into output: Tensor, outputColumn: Int
+  ) {
+    inner.copyColumns(
+      input, column: column, count: count, into: output, outputColumn: outputColumn)
+  }
+
+  package func squaredError(
+    _ prediction: Tensor, target: Tensor, weights: [Float], bounds: [Int], gradient: Tensor?
+  ) -> Double {
+    inner.squaredError(
+      prediction, target: target, weights: weights, bounds: bounds, gradient: gradient)
+  }
+
+  package func windows(
+    _ input: Tensor, _ window: ImageWindow, pixels: Range<Int>, into output: Tensor
+  ) {
+    inner.windows(input, window, pixels: pixels, into: output)
+  }
+
+  package func groupNorm(
+    _ input: Tensor, groups: Int, weight: Tensor, bias: Tensor, epsilon: Float,
+    into output: Tensor
+  ) {
+    inner.groupNorm(
+      input, groups: groups, weight: weight, bias: bias, epsilon: epsilon, into: output)
+  }
+}
