@@ -65,6 +65,7 @@ extension ElementFunction {
     case .geluTanh: 0.5 * x * (1 + tanhf(Self.root * (x + Self.cubic * x * x * x)))
     case .geluSigmoid: x / (1 + expf(-Self.steepness * x))
     case .silu: x / (1 + expf(-x))
+    case .tanh: tanhf(x)
     }
   }
 
@@ -84,6 +85,9 @@ extension ElementFunction {
     case .silu:
       let s = 1 / (1 + expf(-x))
       return s * (1 + x * (1 - s))
+    case .tanh:
+      let bent = tanhf(x)
+      return 1 - bent * bent
     }
   }
 }

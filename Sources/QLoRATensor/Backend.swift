@@ -152,7 +152,7 @@ package struct AttentionLayout: Sendable, Hashable {
   }
 }
 
-package protocol Backend: OptimizerBackend, ImageBackend {
+package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 

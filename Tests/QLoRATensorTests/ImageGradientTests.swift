@@ -95,6 +95,7 @@ import Testing
             x * 0.5 * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
           case .geluSigmoid: x / (1 + exp(-1.702 * x))
           case .silu: x / (1 + exp(-x))
+          case .tanh: tanh(x)
           }
         }, seed)
     }
