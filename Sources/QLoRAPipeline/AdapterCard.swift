@@ -21,6 +21,12 @@ enum AdapterCard {
         ("rank", "\(adapter.config.rank)"), ("alpha", "\(adapter.config.alpha)"),
         ("modules", "\(adapter.pairs.count)"),
       ] + facts
+    let isClassifier = adapter.config.taskType == PEFTAdapterConfig.classification
+    let autoClass = "AutoModelFor" + (isClassifier ? "SequenceClassification" : "CausalLM")
+    let count = (try? adapter.labels(named: nil))?.count ?? 0
+    let arguments = isClassifier ? ", num_labels=\(count)" : ""
+    let command = isClassifier ? "classify" : "generate"
+    let text = isClassifier ? "--text" : "--prompt"
     let table = rows.map { "| \($0.0) | \($0.1.replacing("|", with: "\\|")) |" }
     return """
       ---
@@ -38,13 +44,13 @@ enum AdapterCard {
 
       ```python
       from peft import PeftModel
-      from transformers import AutoModelForCausalLM
+      from transformers import \(autoClass)
 
-      base = AutoModelForCausalLM.from_pretrained("BASE")  # where you keep \(base)
+      base = \(autoClass).from_pretrained("BASE"\(arguments))  # where you keep \(base)
       model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
       ```
 
-      or `qlora generate --model BASE --adapter ADAPTER --prompt TEXT`.
+      or `qlora \(command) --model BASE --adapter ADAPTER \(text) TEXT`.
 
       """
   }
@@ -80,6 +86,11 @@ enum AdapterCard {
         "validation loss",
         history.evaluations.last.map { ProgressText.decimal($0.loss, 4) }
       ),
+      (
+        "validation accuracy",
+        history.evaluations.last?.accuracy.map { ProgressText.decimal($0, 4) }
+      ),
+      ("labels", recipe.task == .classification ? recipe.data.labels.joined(separator: ", ") : nil),
     ]
     return facts.compactMap { name, value in value.map { (name, $0) } }
   }

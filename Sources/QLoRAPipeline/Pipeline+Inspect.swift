@@ -51,7 +51,16 @@ extension Pipeline {
     if case .folder = foreign.origin, ModelFamily(rawValue: foreign.modelType ?? "") == nil {
       return try anyFolder(foreign, verify)
     }
-    let source = try ModelSource.open(path)
+    let source: ModelSource
+    do {
+      source = try ModelSource.open(path)
+    } catch let failure as Diagnostic
+      where failure.code == .architectureUnsupported && foreign.modelType != nil
+    {
+      // One of a known family with a part of its own has linears all the same.
+      guard ModelFamily(rawValue: foreign.modelType ?? "")?.isEncoder == true else { throw failure }
+      return try anyFolder(foreign, verify)
+    }
     let config = source.config
     var facts: [(name: String, value: JSONValue)] = [
       ("architecture", .string(config.family.rawValue)), ("hidden", .int(config.hidden)),
@@ -99,10 +108,13 @@ extension Pipeline {
     let file = try SafetensorsFile(path: FilePath.join(path, PEFTAdapter.weightsName))
     if verify { try checkFinite([file]) }
     let config = adapter.config
-    let facts: [(name: String, value: JSONValue)] = [
+    var facts: [(name: String, value: JSONValue)] = [
       ("baseModel", config.baseModel.map { .string($0) } ?? .null), ("rank", .int(config.rank)),
       ("alpha", .double(config.alpha)), ("modules", .int(adapter.pairs.count)),
     ]
+    if let labels = (try? AdapterFolder.open(path))?.labels {
+      facts.append(("labels", .list(labels.map { .string($0) })))
+    }
     return InspectionReport(kind: "adapter", facts: facts + sizes([file]), tensors: lines([file]))
   }
 

@@ -75,6 +75,7 @@ package struct TrainingRun {
     let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
+    let recipe = try recipe.withLabels()
     let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
@@ -102,7 +103,7 @@ package struct TrainingRun {
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
-      recipe: saved, run: run, cache: cache, machine: machine, isResuming: true,
+      recipe: saved.withLabels(), run: run, cache: cache, machine: machine, isResuming: true,
       interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }
@@ -142,6 +143,7 @@ package struct TrainingRun {
     if !isResuming { try save(recipe) }
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
+    try recipe.checkModulesToSave(source.config.family)
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
@@ -257,8 +259,10 @@ package struct TrainingRun {
     let recipe = recipe.recipe
     let modules = model.linears.filter { $0.adapter != nil }
     let suffixes = Set(modules.compactMap { $0.name.split(separator: ".").last.map(String.init) })
-    let everySuffix = model.linears.allSatisfy { linear in
-      linear.adapter != nil || !suffixes.contains { linear.name.hasSuffix("." + $0) }
+    // A suffix that is one of the head's too would give the head an adapter where PEFT loads it.
+    let bare = model.linears.filter { $0.adapter == nil }.map(\.name)
+    let everySuffix = (bare + (model.classifier?.layerNames ?? [])).allSatisfy { name in
+      !suffixes.contains { name == $0 || name.hasSuffix("." + $0) }
     }
     // Suffixes where they say exactly which modules carry an adapter, full names where not.
     let names = everySuffix ? suffixes.sorted() : modules.map(\.name)
@@ -267,6 +271,10 @@ package struct TrainingRun {
       baseModel: HubCache.repositoryName(of: recipe.model.path)
         ?? FilePath.lastComponent(of: recipe.model.path), rank: recipe.adapter.rank,
       alpha: recipe.adapter.alpha, dropout: recipe.adapter.dropout, targets: .list(names))
+    if let classifier = model.classifier {
+      config.taskType = PEFTAdapterConfig.classification
+      config.modulesToSave = classifier.modulesToSave
+    }
     if let initial {
       config.rank = initial.rank
       config.alpha = initial.alpha
@@ -284,8 +292,9 @@ package struct TrainingRun {
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
     try AdapterExport.write(
-      model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name,
-      facts: facts, to: run.adapterPath, run.fileSystem)
+      model.peftAdapter(config), trainedWith: recipe.recipe.loadOptions,
+      labels: recipe.recipe.task == .classification ? recipe.recipe.data.labels : nil,
+      name: recipe.recipe.name, facts: facts, to: run.adapterPath, run.fileSystem)
   }
 }
 

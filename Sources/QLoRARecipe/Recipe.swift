@@ -5,6 +5,7 @@
 package struct Recipe: Sendable, Equatable {
   /// Empty until the loader names the recipe after its file.
   package var name = ""
+  package var task = Task.language
   package var model = Model()
   package var adapter = Adapter()
   package var data = Data()
@@ -72,6 +73,8 @@ extension Recipe {
     package var targets = Targets.allLinear
     /// A PEFT adapter folder whose weights training begins with.
     package var initializeFrom: String?
+    /// Modules that are trained as a whole; empty is what the task needs.
+    package var modulesToSave: [String] = []
 
     package init() {}
   }
@@ -104,6 +107,8 @@ extension Recipe {
     package var shuffle = true
     package var overLength = OverLength.truncate
     package var trainOn = TrainOn.allAssistant
+    /// Names of the classes in their order; empty takes the labels of the training rows.
+    package var labels: [String] = []
 
     package init() {}
   }
@@ -128,6 +133,6 @@ extension Recipe {
   package enum RowFormat: String, Sendable, CaseIterable {
     case messages, sharegpt, alpaca
     case promptCompletion = "prompt-completion"
-    case text
+    case text, classification
   }
 }
