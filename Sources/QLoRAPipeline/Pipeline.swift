@@ -111,7 +111,7 @@ extension Pipeline {
     return try PreviewReport(
       name: recipe.name, sources: recipe.data.train.map { FilePath.lastComponent(of: $0.path) },
       lines: plan.preview(count), rows: data.train, report: data.report,
-      maxTokens: recipe.data.maxTokens, tokenizer: text.tokenizer)
+      maxTokens: recipe.data.maxTokens, tokenizer: text.tokenizer, labels: recipe.data.labels)
   }
 }
 

@@ -135,6 +135,7 @@ import Testing
     #expect(plan.report.labelledTokens == 60)
     let lines = try Pipeline.preview(try tiny.recipe("run"), count: 1).sequences
     #expect(lines.first?.line.json["classes"]?.arrayValue?.isEmpty == false)
+    #expect(lines.first?.rows.allSatisfy { ["bad", "good"].contains($0.label) } == true)
     try tiny.write(
       "recipe.json",
       ClassifierRun.recipe.replacing(
@@ -176,6 +177,9 @@ import Testing
           tiny.folder.path("run"), model: nil, type: .f32, to: tiny.folder.path("x.gguf"))
       } == .taskUnsupported)
     #expect(code { _ = try LoadedClassifier.load(tiny.base(adapter: nil)) } == .headMissing)
+    let served = NamedAdapter(argument: tiny.folder.path("run"))
+    #expect(
+      code { _ = try Pipeline.loadSwitched(tiny.base(adapter: nil), [served]) } == .taskUnsupported)
   }
 
   /// A pooler that files lack can be trained with the head.
