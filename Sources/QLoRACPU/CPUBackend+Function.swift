@@ -57,9 +57,15 @@ extension ElementFunction {
   /// Of x in σ.
   private var steepness: Float { self == .silu ? 1 : 1.702 }
 
-  func value(_ x: Float) -> Float { x / (1 + expf(-steepness * x)) }
+  func value(_ x: Float) -> Float {
+    self == .tanh ? tanhf(x) : x / (1 + expf(-steepness * x))
+  }
 
   func slope(_ x: Float) -> Float {
+    if self == .tanh {
+      let bent = tanhf(x)
+      return 1 - bent * bent
+    }
     let s = 1 / (1 + expf(-steepness * x))
     return s * (1 + steepness * x * (1 - s))
   }

@@ -31,7 +31,8 @@ extension DiagnosticCode {
     The row lacks a key that its format needs, or a value has the wrong type. Formats: `messages` \
     needs "messages": [{"role", "content"}…]; `sharegpt` "conversations": [{"from", "value"}…]; \
     `alpaca` "instruction", optionally "input", and "output"; `prompt-completion` "prompt" and \
-    "completion"; `text` "text". A message's "weight" is 0 or 1, its "train" true or false, and \
+    "completion"; `text` "text"; `classification` "text", "label" and optionally "text_pair". \
+    A message's "weight" is 0 or 1, its "train" true or false, and \
     only the assistant's messages can be trained.
     """)
   package static let nothingTrained = DiagnosticCode(
@@ -91,6 +92,18 @@ extension DiagnosticCode {
     SNAPPY, GZIP, ZSTD and LZ4_RAW. In Python, pyarrow.parquet.write_table(table, path, \
     compression="zstd") writes it again.
     """)
+  package static let unknownLabel = DiagnosticCode(
+    "E0415", .badData,
+    """
+    A row's label is none of the run's classes. These are what data.labels names, or, where it \
+    names none, the labels of the training rows: one that only validation rows have is unknown.
+    """)
+  package static let tooFewLabels = DiagnosticCode(
+    "E0416", .badData,
+    """
+    Classes are told apart where there are two at least. The rows of data.train have fewer labels, \
+    and data.labels names none.
+    """)
 }
 
 /// The codes of this module, for `qlora explain`.
@@ -98,6 +111,6 @@ package enum DataDiagnostics {
   package static let allDataCodes: [DiagnosticCode] = [
     .dataFileMissing, .dataFileUnreadable, .rowSyntax, .rowEncoding, .rowShape, .nothingTrained,
     .noEndOfTurn, .rowTooLong, .noRows, .chatTemplateMissing, .rowTooLarge, .compressionDamaged,
-    .tableDamaged, .tableUnsupported,
+    .tableDamaged, .tableUnsupported, .unknownLabel, .tooFewLabels,
   ]
 }

@@ -20,6 +20,9 @@ package struct DataFingerprint: Sendable, Hashable, CustomStringConvertible {
 
   private mutating func add(_ row: EncodedRow) {
     add(UInt64(row.tokens.count))
+    if let category = row.category {
+      add(UInt64(UInt32(bitPattern: category)) << 32 | UInt64(row.secondStart ?? 0))
+    }
     for (token, label) in zip(row.tokens, row.labels) {
       add(UInt64(UInt32(bitPattern: token)) << 32 | UInt64(UInt32(bitPattern: label)))
     }

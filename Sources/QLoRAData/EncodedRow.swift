@@ -27,6 +27,10 @@ package struct EncodedRow: Sendable, Equatable {
   package let number: Int
   /// Nil for plain text and where cutting left nothing of the answer.
   package var answer: Answer?
+  /// The class of the whole row, where it has one; then no token has a label.
+  package var category: Int32?
+  /// Where the second of two texts begins.
+  package var secondStart: Int?
   /// Who wrote each token; empty unless the encoder was asked for it.
   package var origins: [TokenOrigin]
 
@@ -51,7 +55,10 @@ package struct EncodedRow: Sendable, Equatable {
     return (before.map { $0 + 1 } ?? 0)..<(last + 1)
   }
 
-  package var labelledTokenCount: Int { labels.count { $0 != untrainedLabel } }
+  /// Of a row with a class, 1.
+  package var labelledTokenCount: Int {
+    category == nil ? labels.count { $0 != untrainedLabel } : 1
+  }
 }
 
 /// What becomes of a conversation or completion with more tokens than fit.

@@ -55,10 +55,8 @@ package struct EncodedRows: Sendable {
   package func row(_ index: Int) throws(Diagnostic) -> EncodedRow {
     let entry = entry(index)
     let bytes = try store.bytes(place(index))
-    let (tokens, labels, origins) = PackedRow.read(bytes, count: Int(entry.tokenCount))
-    return EncodedRow(
-      tokens: tokens, labels: labels, source: Int(entry.source), number: entry.number,
-      origins: origins)
+    return PackedRow.read(
+      bytes, count: Int(entry.tokenCount), source: Int(entry.source), number: entry.number)
   }
 
   package func all() throws(Diagnostic) -> [EncodedRow] {

@@ -3,10 +3,17 @@
 
 enum PackedRow {
   /// What the labels are: lengths of stretches, untrained first, or themselves.
-  private enum Labels: UInt8 { case stretches, plain }
+  private enum Labels: UInt8 { case stretches, plain, category }
 
   static func append(_ row: EncodedRow, to bytes: inout [UInt8]) {
     for token in row.tokens { append(token, to: &bytes) }
+    if let category = row.category {
+      bytes.append(Labels.category.rawValue)
+      append(category, to: &bytes)
+      // 0 is no second text, which begins behind the first.
+      appendVarint(row.secondStart ?? 0, to: &bytes)
+      return appendOrigins(row.origins, to: &bytes)
+    }
     let isPlain = zip(row.tokens, row.labels).contains { $1 != untrainedLabel && $1 != $0 }
     bytes.append((isPlain ? Labels.plain : .stretches).rawValue)
     if isPlain {
@@ -43,12 +50,19 @@ enum PackedRow {
 
   /// A row of `count` tokens: all of it that was packed.
   static func read(
-    _ bytes: ArraySlice<UInt8>, count: Int
-  ) -> (tokens: [Int32], labels: [Int32], origins: [TokenOrigin]) {
+    _ bytes: ArraySlice<UInt8>, count: Int, source: Int, number: Int
+  ) -> EncodedRow {
     let tokens = integers(bytes, count)
     var rest = bytes.dropFirst(4 * count)
     let labels: [Int32]
-    if rest.popFirst() == Labels.plain.rawValue {
+    var category: (place: Int32, secondStart: Int)?
+    let kind = rest.popFirst()
+    if kind == Labels.category.rawValue {
+      labels = tokens.map { _ in untrainedLabel }
+      let place = integers(rest, 1)[0]
+      rest = rest.dropFirst(4)
+      category = (place, varint(&rest))
+    } else if kind == Labels.plain.rawValue {
       labels = integers(rest, count)
       rest = rest.dropFirst(4 * count)
     } else {
@@ -59,7 +73,11 @@ enum PackedRow {
       let length = min(count - origins.count, varint(&rest))
       origins += repeatElement(origin, count: length)
     }
-    return (tokens, labels, origins)
+    var row = EncodedRow(
+      tokens: tokens, labels: labels, source: source, number: number, origins: origins)
+    row.category = category?.place
+    row.secondStart = category.flatMap { $0.secondStart > 0 ? $0.secondStart : nil }
+    return row
   }
 
   private static func stretches(_ bytes: inout ArraySlice<UInt8>, _ tokens: [Int32]) -> [Int32] {

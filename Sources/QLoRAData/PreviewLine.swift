@@ -23,11 +23,13 @@ package struct PreviewLine: Sendable, Equatable {
 
   package var json: JSONValue {
     func list(_ numbers: [Int32]) -> JSONValue { .list(numbers.map { .int(Int($0)) }) }
-    return .dictionary([
+    let members: [(String, JSONValue)] = [
       ("step", .int(step)), ("microBatch", .int(microBatch)), ("sequence", .int(sequence)),
       ("tokens", list(content.tokens)), ("labels", list(content.labels)),
       ("starts", .list(content.starts.map { .int($0) })),
-    ])
+    ]
+    let hasClasses = !content.categories.isEmpty
+    return .dictionary(members + (hasClasses ? [("classes", list(content.categories))] : []))
   }
 }
 

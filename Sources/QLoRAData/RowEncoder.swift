@@ -11,6 +11,8 @@ package struct RowEncoder: Sendable {
   let overLength: OverLength
   let keepsOrigins: Bool
   let trainedTurns: TrainedTurns
+  /// nil where rows train a language model.
+  let classes: ClassEncoding?
   private let lookalikes: ControlLookalikes
   /// What the tokenizer puts before any text, such as Llama 3's beginning token.
   private let textPrefix: [Int32]
@@ -19,11 +21,13 @@ package struct RowEncoder: Sendable {
   ///   - template: nil where the model has none, which only conversations need.
   ///   - maxTokens: the longest encoded row, at least 2: a single token has nothing to predict.
   ///   - keepsOrigins: whether rows say who wrote each token.
+  ///   - classes: of rows that have one.
   package init(
     tokenizer: Tokenizer, template: ChatTemplate?, maxTokens: Int,
     overLength: OverLength = .truncate, trainedTurns: TrainedTurns = .allAssistant,
-    keepsOrigins: Bool = false
+    keepsOrigins: Bool = false, classes: ClassEncoding? = nil
   ) {
+    self.classes = classes
     self.keepsOrigins = keepsOrigins
     self.tokenizer = tokenizer
     self.template = template
@@ -54,6 +58,8 @@ package struct RowEncoder: Sendable {
       encoded = try fit(whole, row, &report)
     case .text(let text):
       encoded = try plainText(text, row, source)
+    case .classified(let text, let pair, let label):
+      encoded = try classified(text, pair, label, row, source, &report)
     }
     report.encodedRows += encoded.count
     report.tokens += encoded.reduce(0) { $0 + $1.tokens.count }
@@ -61,6 +67,8 @@ package struct RowEncoder: Sendable {
     report.note(source: source, row: row.number, since: before)
     return encoded
   }
+
+  func countLookalikes(_ text: String) -> Int { lookalikes.count(in: text) }
 
   private func conversation(
     _ messages: [JSONValue], _ tools: JSONValue?, _ row: DataRow, _ source: Int,

@@ -14,6 +14,8 @@ public enum RowFormat: String, Sendable, CaseIterable {
   case promptCompletion = "prompt-completion"
   /// `{"text": …}`.
   case text
+  /// `{"text": …, "text_pair": …?, "label": …}`.
+  case classification
 }
 
 /// A row's meaning, free of its format.
@@ -21,6 +23,7 @@ package enum RowContent: Sendable, Equatable {
   case conversation(messages: [JSONValue], tools: JSONValue?)
   case completion(prompt: String, completion: String)
   case text(String)
+  case classified(text: String, pair: String?, label: JSONValue)
 }
 
 extension RowFormat {
@@ -40,6 +43,10 @@ extension RowFormat {
         prompt: try row.string("prompt"), completion: try row.string("completion"))
     case .text:
       .text(try row.string("text"))
+    case .classification:
+      .classified(
+        text: try row.string("text"), pair: try row.optionalString("text_pair"),
+        label: row.value["label"] ?? .null)
     }
   }
 
@@ -132,9 +139,14 @@ extension RowFormat {
 }
 
 extension DataRow {
-  fileprivate func string(_ key: String) throws(Diagnostic) -> String {
+  package func string(_ key: String) throws(Diagnostic) -> String {
     guard let text = value[key]?.stringValue else { throw mismatch(key, "a string", value[key]) }
     return text
+  }
+
+  package func optionalString(_ key: String) throws(Diagnostic) -> String? {
+    guard let found = value[key], !found.isNull else { return nil }
+    return try string(key)
   }
 
   fileprivate func turns(_ key: String) throws(Diagnostic) -> [JSONValue] {

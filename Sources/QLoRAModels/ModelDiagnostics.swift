@@ -28,7 +28,23 @@ extension DiagnosticCode {
     "A tensor of the base model holds a NaN or an infinity, so every output would be one. The file "
       + "is damaged or was converted wrongly; get it again from its source.")
 
+  package static let taskUnsupported = DiagnosticCode(
+    "E0531", .usage,
+    "The model cannot do what is asked of it: encoders such as BERT predict no next token, so they "
+      + "neither chat nor are trained on conversations, and some families have no head for classes "
+      + "in transformers. A recipe says what it trains by its key \"task\".")
+  package static let poolerMissing = DiagnosticCode(
+    "E0532", .badData,
+    "BERT's head for classes reads what the pooler makes of the first token, and the model's files "
+      + "have no pooler. adapter.modulesToSave with \"classifier\" and \"pooler\" draws one and "
+      + "trains it with the head.")
+  package static let headMissing = DiagnosticCode(
+    "E0533", .usage,
+    "Classes are told apart by a head that was trained: it is in the adapter of a run whose task "
+      + "is \"classification\", or in a model that such an adapter was merged into.")
+
   package static let allModelCodes: [DiagnosticCode] = [
     unexpectedShape, badModulePattern, noTarget, adapterMismatch, nonFiniteAdapter, nonFiniteWeight,
+    taskUnsupported, poolerMissing, headMissing,
   ]
 }

@@ -37,23 +37,29 @@ enum AdapterCard {
 
       ## Use
 
-      \(isOfImages ? useOfImages(base) : use(base))
+      \(isOfImages ? useOfImages(base) : use(adapter, base))
 
       """
   }
 
-  private static func use(_ base: String) -> String {
-    """
-    ```python
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+  private static func use(_ adapter: PEFTAdapter, _ base: String) -> String {
+    let isClassifier = adapter.config.taskType == PEFTAdapterConfig.classification
+    let autoClass = "AutoModelFor" + (isClassifier ? "SequenceClassification" : "CausalLM")
+    let count = (try? adapter.labels(named: nil))?.count ?? 0
+    let arguments = isClassifier ? ", num_labels=\(count)" : ""
+    let command = isClassifier ? "classify" : "generate"
+    let text = isClassifier ? "--text" : "--prompt"
+    return """
+      ```python
+      from peft import PeftModel
+      from transformers import \(autoClass)
 
-    base = AutoModelForCausalLM.from_pretrained("BASE")  # where you keep \(base)
-    model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
-    ```
+      base = \(autoClass).from_pretrained("BASE"\(arguments))  # where you keep \(base)
+      model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
+      ```
 
-    or `qlora generate --model BASE --adapter ADAPTER --prompt TEXT`.
-    """
+      or `qlora \(command) --model BASE --adapter ADAPTER \(text) TEXT`.
+      """
   }
 
   private static func useOfImages(_ base: String) -> String {
@@ -100,6 +106,11 @@ enum AdapterCard {
         "validation loss",
         history.evaluations.last.map { ProgressText.decimal($0.loss, 4) }
       ),
+      (
+        "validation accuracy",
+        history.evaluations.last?.accuracy.map { ProgressText.decimal($0, 4) }
+      ),
+      ("labels", recipe.task == .classification ? recipe.data.labels.joined(separator: ", ") : nil),
     ]
     return facts.compactMap { name, value in value.map { (name, $0) } }
   }

@@ -10,7 +10,7 @@ enum AdapterExport {
   /// against its manifest. Its files carry no time, no
   /// path of the run and no run id, so equal runs give equal bytes.
   static func write(
-    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, name: String,
+    _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, labels: [String]? = nil, name: String,
     facts: [(String, String)] = [], isOfImages: Bool = false, to path: String,
     _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws {
@@ -31,7 +31,10 @@ enum AdapterExport {
         }
       }
       try pending.write(PEFTAdapterConfig.fileName, Array(adapter.config.fileText().utf8))
-      if let load { try pending.write(TrainedWith.fileName, Array(TrainedWith.text(load).utf8)) }
+      if let load {
+        let text = TrainedWith.text(load, labels: labels)
+        try pending.write(TrainedWith.fileName, Array(text.utf8))
+      }
       let card = AdapterCard.text(adapter, load, name, facts, isOfImages: isOfImages)
       try pending.write("README.md", Array(card.utf8))
       _ = try pending.commit()

@@ -20,6 +20,8 @@ package struct AdapterFolder {
   package let basePath: String?
   /// Validation rows of the run that the adapter is of.
   package let validation: DataSource?
+  /// The classes that the adapter tells apart, in their order; nil of a language model.
+  package let labels: [String]?
 
   /// Opens an adapter folder, the adapter of a run directory, or a checkpoint.
   ///
@@ -30,11 +32,16 @@ package struct AdapterFolder {
     let adapter = try PEFTAdapter.read(folder)
     let recipe = try recipe(around: folder)
     let isRecorded = try exists(TrainedWith.fileName, in: folder)
+    let record = isRecorded ? try TrainedWith.read(folder) : nil
+    let isOfClasses = recipe?.task == .classification
+    let known = record?.labels ?? (isOfClasses ? recipe?.data.labels : nil)
+    let labels = try adapter.labels(named: known)
+    var load = record?.load ?? recipe?.loadOptions
+    load?.classes = labels.map { adapter.classOptions(count: $0.count) }
     return AdapterFolder(
-      path: folder, adapter: adapter,
-      load: isRecorded ? try TrainedWith.read(folder) : recipe?.loadOptions,
+      path: folder, adapter: adapter, load: load,
       basePath: recipe?.model.path ?? adapter.config.baseModel,
-      validation: recipe?.data.validation.first?.dataSource)
+      validation: recipe?.data.validation.first?.dataSource, labels: labels)
   }
 
   /// Whether `open` would look for an adapter here, and not for a model.
@@ -61,14 +68,27 @@ package struct AdapterFolder {
   }
 }
 
+extension AdapterFolder {
+  /// - Throws: `taskUnsupported` for an adapter that tells classes apart.
+  func requireLanguageModel(_ reason: String) throws {
+    guard labels != nil else { return }
+    throw Diagnostic(
+      .taskUnsupported, "the adapter tells classes apart: \(reason)", at: .file(path),
+      remedy: "merge it with `qlora merge`, or use it with `qlora classify`")
+  }
+}
+
 /// `qlora.json` beside an adapter: how the base was held in training, which PEFT does not record
 /// and evaluation must repeat. Other tools ignore the file.
 enum TrainedWith {
   static let fileName = "qlora.json"
   private static let maximumFileBytes = 1 << 16
 
-  static func text(_ options: LoadOptions) -> String {
-    JSONWriter.text(json(options), style: .indented) + "\n"
+  static func text(_ options: LoadOptions, labels: [String]? = nil) -> String {
+    let classes = labels.map { [JSONMember("labels", .list($0.map { .string($0) }))] } ?? []
+    let members = (json(options).objectMembers ?? []) + classes
+    return JSONWriter.text(
+      .object(members.sorted { $0.key < $1.key }), style: .indented) + "\n"
   }
 
   /// Everything that decides how a base is held.
@@ -80,7 +100,7 @@ enum TrainedWith {
     ])
   }
 
-  static func read(_ folder: String) throws -> LoadOptions {
+  static func read(_ folder: String) throws -> (load: LoadOptions, labels: [String]?) {
     let path = FilePath.join(folder, fileName)
     let file = try InputFile(fileName, in: folder)
     let json = try JSONValue.read(file, limit: maximumFileBytes, code: .adapterBaseUnknown)
@@ -95,7 +115,10 @@ enum TrainedWith {
       }
     }
     let skip = json["skip"]?.arrayValue?.compactMap(\.stringValue) ?? []
-    return LoadOptions(quantization: quantization, skip: skip, computeDType: dtype)
+    return (
+      LoadOptions(quantization: quantization, skip: skip, computeDType: dtype),
+      json["labels"]?.arrayValue?.compactMap(\.stringValue)
+    )
   }
 }
 
@@ -108,6 +131,35 @@ extension DecoderModel {
         linear.adapter.map {
           PEFTAdapter.Pair(module: linear.name, a: $0.a.value, b: $0.b.value)
         }
-      })
+      }, saved: classifier?.tensors ?? [])
+  }
+}
+
+extension PEFTAdapter {
+  /// The classes of an adapter with a head, called as `known` says, or else by their numbers; nil
+  /// of a language model's.
+  ///
+  /// - Throws: `adapterMismatch` where names and head are of different numbers.
+  func labels(named known: [String]?) throws -> [String]? {
+    guard config.taskType == PEFTAdapterConfig.classification else { return nil }
+    // Of the head's linears the last one has a row for each class.
+    let outputs = ["score.weight", "classifier.weight", "classifier.out_proj.weight"]
+    guard let head = saved.first(where: { outputs.contains($0.name) }) else {
+      throw Diagnostic(
+        .adapterMismatch, "the adapter is one of a classifier, and has no head that is known here",
+        remedy: "train a model whose head is `score` or `classifier`")
+    }
+    let count = head.tensor.shape[0]
+    let labels = known ?? (0..<count).map { "LABEL_\($0)" }
+    guard labels.count == count else {
+      throw Diagnostic(
+        .adapterMismatch, "\(labels.count) labels are named, and the head has \(count)")
+    }
+    return labels
+  }
+
+  func classOptions(count: Int) -> ClassOptions {
+    ClassOptions(
+      count: count, trainsPooler: config.modulesToSave.contains(ClassifierNames.poolerWord))
   }
 }

@@ -92,6 +92,8 @@ package struct ModelText: Sendable {
   package let template: ChatTemplate?
   /// Tokens after which generation ends.
   package let endTokens: Set<Int32>
+  /// The most tokens that the model has positions for; nil where there is no such number.
+  package let positionLimit: Int?
 
   package init(_ source: ModelSource) throws {
     switch source.origin {
@@ -100,6 +102,7 @@ package struct ModelText: Sendable {
     case .random(let name):
       throw Diagnostic(.vocabularyMissing, "random weights have no tokenizer", at: .file(name))
     }
+    positionLimit = source.config.positionLimit
     let tokenizer = tokenizer
     guard tokenizer.vocabularyCount <= source.config.vocabularySize else {
       throw Diagnostic(

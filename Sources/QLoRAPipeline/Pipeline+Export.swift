@@ -13,8 +13,8 @@ extension Pipeline {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(source)
     try AdapterExport.write(
-      folder.adapter, trainedWith: folder.load, name: FilePath.lastComponent(of: output),
-      to: output)
+      folder.adapter, trainedWith: folder.load, labels: folder.labels,
+      name: FilePath.lastComponent(of: output), to: output)
   }
 
   /// Folds an adapter into its base and writes a folder that transformers loads: plain, or, where
@@ -35,13 +35,16 @@ extension Pipeline {
       source, folder.adapter, base: base, options: folder.load ?? LoadOptions(quantization: nil),
       backend: try Backends.make())
     if base == .requantized {
+      try folder.requireLanguageModel("only its base could be quantized again")
       return try RequantizedFolder(
         weights: weights, source: source, requantization: Requantization(source, folder.load),
         dtype: dtype, shardBytes: shardBytes
       ).write(to: output)
     }
-    try MergedFolder(weights: weights, source: source, dtype: dtype, shardBytes: shardBytes)
-      .write(to: output)
+    try MergedFolder(
+      weights: weights, source: source, dtype: dtype, shardBytes: shardBytes,
+      head: MergedHead(folder, source.config.family)
+    ).write(to: output)
   }
 
   /// The model that the user named, else the one that the adapter names.

@@ -106,10 +106,13 @@ extension Pipeline {
     let file = try SafetensorsFile(path: FilePath.join(path, PEFTAdapter.weightsName))
     if verify { try checkFinite([file]) }
     let config = adapter.config
-    let facts: [(name: String, value: JSONValue)] = [
+    var facts: [(name: String, value: JSONValue)] = [
       ("baseModel", config.baseModel.map { .string($0) } ?? .null), ("rank", .int(config.rank)),
       ("alpha", .double(config.alpha)), ("modules", .int(adapter.pairs.count)),
     ]
+    if let labels = (try? AdapterFolder.open(path))?.labels {
+      facts.append(("labels", .list(labels.map { .string($0) })))
+    }
     return InspectionReport(kind: "adapter", facts: facts + sizes([file]), tensors: lines([file]))
   }
 

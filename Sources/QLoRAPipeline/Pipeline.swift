@@ -105,14 +105,14 @@ extension Pipeline {
   /// The first `count` sequences of a run in training order. Writes nothing and loads no weights.
   package static func preview(_ resolved: ResolvedRecipe, count: Int) throws -> PreviewReport {
     try resolved.requireLanguage("preview")
-    let recipe = resolved.recipe
+    let recipe = try resolved.withLabels().recipe
     let text = try ModelText(try ModelSource.open(recipe.model.path))
     let data = try RunData(recipe, text: text, keepsOrigins: true)
     let plan = BatchPlan(rows: data.train, settings: recipe.batchSettings)
     return try PreviewReport(
       name: recipe.name, sources: recipe.data.train.map { FilePath.lastComponent(of: $0.path) },
       lines: plan.preview(count), rows: data.train, report: data.report,
-      maxTokens: recipe.data.maxTokens, tokenizer: text.tokenizer)
+      maxTokens: recipe.data.maxTokens, tokenizer: text.tokenizer, labels: recipe.data.labels)
   }
 }
 
@@ -123,6 +123,13 @@ extension Pipeline {
     _ base: BaseOptions, progress: @escaping (Double) -> Void = { _ in }
   ) throws -> LoadedModel {
     let adapter = try base.adapter.map(AdapterFolder.open)
+    guard adapter?.labels == nil else {
+      throw Diagnostic(
+        .taskUnsupported,
+        "the adapter tells classes apart, and this command needs a language model",
+        at: base.adapter.map { .file($0) },
+        remedy: "use it with `qlora classify`, or with `qlora eval --format classification`")
+    }
     let loaded = try LoadedModel.load(
       ModelRequest(
         path: base.model, load: loadOptions(base, trained: adapter?.load), threads: base.threads,
@@ -162,6 +169,7 @@ extension Pipeline {
 extension PEFTAdapter {
   /// On a model: its values, and as many bytes of gradients.
   var memoryBytes: Int {
-    pairs.reduce(0) { $0 + 2 * ($1.a.count + $1.b.count) * DType.float32.byteSize }
+    let halves = pairs.reduce(0) { $0 + $1.a.count + $1.b.count }
+    return 2 * (halves + saved.reduce(0) { $0 + $1.tensor.count }) * DType.float32.byteSize
   }
 }

@@ -27,10 +27,12 @@ extension Recipe {
             doubleQuantized: chosen.doubleQuant))
       }
     // With int16 products everything else is float32.
-    return LoadOptions(
+    var options = LoadOptions(
       quantization: quantization, skip: model.quantization.skip,
       computeDType: DType(rawValue: model.computeDType).flatMap { $0.isFloatingPoint ? $0 : nil }
         ?? .float32)
+    options.classes = classOptions
+    return options
   }
 
   var adapterOptions: AdapterOptions {
@@ -63,7 +65,9 @@ extension Recipe {
       tokenizer: text.tokenizer, template: text.template, maxTokens: data.maxTokens,
       overLength: OverLength(rawValue: data.overLength.rawValue) ?? .truncate,
       trainedTurns: TrainedTurns(rawValue: data.trainOn.rawValue) ?? .allAssistant,
-      keepsOrigins: keepsOrigins)
+      keepsOrigins: keepsOrigins,
+      classes: task == .classification
+        ? ClassEncoding(labels: LabelSet(data.labels), positionLimit: text.positionLimit) : nil)
   }
 
   var optimizerOptions: OptimizerOptions {
@@ -136,8 +140,10 @@ extension MicroBatch {
   /// As the model takes it.
   var tokenBatch: TokenBatch {
     let (rows, targets) = predictions()
-    return TokenBatch(
+    var batch = TokenBatch(
       tokens: tokens, positions: positions, bounds: bounds, rows: rows, targets: targets)
+    batch.types = types
+    return batch
   }
 }
 

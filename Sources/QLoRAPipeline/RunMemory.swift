@@ -66,7 +66,11 @@ struct RunMemory {
   }
 
   /// The largest micro-batch of the run, every token labelled.
-  var largestBatch: TokenBatch { largestBatch(of: data.train, recipe.batchSettings) }
+  var largestBatch: TokenBatch { labelled(largestBatch(of: data.train, recipe.batchSettings)) }
+
+  private func labelled(_ batch: TokenBatch) -> TokenBatch {
+    recipe.task == .classification ? batch.withClasses : batch
+  }
 
   /// The same for evaluations; nil without validation data.
   var largestValidationBatch: TokenBatch? {
@@ -74,7 +78,7 @@ struct RunMemory {
     var settings = recipe.batchSettings
     settings.shuffle = false
     (settings.accumulation, settings.length, settings.weights) = (1, .epochs(1), [])
-    return largestBatch(of: data.validation, settings)
+    return labelled(largestBatch(of: data.validation, settings))
   }
 
   /// Those of the first step as they are.

@@ -122,10 +122,12 @@ struct PlannedRun {
   let arrangement: Arrangement
 
   init(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws {
-    let recipe = resolved.recipe
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
+    let resolved = try resolved.withLabels()
+    let recipe = resolved.recipe
     source = try ModelSource.open(recipe.model.path)
+    try recipe.checkModulesToSave(source.config.family)
     text = try ModelText(source)
     data = try RunData(recipe, text: text)
     let limit = machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }

@@ -75,6 +75,7 @@ package struct TrainingRun {
     let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
+    let recipe = try recipe.withLabels()
     let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
@@ -102,7 +103,7 @@ package struct TrainingRun {
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
-      recipe: saved, run: run, cache: cache, machine: machine, isResuming: true,
+      recipe: saved.withLabels(), run: run, cache: cache, machine: machine, isResuming: true,
       interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }
@@ -143,6 +144,7 @@ package struct TrainingRun {
     if recipe.task == .image { return try trainImages() }
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
+    try recipe.checkModulesToSave(source.config.family)
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
@@ -189,7 +191,9 @@ package struct TrainingRun {
 
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
-    adapterConfig(model.linears, initial: try recipe.recipe.addAdapters(to: model))
+    adapterConfig(
+      model.linears, classifier: model.classifier,
+      initial: try recipe.recipe.addAdapters(to: model))
   }
 
   private func train(
@@ -276,17 +280,22 @@ package struct TrainingRun {
       saveEvery: recipe.recipe.training.saveEvery)
   }
 
-  /// - Parameter initial: of the adapter that training began with, whose scale is kept.
+  /// - Parameters:
+  ///   - classifier: the head that is trained whole.
+  ///   - initial: of the adapter that training began with, whose scale is kept.
   func adapterConfig(
-    _ linears: [AdaptedLinear], initial: PEFTAdapterConfig?
+    _ linears: [AdaptedLinear], classifier: Classifier? = nil, initial: PEFTAdapterConfig?
   ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     let modules = linears.filter { $0.adapter != nil }
     let suffixes = Set(modules.compactMap { $0.name.split(separator: ".").last.map(String.init) })
-    // Those of image models end in numbers, as modules do that are no linears.
-    let everySuffix = recipe.task != .image && linears.allSatisfy { linear in
-      linear.adapter != nil || !suffixes.contains { linear.name.hasSuffix("." + $0) }
-    }
+    // Those of image models end in numbers, as modules do that are no linears. A suffix that is one
+    // of the head's too would give the head an adapter where PEFT loads it.
+    let bare = linears.filter { $0.adapter == nil }.map(\.name)
+    let everySuffix = recipe.task != .image && (bare + (classifier?.layerNames ?? []))
+      .allSatisfy { name in
+        !suffixes.contains { name == $0 || name.hasSuffix("." + $0) }
+      }
     // Suffixes where they say exactly which modules carry an adapter, full names where not.
     let names = everySuffix ? suffixes.sorted() : modules.map(\.name)
     // The base by its name alone: adapter files carry no place of this machine.
@@ -294,6 +303,10 @@ package struct TrainingRun {
       baseModel: HubCache.repositoryName(of: recipe.model.path)
         ?? FilePath.lastComponent(of: recipe.model.path), rank: recipe.adapter.rank,
       alpha: recipe.adapter.alpha, dropout: recipe.adapter.dropout, targets: .list(names))
+    if let classifier {
+      config.taskType = PEFTAdapterConfig.classification
+      config.modulesToSave = classifier.modulesToSave
+    }
     if let initial {
       config.rank = initial.rank
       config.alpha = initial.alpha
@@ -309,8 +322,10 @@ package struct TrainingRun {
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
     try AdapterExport.write(
-      adapter, trainedWith: recipe.recipe.loadOptions, name: recipe.recipe.name, facts: facts,
-      isOfImages: recipe.recipe.task == .image, to: run.adapterPath, run.fileSystem)
+      adapter, trainedWith: recipe.recipe.loadOptions,
+      labels: recipe.recipe.task == .classification ? recipe.recipe.data.labels : nil,
+      name: recipe.recipe.name, facts: facts, isOfImages: recipe.recipe.task == .image,
+      to: run.adapterPath, run.fileSystem)
   }
 }
 

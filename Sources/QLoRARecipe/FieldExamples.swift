@@ -14,7 +14,8 @@ package enum FieldExamples {
   ]
 
   private static let table: [String: JSONValue] = [
-    "name": "my-first-run", "device": "cpu", "threads": .int(8), "output": "runs/my-first-run",
+    "name": "my-first-run", "task": "classification",
+    "device": "cpu", "threads": .int(8), "output": "runs/my-first-run",
     "digests": .dictionary([("model", "xxh3:0123456789abcdef")]), "maxMemory.cpu": "3GiB",
     "model.path": "Models/SmolLM2-135M-Instruct.Q4_1.gguf",
     "model.quantization.type": "nf4", "model.quantization.blocksize": .int(64),
@@ -26,6 +27,7 @@ package enum FieldExamples {
     "image.timesteps": "logit-normal", "image.logitMean": .double(0),
     "image.logitDeviation": .double(1), "image.modeScale": .double(1.29),
     "image.shift": .double(3), "image.weighting": "square", "image.guidance": .double(3.5),
+    "adapter.modulesToSave": ["classifier", "pooler"], "data.labels": ["negative", "positive"],
     "data.train": .list([.dictionary([("path", "my-rows.jsonl"), ("format", "messages")])]),
     "data.validation": .list([.dictionary([("path", "held-out.jsonl")])]),
     "data.validationSplit": .double(0.05), "data.maxTokens": .int(1024), "data.packing": true,

@@ -30,6 +30,7 @@ extension RecipeDecoder {
         "data.validation.\(index).weight means nothing: each validation row is measured once",
         at: origins["data.validation.\(index).weight"], remedy: "delete it")
     }
+    checkClassification(of: recipe)
     let threshold = "model.quantization.threshold"
     if recipe.model.quantization.type != .int8, let origin = origins[threshold] {
       report(

@@ -8,8 +8,9 @@ extension Recipe: RecipeSection {
       "Name of the run; the recipe's file name without its ending where it is not given."),
     Field(
       "task", \.task, .choice(Task.allCases.map(\.rawValue)),
-      "What is trained: language (the default), or image for the transformers of FLUX.1 and "
-        + "Stable Diffusion 3.", omitted: { $0.task == .language }),
+      "What is learnt: language (the default) is to go on with a text, classification to tell "
+        + "classes apart, image to draw: the transformers of FLUX.1 and Stable Diffusion 3.",
+      omitted: { $0.task == .language }),
     Field(section: "model", \.model, "The frozen base model."),
     Field(section: "adapter", \.adapter, "The trained part."),
     Field(section: "data", \.data, "The rows to learn from."),
@@ -95,6 +96,11 @@ extension Recipe.Adapter: RecipeSection {
     Field(
       "initializeFrom", \.initializeFrom, .optional(.path),
       "A PEFT adapter folder to begin with; null begins with a fresh adapter."),
+    Field(
+      "modulesToSave", \.modulesToSave, .list(.text),
+      "Modules that are trained as a whole; with the task classification the head (the default), "
+        + "and \"pooler\" beside it where the family has one.",
+      omitted: { $0.modulesToSave.isEmpty }),
   ]
 }
 
@@ -119,6 +125,11 @@ extension Recipe.Data: RecipeSection {
       "Messages of a conversation that are trained: all of the assistant's (the default), or the "
         + "last; \"weight\": 0 in a message leaves it out.",
       omitted: { $0.trainOn == .allAssistant }),
+    Field(
+      "labels", \.labels, .list(.text),
+      "Names of the classes in their order, with the task classification; the labels of the "
+        + "training rows where it is not given.",
+      omitted: { $0.labels.isEmpty }),
   ]
 }
 

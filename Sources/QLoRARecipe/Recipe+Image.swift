@@ -2,8 +2,6 @@
 import QLoRADiagnostics
 
 extension Recipe {
-  package enum Task: String, Sendable, CaseIterable { case language, image }
-
   package struct Image: Sendable, Equatable {
     package enum Timesteps: String, Sendable, CaseIterable {
       case uniform

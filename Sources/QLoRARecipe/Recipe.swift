@@ -74,6 +74,8 @@ extension Recipe {
     package var targets = Targets.allLinear
     /// A PEFT adapter folder whose weights training begins with.
     package var initializeFrom: String?
+    /// Modules that are trained as a whole; empty is what the task needs.
+    package var modulesToSave: [String] = []
 
     package init() {}
   }
@@ -106,6 +108,8 @@ extension Recipe {
     package var shuffle = true
     package var overLength = OverLength.truncate
     package var trainOn = TrainOn.allAssistant
+    /// Names of the classes in their order; empty takes the labels of the training rows.
+    package var labels: [String] = []
 
     package init() {}
   }
@@ -130,7 +134,7 @@ extension Recipe {
   package enum RowFormat: String, Sendable, CaseIterable {
     case messages, sharegpt, alpaca
     case promptCompletion = "prompt-completion"
-    case text
+    case text, classification
     /// A folder of cached latents and prompts.
     case latents
   }

@@ -91,6 +91,7 @@ extension Recipe.Schedule.Kind: RecipeValue {}
 extension Recipe.Data.OverLength: RecipeValue {}
 extension Recipe.Data.TrainOn: RecipeValue {}
 extension Recipe.RowFormat: RecipeValue {}
+extension Recipe.Task: RecipeValue {}
 extension Recipe.OnNonFinite: RecipeValue {}
 extension Recipe.Task: RecipeValue {}
 extension Recipe.Image.Timesteps: RecipeValue {}

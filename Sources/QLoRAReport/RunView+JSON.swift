@@ -4,7 +4,8 @@ import QLoRAJSON
 extension RunView {
   package var json: JSONValue {
     func number(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
-    return .dictionary([
+    let accuracy = evaluationAccuracy.map { [("evalAccuracy", JSONValue.double($0))] } ?? []
+    let members: [(String, JSONValue)] = [
       ("path", .string(path)), ("name", .string(name)), ("state", .string(state.rawValue)),
       ("step", .int(step)), ("steps", stepCount.map { .int($0) } ?? .null),
       ("loss", number(lastLoss)), ("evalLoss", number(evaluationLoss)),
@@ -13,6 +14,7 @@ extension RunView {
       ("tokensPerSecond", number(history.meanTokensPerSecond)),
       ("peakMemoryBytes", .int(history.peakMemoryBytes)),
       ("checkpoints", .list(checkpointSteps.sorted().map { .int($0) })),
-    ])
+    ]
+    return .dictionary(members + accuracy)
   }
 }

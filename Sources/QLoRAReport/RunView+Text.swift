@@ -11,6 +11,7 @@ extension RunView {
       ("run", path), ("name", name), ("state", state.rawValue),
       ("steps", stepCount.map { "\(step) of \($0)" } ?? "\(step)"),
       ("training loss", number(lastLoss)), ("validation loss", number(evaluationLoss)),
+      ("validation accuracy", number(evaluationAccuracy)),
       ("best", best),
       ("time", ProgressText.duration(history.elapsedSeconds)),
       ("left", state == .running ? secondsLeft.map(ProgressText.duration) : nil),

@@ -79,6 +79,7 @@ package struct RunView: Sendable {
   }
   package var lastLoss: Double? { history.steps.last?.loss }
   package var evaluationLoss: Double? { history.evaluations.last?.loss }
+  package var evaluationAccuracy: Double? { history.evaluations.last?.accuracy }
 
   /// Seconds that the rest takes at the pace so far.
   package var secondsLeft: Double? {

@@ -122,7 +122,7 @@ package struct LinearGradientTerm: Sendable {
   }
 }
 
-package protocol Backend: OptimizerBackend, ImageBackend {
+package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 

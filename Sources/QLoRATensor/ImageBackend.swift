@@ -7,6 +7,7 @@ package enum ElementFunction: String, Sendable, CaseIterable {
   case geluSigmoid
   /// x·σ(x).
   case silu
+  case tanh
 }
 
 /// A square window over an image, as a convolution moves it.

@@ -10,8 +10,10 @@ package struct TokenBatch: Sendable, Equatable {
   package var bounds: [Int]
   /// Indices into `tokens` whose next token is labelled.
   package var rows: [Int32]
-  /// `[rows]` the labels: the next token of each row.
+  /// `[rows]` the labels: the next token of each row, or the class of each sequence.
   package var targets: [Int32]
+  /// `[tokens]` 0 in a first text, 1 in a second; empty where all are 0.
+  package var types: [Int32] = []
 
   package init(
     tokens: [Int32], positions: [Int32], bounds: [Int], rows: [Int32], targets: [Int32]
@@ -24,6 +26,19 @@ package struct TokenBatch: Sendable, Equatable {
   }
 
   package var labelledCount: Int { rows.count }
+}
+
+/// What evaluating a batch gives.
+package struct BatchEvaluation: Sendable, Equatable {
+  /// Over labelled tokens or texts.
+  package var lossSum: Double
+  /// Texts whose class is the most likely one; nil of a language model.
+  package var correct: Int?
+
+  package init(lossSum: Double, correct: Int? = nil) {
+    self.lossSum = lossSum
+    self.correct = correct
+  }
 }
 
 /// A model as the trainer sees it: some parameters and a loss.
@@ -40,11 +55,18 @@ package protocol TrainableModel: AnyObject {
   /// The sum of the losses over labelled tokens, without dropout and without gradients.
   func lossSum(_ batch: TokenBatch) throws -> Double
 
+  /// The same sum, and of a model that tells classes apart how often it is right.
+  func evaluate(_ batch: TokenBatch) throws -> BatchEvaluation
+
   /// The module behind which values are first infinite or undefined; nil where none are, or where
   /// the model cannot tell. Slow: for the report of a run that diverged.
   func firstNonFinite(_ batch: TokenBatch, dropoutStream: UInt64) -> String?
 }
 
 extension TrainableModel {
+  package func evaluate(_ batch: TokenBatch) throws -> BatchEvaluation {
+    BatchEvaluation(lossSum: try lossSum(batch))
+  }
+
   package func firstNonFinite(_ batch: TokenBatch, dropoutStream: UInt64) -> String? { nil }
 }

@@ -28,6 +28,8 @@ package final class Tokenizer: Sendable {
   /// Ids put before and after a text that is encoded with special tokens.
   let prefixIDs: [Int32]
   let suffixIDs: [Int32]
+  /// What is put round two texts; nil where nothing is said of them.
+  let pair: PairIDs?
 
   private let addedIDs: ByteTable
   private let spellings: [Int32: String]
@@ -56,6 +58,7 @@ package final class Tokenizer: Sendable {
     spellings = Dictionary(parts.added.map { ($0.id, $0.text) }) { first, _ in first }
     prefixIDs = parts.prefixIDs
     suffixIDs = parts.suffixIDs
+    pair = parts.pair
     bosToken = try parts.named(parts.bos, "bos_token")
     eosToken = try parts.named(parts.eos, "eos_token")
     padToken = try parts.named(parts.pad, "pad_token")

@@ -39,14 +39,15 @@ extension EvaluationMetrics {
     }
     self.init(
       step: step, loss: loss, labelledTokens: json["evalLabelledTokens"]?.intValue ?? 0,
-      isBest: false)
+      isBest: false, accuracy: json["evalAccuracy"]?.doubleValue)
   }
 
   package var json: JSONValue {
-    .dictionary([
-      ("step", .int(step)), ("evalLoss", .double(loss)),
-      ("evalLabelledTokens", .int(labelledTokens)),
-    ])
+    .dictionary(
+      [
+        ("step", .int(step)), ("evalLoss", .double(loss)),
+        ("evalLabelledTokens", .int(labelledTokens)),
+      ] + (accuracy.map { [("evalAccuracy", .double($0))] } ?? []))
   }
 }
 

@@ -7,9 +7,12 @@ extension Trainer {
   func evaluate() throws {
     let batches = inputs.validation
     var sum = 0.0
+    var correct: Int?
     for (index, batch) in batches.enumerated() {
       try checkInterruption()
-      sum += try inputs.model.lossSum(batch)
+      let found = try inputs.model.evaluate(batch)
+      sum += found.lossSum
+      if let count = found.correct { correct = (correct ?? 0) + count }
       events(.evaluating(step: state.step, done: index + 1, count: batches.count))
     }
     guard sum.isFinite else { throw evaluationNotFinite() }
@@ -20,7 +23,8 @@ extension Trainer {
     state.isEvaluationPending = false
     state.elapsedSeconds = elapsedSeconds
     let metrics = EvaluationMetrics(
-      step: state.step, loss: loss, labelledTokens: labelled, isBest: isBest)
+      step: state.step, loss: loss, labelledTokens: labelled, isBest: isBest,
+      accuracy: correct.map { Double($0) / Double(max(1, labelled)) })
     append(metrics.json)
     events(.evaluation(metrics))
   }

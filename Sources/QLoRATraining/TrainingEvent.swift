@@ -27,6 +27,8 @@ package struct EvaluationMetrics: Sendable, Equatable {
   package var labelledTokens: Int
   /// Whether no evaluation of this run was better.
   package var isBest: Bool
+  /// The fraction of texts whose class is the most likely one; nil of a language model.
+  package var accuracy: Double?
 }
 
 package enum TrainingEvent: Sendable {

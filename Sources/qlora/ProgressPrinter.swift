@@ -67,7 +67,9 @@ final class ProgressPrinter {
     case .evaluation(let metrics):
       evaluationLoss = metrics.loss
       let best = metrics.isBest ? ", the best so far" : ""
-      say("step \(metrics.step): evaluation loss \(ProgressText.decimal(metrics.loss, 4))\(best)")
+      let right = metrics.accuracy.map { ", accuracy \(ProgressText.decimal($0, 4))" } ?? ""
+      let loss = ProgressText.decimal(metrics.loss, 4)
+      say("step \(metrics.step): evaluation loss \(loss)\(right)\(best)")
     case .checkpointSaved(let step, let path, let seconds):
       say("step \(step): saved \(path) in \(ProgressText.decimal(seconds, 1)) s")
     case .warning(let diagnostic): say("warning: \(diagnostic)")

@@ -20,8 +20,8 @@ struct QLoRACommand: ParsableCommand {
     subcommands: [
       TrainCommand.self, ResumeCommand.self, VerifyResumeCommand.self, ValidateCommand.self,
       PlanCommand.self, PreviewCommand.self, RunsCommand.self, DashboardCommand.self,
-      EvalCommand.self, GenerateCommand.self, ChatCommand.self, ServeCommand.self,
-      ImageCommand.self,
+      EvalCommand.self, ClassifyCommand.self, GenerateCommand.self, ChatCommand.self,
+      ServeCommand.self, ImageCommand.self,
       InspectCommand.self, QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self,
       ExportCommand.self, DownloadCommand.self, CacheCommand.self, RecipesCommand.self,
       ImportConfigCommand.self, SchemaCommand.self, DoctorCommand.self, ExplainCommand.self,

@@ -14,10 +14,12 @@ extension TrainingEvent {
       ])
     case .step(let metrics): metrics.eventJSON
     case .evaluation(let metrics):
-      .dictionary([
-        ("event", "evaluation"), ("step", .int(metrics.step)), ("evalLoss", .double(metrics.loss)),
-        ("labelledTokens", .int(metrics.labelledTokens)), ("isBest", .bool(metrics.isBest)),
-      ])
+      .dictionary(
+        [
+          ("event", "evaluation"), ("step", .int(metrics.step)),
+          ("evalLoss", .double(metrics.loss)),
+          ("labelledTokens", .int(metrics.labelledTokens)), ("isBest", .bool(metrics.isBest)),
+        ] + (metrics.accuracy.map { [("evalAccuracy", .double($0))] } ?? []))
     case .checkpointSaved(let step, let path, let seconds):
       .dictionary([
         ("event", "checkpoint"), ("step", .int(step)), ("path", .string(path)),

@@ -61,7 +61,8 @@ struct TinyFamily {
     let families = try TinyFamily.names.map {
       try ModelConfig(configPath: Goldens.path("families/\($0)/config.json")).family
     }
-    #expect(Set(families) == Set(ModelFamily.allCases))
+    // Encoders predict no next token: `ClassifierGoldenTests` have them.
+    #expect(Set(families) == Set(ModelFamily.allCases.filter { !$0.isEncoder }))
   }
 
   @Test(arguments: TinyFamily.names, GoldenBase.allCases)

@@ -105,7 +105,7 @@ import Testing
     Fault(
       "adapter", #""zzzzzzzzzzzz":8"#,
       #"error[E0102]: unknown key "zzzzzzzzzzzz" in adapter; "#
-        + "known here: type, rank, alpha, dropout, targets, initializeFrom"),
+        + "known here: type, rank, alpha, dropout, targets, initializeFrom, modulesToSave"),
     Fault(
       "adapter", #""rank":8,"r\u0061nk":9"#,
       #"error[E0103]: duplicate key "rank" in adapter, first on 1:66; delete one of the two"#),
@@ -227,7 +227,8 @@ import Testing
       RecipeTexts.problems(text) == [
         #"r.json:2:27: error[E0102]: unknown key "pth" in model; did you mean "path"?"#,
         #"r.json:6:22: error[E0106]: data.train.1.format must be "messages", "sharegpt", "#
-          + #""alpaca", "prompt-completion" or "text", found "mesages"; did you mean "messages"?"#,
+          + #""alpaca", "prompt-completion", "text" or "classification", found "mesages"; "#
+          + #"did you mean "messages"?"#,
         #"r.json:9:3: error[E0102]: unknown key "trainin"; did you mean "training"?"#,
       ])
   }

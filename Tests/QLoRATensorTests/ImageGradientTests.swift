@@ -92,6 +92,7 @@ import Testing
           switch function {
           case .geluSigmoid: x / (1 + exp(-1.702 * x))
           case .silu: x / (1 + exp(-x))
+          case .tanh: tanh(x)
           }
         }, seed)
     }

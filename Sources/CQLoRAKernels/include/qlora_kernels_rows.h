@@ -53,8 +53,8 @@ typedef struct {
 enum { qlora_attention_tile = 48 };
 
 /// The query heads that share one key/value head, in one sequence. Row `i` of queries stands at
-/// position `first + i` and sees keys `0 ... first + i`, or the last `window` of them;
-/// `first + queries == keys`.
+/// position `first + i` and sees keys `0 ... first + i`, or the last `window` of them, or, where
+/// `sees_all`, every key; `first + queries == keys`.
 typedef struct {
   qlora_element query_type, key_type, value_type, output_type;
   /// The first row, at the first head of the group; the heads of a group lie side by side.
@@ -69,7 +69,7 @@ typedef struct {
   /// A multiple of 8, at most 256.
   long head_size;
   float scale;
-  /// How many keys a query sees, its own included; 0 = all.
+  /// How many keys a query sees, its own included; 0 = all, and wherever `sees_all`.
   long window;
   /// Scores s, times scale, become cap·tanh(s / cap); 0 = they stay.
   float soft_cap;

@@ -8,7 +8,7 @@ static long keys_of(const qlora_attention *t, long row) {
   return t->sees_all ? t->keys : t->first + row + 1;
 }
 
-/// The first of `keys` keys that the last of them sees.
+/// The first of `keys` keys that the last of them sees; a window looks back only.
 static long first_key(const qlora_attention *t, long keys) {
   return t->window > 0 && t->window < keys ? keys - t->window : 0;
 }

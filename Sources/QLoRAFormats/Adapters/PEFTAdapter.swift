@@ -32,10 +32,15 @@ package struct PEFTAdapter: Sendable {
   package var config: PEFTAdapterConfig
   /// By module name, in byte order.
   package var pairs: [Pair]
+  /// Tensors of modules that were trained as a whole, by their names in a model.
+  package var saved: [(name: String, tensor: Tensor)]
 
-  package init(config: PEFTAdapterConfig, pairs: [Pair]) {
+  package init(
+    config: PEFTAdapterConfig, pairs: [Pair], saved: [(name: String, tensor: Tensor)] = []
+  ) {
     self.config = config
     self.pairs = pairs
+    self.saved = saved
   }
 
   /// Reads an adapter folder.
@@ -55,7 +60,8 @@ package struct PEFTAdapter: Sendable {
     guard !file.entries.isEmpty else {
       throw Diagnostic(.adapterEmpty, "the adapter holds no tensor", at: .file(path))
     }
-    try checkKeys(file)
+    let isSaved = { (name: String) in config.saves(String(name.dropFirst(prefix.count))) }
+    try checkKeys(file, isSaved)
     var pairs = try file.entries.filter { $0.name.hasSuffix(suffixA) }.map { entry in
       let module = String(entry.name.dropFirst(prefix.count).dropLast(suffixA.count))
       return Pair(
@@ -63,16 +69,22 @@ package struct PEFTAdapter: Sendable {
         b: try floats(prefix + module + suffixB, file))
     }
     pairs.sort { $0.module.utf8.lexicographicallyPrecedes($1.module.utf8) }
-    return PEFTAdapter(config: config, pairs: pairs)
+    let saved = try file.entries.map(\.name).filter(isSaved).map {
+      (name: String($0.dropFirst(prefix.count)), tensor: try floats($0, file))
+    }
+    return PEFTAdapter(config: config, pairs: pairs, saved: saved)
   }
 
   /// How many tensors a message lists.
   private static let listedTensors = 8
 
   /// Refuses tensors that are no half of an adapter or lack the other, all in one message.
-  private static func checkKeys(_ file: SafetensorsFile) throws(Diagnostic) {
-    let findings = file.entries.compactMap { entry in
-      problem(of: entry, in: file).map { (name: entry.name, text: $0) }
+  private static func checkKeys(
+    _ file: SafetensorsFile, _ isSaved: (String) -> Bool
+  ) throws(Diagnostic) {
+    let findings = file.entries.compactMap { entry -> (name: String, text: String)? in
+      if entry.name.hasPrefix(prefix), isSaved(entry.name) { return nil }
+      return problem(of: entry, in: file).map { (name: entry.name, text: $0) }
     }
     guard let first = findings.first else { return }
     let rest = findings.dropFirst()
@@ -121,6 +133,6 @@ package struct PEFTAdapter: Sendable {
         (name: Self.prefix + pair.module + Self.suffixA, tensor: pair.a),
         (name: Self.prefix + pair.module + Self.suffixB, tensor: pair.b),
       ]
-    }
+    } + saved.map { (name: Self.prefix + $0.name, tensor: $0.tensor) }
   }
 }

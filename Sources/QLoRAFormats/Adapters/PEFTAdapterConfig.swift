@@ -60,6 +60,21 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
 }
 
 extension PEFTAdapterConfig {
+  /// PEFT's word for a model that tells classes apart.
+  package static let classification = "SEQ_CLS"
+
+  /// Whether a tensor of the model, such as `classifier.weight`, is saved whole, and is no half of
+  /// an adapter. Of models that predict tokens none is applied.
+  func saves(_ name: String) -> Bool {
+    guard taskType == Self.classification else { return false }
+    let parts = name.split(separator: ".")
+    guard !parts.contains(where: { $0 == "lora_A" || $0 == "lora_B" }) else { return false }
+    return modulesToSave.contains { module in
+      let wanted = module.split(separator: ".")
+      return !wanted.isEmpty && parts.indices.contains { parts[$0...].starts(with: wanted) }
+    }
+  }
+
   /// The bytes of the file, as Python's `json.dumps(indent=2, sort_keys=True)` spells them.
   package func fileText() -> String {
     let sorted = members().sorted { $0.0 < $1.0 }

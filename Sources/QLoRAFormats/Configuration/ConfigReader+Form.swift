@@ -21,6 +21,7 @@ struct ConfigKeys {
       (intermediate, maxPositions) = ("n_inner", "n_positions")
       (normEpsilon, usualNormEpsilon) = ("layer_norm_epsilon", 1e-5)
       activation = "activation_function"
+    case .bert, .roberta: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-12)
     case .gptNeoX, .stablelm: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
     case .qwen3Moe: intermediate = "moe_intermediate_size"
     case .gemma, .gemma2, .gemma3: activation = "hidden_activation"
@@ -38,12 +39,12 @@ extension ModelFamily {
     }
   }
   var usualTheta: Double { self == .gemma3 ? 1_000_000 : 10_000 }
-  var tiesByDefault: Bool { isGemma || [.gpt2, .smollm3].contains(self) }
+  var tiesByDefault: Bool { isGemma || isEncoder || [.gpt2, .smollm3].contains(self) }
 
   fileprivate var usualActivation: String {
     switch self {
     case .gpt2: "gelu_new"
-    case .gptNeoX: "gelu"
+    case .gptNeoX, .bert, .roberta: "gelu"
     default: isGemma ? "gelu_pytorch_tanh" : "silu"
     }
   }
@@ -90,6 +91,7 @@ extension ConfigReader {
     case .gpt2:
       form.biases = [.queryKeyValue, .attentionOutput, .up, .down]
     case .mixtral, .qwen3Moe: try readExperts(&form, family, layers)
+    case .bert, .roberta: try readEncoder(&form, family)
     }
     return form
   }
@@ -212,6 +214,32 @@ extension ConfigReader {
       throw failure(
         .architectureUnsupported, "a layer norm for every single head is not supported",
         key: "qk_layernorm")
+    }
+  }
+
+  private func readEncoder(
+    _ form: inout DecoderForm, _ family: ModelFamily
+  ) throws(Diagnostic) {
+    form.biases = [.query, .key, .value, .attentionOutput, .up, .down]
+    form.tokenTypes = try int("type_vocab_size", default: 2)
+    guard (1...1 << 16).contains(form.tokenTypes) else {
+      throw wrong("type_vocab_size", "positive", value("type_vocab_size"))
+    }
+    if family == .roberta {
+      // Positions begin behind that of padding. Source: Liu et al. 2019, arXiv:1907.11692, as
+      // fairseq and transformers number them.
+      let padding = try int("pad_token_id", default: 1)
+      guard (0...1 << 24).contains(padding) else {
+        throw wrong("pad_token_id", "the number of a token", value("pad_token_id"))
+      }
+      form.positionOffset = padding + 1
+    }
+    let positions = try string("position_embedding_type") ?? "absolute"
+    guard positions == "absolute", try !bool("is_decoder", default: false) else {
+      throw failure(
+        .architectureUnsupported,
+        "an encoder of this family has absolute positions and sees whole texts; found "
+          + "position_embedding_type \"\(positions)\"", key: "position_embedding_type")
     }
   }
 

@@ -64,6 +64,12 @@ package struct DecoderForm: Sendable, Hashable {
   /// Whether attention and MLP read the same residual stream, and share its norm.
   package var isParallel = false
   package var sharesNorm = false
+  /// Whether tokens see only those before them.
+  package var isCausal = true
+  /// The row of learned positions that a text's first token has.
+  package var positionOffset = 0
+  /// Rows of the table that tells a second text from the first.
+  package var tokenTypes = 0
   /// nil where every token takes the one MLP.
   package var experts: ExpertForm?
 
@@ -72,7 +78,7 @@ package struct DecoderForm: Sendable, Hashable {
   /// What all models of a family have.
   package init(_ family: ModelFamily) {
     switch family {
-    case .gptNeoX, .gpt2, .stablelm: norm = .layer
+    case .gptNeoX, .gpt2, .stablelm, .bert, .roberta: norm = .layer
     case .gemma, .gemma2, .gemma3: norm = .rmsAroundOne
     default: break
     }
@@ -82,11 +88,12 @@ package struct DecoderForm: Sendable, Hashable {
     default: break
     }
     switch family {
-    case .gptNeoX: activation = .gelu
+    case .gptNeoX, .bert, .roberta: activation = .gelu
     case .gemma, .gemma2, .gemma3, .gpt2: activation = .geluTanh
     default: break
     }
-    if family == .gpt2 { rotaryDim = 0 }
+    if family == .gpt2 || family.isEncoder { rotaryDim = 0 }
+    isCausal = !family.isEncoder
   }
 
   /// Layers 0 ..< `count`, of which no model has more: the number is a file's, and not checked yet.

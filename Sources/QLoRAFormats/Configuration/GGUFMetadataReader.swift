@@ -18,7 +18,11 @@ struct GGUFMetadataReader {
         .architectureUnsupported, "general.type is \"\(kind)\", expected \"model\"",
         at: .file(gguf.path))
     }
-    guard let family = ModelFamily.allCases.first(where: { $0.ggufArchitecture == name }) else {
+    guard
+      let family = ModelFamily.allCases.first(where: {
+        $0.ggufArchitecture == name && !$0.isEncoder
+      })
+    else {
       let nearest = ModelFamily.nearest(to: name, keys: [])
       throw Diagnostic(
         .architectureUnsupported,

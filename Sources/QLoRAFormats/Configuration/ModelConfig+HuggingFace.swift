@@ -69,6 +69,7 @@ extension ModelConfig {
       dtype: reader.dtype())
     self.family = family
     form = try reader.form(of: family, layers: layers, headDim: headDim)
+    if family.isEncoder { tiesEmbeddings = true }
     try check(at: .file(path))
   }
 }

@@ -59,7 +59,9 @@ extension ModelConfig {
 
   /// Whether a module's full name, such as `model.layers.0.mlp.up_proj`, is that of a linear of a
   /// block.
-  package func isLinear(_ module: String) -> Bool { role(of: module)?.role.isLinear ?? false }
+  package func isLinear(_ module: String) -> Bool {
+    role(of: module)?.role.isLinear ?? (module == family.classifier?.pooler)
+  }
 
   /// Weights of the blocks' linears that a token meets: of experts those that it takes.
   package var linearWeightsPerToken: Int {
@@ -80,8 +82,12 @@ extension ModelConfig {
     let blocks = (0..<layers).flatMap { layer in
       modules(ofBlock: layer).flatMap { named($0.name, shape(of: $0.role), hasBias($0.role)) }
     }
-    return [(name: names.embedding + ".weight", shape: table)] + (positions ?? []) + blocks
-      + named(names.finalNorm, [hidden], form.norm == .layer) + head
+    let types = names.tokenTypes.map {
+      [(name: $0 + ".weight", shape: [form.tokenTypes, hidden] as Shape)]
+    }
+    let norm = named(names.embeddingNorm ?? names.finalNorm, [hidden], form.norm == .layer)
+    return [(name: names.embedding + ".weight", shape: table)] + (positions ?? [])
+      + (types.map { $0 + norm } ?? []) + blocks + (types == nil ? norm : []) + head
   }
 
   private func named(

@@ -71,7 +71,7 @@ extension ModelConfig {
         ("use_parallel_residual", .bool(form.isParallel)),
       ]
     case .phi3: members.append(("partial_rotary_factor", fraction))
-    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral: break
+    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral, .bert, .roberta: break
     }
     return members + scaleMembers() + windowMembers() + expertMembers()
   }

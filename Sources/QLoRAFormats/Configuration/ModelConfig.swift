@@ -51,6 +51,8 @@ package struct ModelConfig: Sendable, Hashable {
 
   package var attentionBias: Bool { form.biases.contains(.attentionOutput) }
   package var mlpBias: Bool { form.biases.contains(.down) }
+  /// The most tokens that a text may have; nil where positions know no end.
+  package var positionLimit: Int? { family.isEncoder ? maxPositions - form.positionOffset : nil }
   /// Leading elements of each head that are rotated.
   package var rotaryDim: Int { form.rotaryDim ?? headDim }
 
@@ -78,6 +80,12 @@ package struct ModelConfig: Sendable, Hashable {
         at: location)
     }
     try checkForm(at: location)
+    guard (0..<maxPositions).contains(form.positionOffset) else {
+      throw Diagnostic(
+        .configInvalid,
+        "there are \(maxPositions) positions, and the first would be number "
+          + "\(form.positionOffset)", at: location)
+    }
     guard normEpsilon > 0, normEpsilon.isFinite, rope.theta > 0, rope.theta.isFinite else {
       throw Diagnostic(
         .configInvalid, "the norm's epsilon and the rotary base must be positive", at: location)

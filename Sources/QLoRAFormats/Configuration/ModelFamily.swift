@@ -1,6 +1,6 @@
-// The families of decoders that can be run, as config.json and GGUF call them.
+// The families of models that can be run, as config.json and GGUF call them.
 
-/// A kind of decoder; the raw value is `model_type` of config.json.
+/// A kind of decoder or encoder; the raw value is `model_type` of config.json.
 package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   case llama, mistral, qwen2, qwen3, gemma, gemma2
   case gemma3 = "gemma3_text"
@@ -9,6 +9,11 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   case gpt2
   case qwen3Moe = "qwen3_moe"
   case mixtral
+  case bert, roberta
+
+  /// Whether tokens see those after them too: such a model predicts no next token, and is run to
+  /// tell classes apart.
+  package var isEncoder: Bool { [.bert, .roberta].contains(self) }
 
   /// `general.architecture` of GGUF. Three of them share llama's, as llama.cpp has them.
   package var ggufArchitecture: String {
@@ -23,26 +28,43 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
 
   /// The class of transformers that holds such a model.
   package var className: String {
-    let stem =
-      switch self {
-      case .llama: "Llama"
-      case .mistral: "Mistral"
-      case .qwen2: "Qwen2"
-      case .qwen3: "Qwen3"
-      case .gemma: "Gemma"
-      case .gemma2: "Gemma2"
-      case .gemma3: "Gemma3"
-      case .phi3: "Phi3"
-      case .smollm3: "SmolLM3"
-      case .granite: "Granite"
-      case .olmo2: "Olmo2"
-      case .stablelm: "StableLm"
-      case .gptNeoX: "GPTNeoX"
-      case .gpt2: "GPT2LMHeadModel"
-      case .qwen3Moe: "Qwen3Moe"
-      case .mixtral: "Mixtral"
-      }
-    return self == .gpt2 ? stem : stem + "ForCausalLM"
+    switch self {
+    case .gpt2: "GPT2LMHeadModel"
+    case .bert, .roberta: classStem + "Model"
+    default: classStem + "ForCausalLM"
+    }
+  }
+
+  /// The class that holds it with a head for classes; nil where transformers has none.
+  package var classifierClassName: String? {
+    switch self {
+    case .granite: nil
+    case .gemma3: "Gemma3TextForSequenceClassification"
+    default: classStem + "ForSequenceClassification"
+    }
+  }
+
+  private var classStem: String {
+    switch self {
+    case .llama: "Llama"
+    case .mistral: "Mistral"
+    case .qwen2: "Qwen2"
+    case .qwen3: "Qwen3"
+    case .gemma: "Gemma"
+    case .gemma2: "Gemma2"
+    case .gemma3: "Gemma3"
+    case .phi3: "Phi3"
+    case .smollm3: "SmolLM3"
+    case .granite: "Granite"
+    case .olmo2: "Olmo2"
+    case .stablelm: "StableLm"
+    case .gptNeoX: "GPTNeoX"
+    case .gpt2: "GPT2"
+    case .qwen3Moe: "Qwen3Moe"
+    case .mixtral: "Mixtral"
+    case .bert: "Bert"
+    case .roberta: "Roberta"
+    }
   }
 
   /// Whether files keep the weights of linears as `[in, out]`.
@@ -57,7 +79,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   }
 
   /// Whether queries may share keys and values.
-  package var groupsQueries: Bool { ![.gptNeoX, .gpt2].contains(self) }
+  package var groupsQueries: Bool { !isEncoder && ![.gptNeoX, .gpt2].contains(self) }
 
   package var isGemma: Bool { [.gemma, .gemma2, .gemma3].contains(self) }
 }
@@ -73,6 +95,7 @@ extension ModelFamily {
     ("num_experts", [.qwen3Moe]), ("num_local_experts", [.mixtral]),
     ("attn_logit_softcapping", [.gemma2]), ("query_pre_attn_scalar", [.gemma2, .gemma3]),
     ("no_rope_layers", [.smollm3]), ("residual_multiplier", [.granite]),
+    ("type_vocab_size", [.bert, .roberta]),
     ("use_parallel_residual", [.gptNeoX, .stablelm]), ("rotary_pct", [.gptNeoX]),
     ("n_embd", [.gpt2]),
     ("layer_norm_eps", [.gptNeoX, .stablelm]), ("partial_rotary_factor", [.stablelm, .phi3]),

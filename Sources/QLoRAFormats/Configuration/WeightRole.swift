@@ -41,6 +41,10 @@ package struct FamilyNames: Sendable {
   package var positions: String?
   package var finalNorm = "model.norm"
   package var head = "lm_head"
+  /// What encoders add to embedded tokens: a row for the first or second text; and the norm of the
+  /// sum.
+  package var tokenTypes: String?
+  package var embeddingNorm: String?
   /// In front of a layer's number.
   package var layers = "model.layers."
   /// Inside a block, in the order of GGUF files; of experts `*` stands for the number.
@@ -106,6 +110,8 @@ extension ModelFamily {
           (.attentionOutput, "attn.c_proj"), (.mlpNorm, "ln_2"), (.up, "mlp.c_fc"),
           (.down, "mlp.c_proj"),
         ])
+    case .bert: return Self.encoder("bert")
+    case .roberta: return Self.encoder("roberta")
     case .mixtral:
       return FamilyNames(
         modules: Self.inputNorm + attention + Self.middleNorm
@@ -115,6 +121,20 @@ extension ModelFamily {
         modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm
           + Self.experts("mlp", gate: "gate_proj", up: "up_proj", down: "down_proj"))
     }
+  }
+
+  private static func encoder(_ stem: String) -> FamilyNames {
+    let embeddings = stem + ".embeddings."
+    return FamilyNames(
+      embedding: embeddings + "word_embeddings", positions: embeddings + "position_embeddings",
+      tokenTypes: embeddings + "token_type_embeddings", embeddingNorm: embeddings + "LayerNorm",
+      layers: stem + ".encoder.layer.",
+      modules: [
+        (.query, "attention.self.query"), (.key, "attention.self.key"),
+        (.value, "attention.self.value"), (.attentionOutput, "attention.output.dense"),
+        (.attentionPostNorm, "attention.output.LayerNorm"), (.up, "intermediate.dense"),
+        (.down, "output.dense"), (.mlpPostNorm, "output.LayerNorm"),
+      ])
   }
 
   private static func experts(

@@ -91,9 +91,12 @@ package struct ModelSource: Sendable {
     let weights = try SafetensorsWeightSource(files)
     let json = try ModelConfig.json(configPath: configPath)
     try QuantizationEntry.check(json, path: configPath, weights)
-    let seen: any WeightSource =
-      config.family.isTransposed
-      ? TransposedWeights(weights) { config.isLinear($0) } : weights
+    var seen: any WeightSource = weights
+    if config.family.isTransposed {
+      seen = TransposedWeights(weights) { config.isLinear($0) }
+    } else if config.family.isEncoder {
+      seen = EncoderWeights(weights, config.family)
+    }
     return ModelSource(
       config: config, weights: seen, origin: .folder(folder),
       digestInputs: [file] + files.files.map(\.file),

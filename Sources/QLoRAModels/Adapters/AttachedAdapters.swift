@@ -13,9 +13,7 @@ extension DecoderModel {
     get { AttachedAdapters(pairs: linears.map(\.adapter), parameters: parameters) }
     set {
       var pairs = newValue.pairs[...]
-      for index in blocks.indices {
-        blocks[index].forEachLinear { $0.adapter = pairs.popFirst() ?? nil }
-      }
+      forEachLinear { $0.adapter = pairs.popFirst() ?? nil }
       parameters = newValue.parameters
     }
   }

@@ -6,9 +6,18 @@ import QLoRARandom
 import QLoRATensor
 
 extension DecoderModel {
-  /// Every linear of the blocks, in module order.
+  /// Every linear of the blocks, in module order, and the pooler in front of a head.
   package var linears: [AdaptedLinear] {
-    blocks.flatMap(\.linears)
+    blocks.flatMap(\.linears) + (classifier?.pooler.map { [$0] } ?? [])
+  }
+
+  /// The same, to be changed.
+  func forEachLinear(_ body: (inout AdaptedLinear) throws -> Void) rethrows {
+    for index in blocks.indices { try blocks[index].forEachLinear(body) }
+    if var pooler = classifier?.pooler {
+      try body(&pooler)
+      classifier?.pooler = pooler
+    }
   }
 
   /// Gives each target a fresh adapter: A uniform in ±1/√in (Kaiming with a = √5, as PEFT), B zero.
@@ -27,6 +36,9 @@ extension DecoderModel {
         b: Tensor(zeros: [linear.weight.outFeatures, options.rank]), scale: scale
       )
     }
+    addHead { classifier, name, shape in
+      classifier.initialValue(name, shape, seed: options.seed)
+    }
   }
 
   /// Gives each target an adapter without values, for a backend that only counts.
@@ -43,11 +55,18 @@ extension DecoderModel {
         b: tensor([linear.weight.outFeatures, options.rank]), scale: 1
       )
     }
+    addHead(gradient: tensor) { _, _, shape in tensor(shape) }
+  }
+
+  /// Gives a head without values its parameters, for a backend that only counts.
+  package func addHollowHead(tensor: (Shape) -> Tensor) {
+    addHead(gradient: tensor) { _, _, shape in tensor(shape) }
   }
 
   /// Puts an adapter that was trained before on its modules, with its own rank and scale.
   /// - Throws: `adapterMismatch` listing the modules and shapes that the two do not share.
   package func addAdapters(_ adapter: PEFTAdapter) throws {
+    try checkHead(of: adapter)
     let byName = Dictionary(linears.map { ($0.name, $0.weight) }) { $1 }
     try adapter.checkFit(modules: linears.map(\.name)) { module in
       byName[module].map { [$0.outFeatures, $0.inFeatures] }
@@ -59,13 +78,17 @@ extension DecoderModel {
         a: pair.a, b: pair.b, scale: try adapter.config.scale(of: linear.name, rank: pair.rank)
       )
     }
+    let saved = Dictionary(adapter.saved.map { ($0.name, $0.tensor) }) { $1 }
+    addHead { classifier, name, shape in
+      saved[name].map { Tensor($0.floats(), shape: shape) } ?? Tensor(zeros: shape)
+    }
   }
 
   /// Runs `body` on the bare base; the adapters are on the model again afterwards.
   package func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let adapted = blocks
-    defer { blocks = adapted }
-    for index in blocks.indices { blocks[index].forEachLinear { $0.adapter = nil } }
+    let (adapted, head) = (blocks, classifier)
+    defer { (blocks, classifier) = (adapted, head) }
+    forEachLinear { $0.adapter = nil }
     return try body()
   }
 
@@ -79,21 +102,55 @@ extension DecoderModel {
     _ halves: (AdaptedLinear) throws -> (a: Tensor, b: Tensor, scale: Float)?
   ) rethrows {
     parameters = []
-    for index in blocks.indices {
-      try blocks[index].forEachLinear { linear in
-        guard let (a, b, scale) = try halves(linear) else { return }
-        let name = linear.name
-        func parameter(_ half: String, _ value: Tensor) -> Parameter {
-          Parameter(
-            name: Self.parameterName(name, half), value: value,
-            gradient: gradient(value.shape))
-        }
-        let adapter = LowRankAdapter(
-          a: parameter("A", a), b: parameter("B", b),
-          scale: scale, dropoutRate: Float(dropout), index: parameters.count / 2)
-        linear.adapter = adapter
-        parameters += [adapter.a, adapter.b]
+    try forEachLinear { linear in
+      guard let (a, b, scale) = try halves(linear) else { return }
+      let name = linear.name
+      func parameter(_ half: String, _ value: Tensor) -> Parameter {
+        Parameter(
+          name: Self.parameterName(name, half), value: value,
+          gradient: gradient(value.shape))
       }
+      let adapter = LowRankAdapter(
+        a: parameter("A", a), b: parameter("B", b),
+        scale: scale, dropoutRate: Float(dropout), index: parameters.count / 2)
+      linear.adapter = adapter
+      parameters += [adapter.a, adapter.b]
+    }
+  }
+
+  /// Gives a head its values, and the optimizer its parameters behind those of the adapters.
+  private func addHead(
+    gradient: (Shape) -> Tensor = { Tensor(zeros: $0) },
+    _ value: (Classifier, _ name: String, Shape) -> Tensor
+  ) {
+    guard let bare = classifier else { return }
+    var head = bare
+    head.make(gradient: gradient) { name, shape in value(bare, name, shape) }
+    classifier = head
+    parameters += head.parameters
+  }
+
+  /// - Throws: `adapterMismatch` where one of the two has a head and the other has not, or another.
+  private func checkHead(of adapter: PEFTAdapter) throws {
+    guard let classifier else {
+      guard adapter.saved.isEmpty else {
+        throw Diagnostic(
+          .adapterMismatch,
+          "the adapter tells classes apart by a head of its own, and this is a language model",
+          remedy: "use an adapter of a classifier with `qlora classify` or `qlora eval`")
+      }
+      return
+    }
+    let saved = Dictionary(adapter.saved.map { ($0.name, $0.tensor.shape) }) { $1 }
+    let wanted = classifier.layers.flatMap(\.tensors)
+    let unfit = wanted.filter { saved[$0.name] != $0.shape }.map(\.name)
+    let stray = Set(saved.keys).subtracting(wanted.map(\.name)).sorted()
+    guard unfit.isEmpty, stray.isEmpty else {
+      let list = (unfit + stray).prefix(8).joined(separator: ", ")
+      throw Diagnostic(
+        .adapterMismatch,
+        "the adapter's head does not fit a model for \(classifier.options.count) classes: "
+          + list, remedy: "give the labels that it was trained with")
     }
   }
 

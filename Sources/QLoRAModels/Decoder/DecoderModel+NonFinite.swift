@@ -6,13 +6,18 @@ extension DecoderModel {
   package func firstNonFinite(_ batch: TokenBatch, dropoutStream: UInt64) -> String? {
     var found: String?
     let tape = Tape(backend: backend, isRecording: false)
+    let dropout = DropoutContext(seed: dropoutSeed, stream: dropoutStream)
     let hidden = hiddenStates(
-      batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
-      dropout: DropoutContext(seed: dropoutSeed, stream: dropoutStream), on: tape
+      batch.tokens, types: batch.types, positions: batch.positions,
+      attention: .packed(bounds: batch.bounds), dropout: dropout, on: tape
     ) { module, values in
       if found == nil, !values.floats().allSatisfy(\.isFinite) { found = module }
     }
     if found != nil { return found }
+    if let classifier {
+      let sum = classLoss(hidden, batch, classifier, dropout: dropout, on: tape)
+      return sum.isFinite ? nil : classifier.names.module
+    }
     let sum = tape.linearCrossEntropy(
       hidden, rows: batch.rows, targets: batch.targets, head: head,
       softCap: config.form.logitCap)

@@ -23,13 +23,16 @@ extension DecoderModel: TrainableModel {
     _ batch: TokenBatch, dropoutStream: UInt64, reached: (StepStage) -> Void
   ) -> Double {
     let tape = Tape(backend: backend)
+    let dropout = DropoutContext(seed: dropoutSeed, stream: dropoutStream)
     let hidden = hiddenStates(
-      batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
-      dropout: DropoutContext(seed: dropoutSeed, stream: dropoutStream), on: tape)
+      batch.tokens, types: batch.types, positions: batch.positions,
+      attention: .packed(bounds: batch.bounds), dropout: dropout, on: tape)
     reached(.forward)
-    let sum = tape.linearCrossEntropy(
-      hidden, rows: batch.rows, targets: batch.targets, head: head,
-      softCap: config.form.logitCap)
+    let sum =
+      classifier.map { classLoss(hidden, batch, $0, dropout: dropout, on: tape) }
+      ?? tape.linearCrossEntropy(
+        hidden, rows: batch.rows, targets: batch.targets, head: head,
+        softCap: config.form.logitCap)
     reached(.loss)
     tape.runBackward()
     reached(.backward)
@@ -37,6 +40,7 @@ extension DecoderModel: TrainableModel {
   }
 
   package func lossSum(_ batch: TokenBatch) throws -> Double {
+    if classifier != nil { return try evaluate(batch).lossSum }
     let tape = Tape(backend: backend, isRecording: false)
     let sum = tape.linearCrossEntropy(
       evaluated(batch, on: tape), rows: batch.rows, targets: batch.targets, head: head,
@@ -60,9 +64,9 @@ extension DecoderModel: TrainableModel {
     logits(evaluated(batch, on: Tape(backend: backend, isRecording: false)).value)
   }
 
-  private func evaluated(_ batch: TokenBatch, on tape: Tape) -> Variable {
+  func evaluated(_ batch: TokenBatch, on tape: Tape) -> Variable {
     hiddenStates(
-      batch.tokens, positions: batch.positions, attention: .packed(bounds: batch.bounds),
-      dropout: nil, on: tape)
+      batch.tokens, types: batch.types, positions: batch.positions,
+      attention: .packed(bounds: batch.bounds), dropout: nil, on: tape)
   }
 }

@@ -15,6 +15,8 @@ struct SequentialBlock: DecoderBlock {
   var mlpPostNorm: Norm?
   /// s above.
   var residualScale: Float = 1
+  /// Whether the norms behind are taken of sums: `h = post(x + s·attention(x))`, and so of the MLP.
+  var normalizesSums = false
 
   var index: Int { attention.index }
 
@@ -49,9 +51,7 @@ struct SequentialBlock: DecoderBlock {
   private func joinAttention(
     _ input: Variable, _ mixed: Variable, _ context: ForwardContext, _ tape: Tape
   ) -> Variable {
-    residual(
-      input, attention.project(mixed, context, on: tape), attentionPostNorm, scale: residualScale,
-      tape)
+    join(input, attention.project(mixed, context, on: tape), attentionPostNorm, tape)
   }
 
   private func expand(_ middle: Variable, _ context: ForwardContext, on tape: Tape) -> Expansion {
@@ -61,8 +61,15 @@ struct SequentialBlock: DecoderBlock {
   private func joinMLP(
     _ middle: Variable, _ expansion: Expansion, _ context: ForwardContext, _ tape: Tape
   ) -> Variable {
-    residual(
-      middle, mlp.contract(expansion, context, on: tape), mlpPostNorm, scale: residualScale, tape)
+    join(middle, mlp.contract(expansion, context, on: tape), mlpPostNorm, tape)
+  }
+
+  private func join(
+    _ input: Variable, _ change: Variable, _ norm: Norm?, _ tape: Tape
+  ) -> Variable {
+    let sum = residual(input, change, normalizesSums ? nil : norm, scale: residualScale, tape)
+    guard normalizesSums, let norm else { return sum }
+    return tape.normalize(sum, norm)
   }
 }
 

@@ -11,6 +11,7 @@ extension BlockReader {
     case .gptNeoX: try neoX()
     case .gpt2: try gpt2()
     case .mixtral, .qwen3Moe: try mixtral()
+    case .bert, .roberta: try bert()
     }
   }
 }

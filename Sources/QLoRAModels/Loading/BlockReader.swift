@@ -67,7 +67,7 @@ struct BlockReader {
       layout: AttentionLayout(
         heads: config.heads, kvHeads: config.kvHeads, headSize: config.headDim,
         scale: form.attentionScale ?? 1 / Float(config.headDim).squareRoot(),
-        window: form.window(index), softCap: form.scoreCap),
+        window: form.window(index), softCap: form.scoreCap, isCausal: form.isCausal),
       rotation: isRotated ? (isWindowed ? .windowed : .all) : .none, index: index)
   }
 

@@ -4,12 +4,14 @@ import QLoRATensor
 
 extension DecoderModel {
   /// Every matrix once, in the order of loading: the embedding, the head unless it is tied to it,
-  /// learned positions, and those of the blocks.
+  /// learned positions, what else encoders have, and those of the blocks.
   package var weightsByModule: [(module: String, weight: any PreparedWeight)] {
     let names = config.family.names
     var weights: [(module: String, weight: any PreparedWeight)] = [(names.embedding, embedding)]
     if embedding !== head { weights.append((names.head, head)) }
     if let positions, let name = names.positions { weights.append((name, positions)) }
+    if let encoding, let name = names.tokenTypes { weights.append((name, encoding.types)) }
+    if let pooler = classifier?.pooler { weights.append((pooler.name, pooler.weight)) }
     return weights + blocks.flatMap(\.weights)
   }
 }
@@ -18,6 +20,9 @@ extension ModelLoader {
   /// The block that a module's weight belongs to; nil for the embedding and the head.
   package static func block(of module: String) -> Int? {
     let parts = module.split(separator: ".")
-    return parts.count > 2 && ["layers", "h"].contains(parts[1]) ? Int(parts[2]) : nil
+    guard let place = parts.firstIndex(where: { ["layers", "h", "layer"].contains($0) }),
+      place > 0, place + 1 < parts.count
+    else { return nil }
+    return Int(parts[place + 1])
   }
 }

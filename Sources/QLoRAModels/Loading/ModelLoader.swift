@@ -25,6 +25,8 @@ package struct LoadOptions: Sendable, Hashable {
   package var skip: [String]
   /// The type that activations and dense weights are kept in.
   package var computeDType: DType
+  /// The classes that the model is to tell apart; nil for a language model.
+  package var classes: ClassOptions?
 
   package init(
     quantization: WeightQuantization? = .fourBit(QuantizationSpec()), skip: [String] = [],
@@ -82,9 +84,11 @@ package struct ModelLoader {
       try weight(module, [rows, config.hidden], quantized: false)
     }
     let embedding = try table(names.embedding, config.vocabularySize)
-    let head =
-      config.tiesEmbeddings ? embedding : try table(names.head, config.vocabularySize)
+    let hasHead = options.classes == nil && !config.tiesEmbeddings
+    let head = hasHead ? try table(names.head, config.vocabularySize) : embedding
     let positions = try names.positions.map { try table($0, config.maxPositions) }
+    let encoding = try encoderEmbedding(table)
+    let classifier = try classifier()
     var blocks: [any DecoderBlock] = []
     for index in 0..<config.layers {
       blocks.append(try BlockReader(loader: self, config: config, index: index).block())
@@ -92,8 +96,21 @@ package struct ModelLoader {
     }
     return DecoderModel(
       config: config, backend: backend, activationDType: options.computeDType,
-      embedding: embedding, head: head, positions: positions, blocks: blocks,
-      finalNorm: try norm(names.finalNorm, config.hidden))
+      embedding: embedding, head: head, positions: positions, encoding: encoding, blocks: blocks,
+      finalNorm: encoding == nil ? try norm(names.finalNorm, config.hidden) : nil,
+      classifier: classifier)
+  }
+
+  /// nil of decoders.
+  private func encoderEmbedding(
+    _ table: (_ module: String, _ rows: Int) throws -> any PreparedWeight
+  ) throws -> EncoderEmbedding? {
+    let config = source.config
+    guard let types = config.family.names.tokenTypes,
+      let norm = config.family.names.embeddingNorm
+    else { return nil }
+    return EncoderEmbedding(
+      types: try table(types, config.form.tokenTypes), norm: try self.norm(norm, config.hidden))
   }
 
   func norm(_ module: String, _ width: Int) throws -> Norm {

@@ -23,6 +23,8 @@ struct FolderCompanions {
   let dtype: DType?
   /// The `quantization_config`, where weights are quantized.
   var quantization: JSONValue?
+  /// Of a model that tells classes apart.
+  var head: MergedHead?
 
   func files() throws -> [(name: String, contents: [UInt8])] {
     switch origin {
@@ -38,13 +40,13 @@ struct FolderCompanions {
     // What is said of types and quantization is to be true of the weights as they are now.
     let changed = dtype == nil ? [] : ["dtype", "torch_dtype"]
     let members = (config.objectMembers ?? []).filter {
-      !(changed + [QuantizationEntry.key]).contains($0.key)
+      !(changed + replaced).contains($0.key)
     }
     // Each member of a configuration of diffusers is an argument of its class.
     let type =
       config["_class_name"] != nil
       ? [] : dtype.map { [JSONMember("dtype", .string($0.rawValue))] } ?? []
-    result.append(("config.json", Self.file(.object(members + type + entry))))
+    result.append(("config.json", Self.file(.object(members + type + added))))
     for name in Self.copied {
       if let file = try InputFile.openIfPresent(name, in: folder) {
         result.append((name, try file.wholeBytes(limit: Tokenizer.maximumFileBytes)))
@@ -65,11 +67,15 @@ struct FolderCompanions {
   /// The config.json of a model that had none. Blocks of GGUF are read as float32.
   private func made(_ config: ModelConfig) -> [UInt8] {
     let members = config.huggingFaceJSON(dtype: dtype ?? .float32).objectMembers ?? []
-    return Self.file(.object(members + entry))
+    return Self.file(.object(members.filter { !replaced.contains($0.key) } + added))
   }
 
-  private var entry: [JSONMember] {
-    quantization.map { [JSONMember(QuantizationEntry.key, $0)] } ?? []
+  private var added: [JSONMember] {
+    (quantization.map { [JSONMember(QuantizationEntry.key, $0)] } ?? []) + (head?.members ?? [])
+  }
+
+  private var replaced: [String] {
+    [QuantizationEntry.key] + (head?.members.map(\.key) ?? [])
   }
 
   /// Where generation begins and ends; everything else stays transformers' default, greedy search.

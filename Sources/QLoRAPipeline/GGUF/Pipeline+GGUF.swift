@@ -28,6 +28,7 @@ extension Pipeline {
   ) throws {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(source)
+    try folder.requireLanguageModel("GGUF has no place for its head")
     let base = try openBase(model, of: folder)
     try folder.adapter.checkFit(base)
     try GGUFAdapterFile(
@@ -46,7 +47,13 @@ extension Pipeline {
   ) throws -> [String] {
     try requireAbsent(output)
     let folder = try AdapterFolder.isOne(source) ? AdapterFolder.open(source) : nil
+    try folder?.requireLanguageModel("GGUF has no place for its head")
     let opened = try folder.map { try openBase(model, of: $0) } ?? ModelSource.open(source)
+    guard !opened.config.family.isEncoder else {
+      throw Diagnostic(
+        .taskUnsupported, "encoders are not written as GGUF", at: .file(opened.path),
+        remedy: "use its folder of safetensors")
+    }
     let weights = try MergedWeights(
       opened, folder?.adapter, base: base,
       options: folder?.load ?? LoadOptions(quantization: nil), backend: try Backends.make())

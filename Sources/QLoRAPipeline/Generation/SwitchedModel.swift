@@ -67,6 +67,7 @@ extension Pipeline {
     _ base: BaseOptions, _ adapters: [NamedAdapter]
   ) throws -> SwitchedModel {
     let folders = try adapters.map { try AdapterFolder.open($0.path) }
+    for folder in folders { try folder.requireLanguageModel("it does not answer") }
     let held = folders.map { TrainedWith.text(loadOptions(base, trained: $0.load)) }
     if let odd = held.indices.first(where: { held[$0] != held[0] }) {
       throw Diagnostic(

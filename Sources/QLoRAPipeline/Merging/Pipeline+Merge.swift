@@ -25,6 +25,9 @@ extension Pipeline {
     on machine: MachineMemory = MachineMemory()
   ) throws -> MergeReport {
     let folder = try AdapterFolder.open(adapter)
+    if samples != nil {
+      try folder.requireLanguageModel("sample rows are compared by their next tokens")
+    }
     let source = try openBase(model, of: folder)
     let comparison = MergeComparison(
       source: source, adapter: folder.adapter,
@@ -32,6 +35,10 @@ extension Pipeline {
       requantization: Requantization(source, folder.load), dtype: dtype,
       backend: try Backends.make())
     var report = try comparison.weights()
+    if folder.labels != nil {
+      report.note = "classes are compared by `qlora eval --format classification` on both models"
+      return report
+    }
     guard let data = try samples ?? folder.validation else {
       report.note = "no sample rows are known: give some with --samples to compare predictions"
       return report

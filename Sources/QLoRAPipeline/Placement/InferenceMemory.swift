@@ -28,13 +28,20 @@ struct InferenceMemory {
   func layout(on machine: MachineMemory) throws -> WeightLayout {
     let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
     let processBytes = (machine.residentBytes ?? 0) + adapterBytes
-    let rehearsal = try Rehearsal(source, request) { _, _ in }
+    let rehearsal = try Rehearsal(source, request) { model, tensor in
+      model.addHollowHead(tensor: tensor)
+    }
     var memory = MemoryForecast(rehearsal, step: StepForecast(), processBytes: processBytes)
     let tokens = min(Evaluator.tokensPerPass, source.config.maxPositions)
     memory.evaluationBytes =
-      try rehearsal.evaluationBytes(TokenBatch(length: tokens, total: tokens))
+      try rehearsal.evaluationBytes(batch(tokens))
       + keyValueBytes(tokens)
     return try rehearsal.layout(&memory, budget)
+  }
+
+  private func batch(_ tokens: Int) -> TokenBatch {
+    let batch = TokenBatch(length: tokens, total: tokens)
+    return request.load.classes == nil ? batch : batch.withClasses
   }
 
   private func keyValueBytes(_ tokens: Int) -> Int {

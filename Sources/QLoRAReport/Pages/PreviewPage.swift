@@ -67,7 +67,7 @@ extension PreviewReport {
   private static func title(_ row: Row) -> String {
     HTMLText.escape(
       "\(row.name): tokens \(row.start)–\(row.start + row.tokens.count - 1), "
-        + "\(row.trained) trained")
+        + row.learnt)
   }
 
   private static func html(_ row: Row) -> String {

@@ -77,6 +77,7 @@ package struct ReportPage {
       ("steps", steps),
       ("training loss", number(RunHistory.smoothed(history.losses).last?.value, 4)),
       ("validation loss", number(run.evaluationLoss, 4)),
+      ("validation accuracy", number(run.evaluationAccuracy, 4)),
       ("best validation", number(history.bestEvaluation?.loss, 4)),
       ("time", ProgressText.duration(history.elapsedSeconds)),
       ("left", run.state == .running ? run.secondsLeft.map(ProgressText.duration) : nil),

@@ -46,7 +46,7 @@ private struct PreviewWriter {
     let packed = isFirst ? "" : "; positions begin at 0 again"
     output += border(
       "\(isFirst ? "┌" : "├") \(HTMLText.plain(row.name)): tokens \(row.start)–\(last), "
-        + "\(row.trained) trained\(packed)\n")
+        + "\(HTMLText.plain(row.learnt))\(packed)\n")
     isBetweenLines = true
     for token in row.tokens {
       if token.isTrained != isOpen { switchTo(token.isTrained) }

@@ -30,8 +30,12 @@ package struct PreviewReport {
     /// Its first token's place in the sequence.
     package var start: Int
     package var tokens: [Token]
+    /// The name of its class, where rows have one.
+    package var label: String?
 
     package var trained: Int { tokens.count(where: \.isTrained) }
+    /// What of it is learnt.
+    var learnt: String { label.map { "class \"\($0)\"" } ?? "\(trained) trained" }
   }
 
   package struct Sequence: Sendable {
@@ -41,8 +45,10 @@ package struct PreviewReport {
     package var title: String {
       let count = line.content.tokens.count
       let trained = rows.reduce(0) { $0 + $1.trained }
+      let part = "\(trained) trained (\(PreviewReport.percent(trained, of: count)))"
+      let learnt = rows.contains { $0.label != nil } ? "a class for each row" : part
       return "step \(line.step), micro-batch \(line.microBatch), sequence \(line.sequence): "
-        + "\(count) tokens, \(trained) trained (\(PreviewReport.percent(trained, of: count))), "
+        + "\(count) tokens, \(learnt), "
         + "\(rows.count) row\(rows.count == 1 ? "" : "s")"
     }
 
@@ -68,15 +74,16 @@ package struct PreviewReport {
   /// - Parameters:
   ///   - sources: names of the data files, by `EncodedRow.source`.
   ///   - rows: all training rows, with their origins.
+  ///   - labels: of classes, in their order.
   package init(
     name: String, sources: [String], lines: [PreviewLine], rows: EncodedRows,
-    report: EncodingReport, maxTokens: Int, tokenizer: Tokenizer
+    report: EncodingReport, maxTokens: Int, tokenizer: Tokenizer, labels: [String] = []
   ) throws(Diagnostic) {
     self.name = name
     self.sources = sources
     self.report = report
     self.maxTokens = maxTokens
-    sequences = lines.map { Self.sequence($0, sources, tokenizer) }
+    sequences = lines.map { Self.sequence($0, sources, tokenizer, labels) }
     var counts: [TokenOrigin: Count] = [:]
     // Rows may be many more than memory holds, so they are told apart by 128 bits of each.
     var seen: Set<Digest> = []
@@ -105,7 +112,7 @@ package struct PreviewReport {
   }
 
   private static func sequence(
-    _ line: PreviewLine, _ sources: [String], _ tokenizer: Tokenizer
+    _ line: PreviewLine, _ sources: [String], _ tokenizer: Tokenizer, _ labels: [String]
   ) -> Sequence {
     let rows = zip(line.rows, line.content.starts).map { row, start in
       var decoder = tokenizer.makeStreamingDecoder()
@@ -116,7 +123,8 @@ package struct PreviewReport {
           index: start + index)
       }
       if !tokens.isEmpty { tokens[tokens.count - 1].text += decoder.finish() }
-      return Row(name: name(row, sources), start: start, tokens: tokens)
+      let label = row.category.flatMap { labels.indices.contains(Int($0)) ? labels[Int($0)] : nil }
+      return Row(name: name(row, sources), start: start, tokens: tokens, label: label)
     }
     return Sequence(line: line, rows: rows)
   }

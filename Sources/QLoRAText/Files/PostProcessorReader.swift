@@ -22,8 +22,10 @@ struct PostProcessorReader {
         try read(step, "\(key).processors[\(index)]", into: &parts)
       }
     case "BertProcessing", "RobertaProcessing":
-      surround(
-        &parts, [try namedToken(value, "cls", key)], [try namedToken(value, "sep", key)])
+      let (begin, end) = (try namedToken(value, "cls", key), try namedToken(value, "sep", key))
+      surround(&parts, [begin], [end])
+      let border = kind == "BertProcessing" ? [end] : [end, end]
+      parts.pair = PairIDs(before: [begin], between: border, after: [end])
     case "TemplateProcessing": try readTemplate(value, key, into: &parts)
     default:
       throw file.unsupported(
@@ -66,6 +68,25 @@ struct PostProcessorReader {
       throw file.unsupported("\(key).single", "a text \(texts) times", "the text once")
     }
     surround(&parts, before, after)
+    try readPair(value, key, into: &parts)
+  }
+
+  /// A template of two texts in their order; another one leaves pairs without a template.
+  private func readPair(
+    _ value: JSONValue, _ key: String, into parts: inout TokenizerParts
+  ) throws {
+    var ids: [[Int32]] = [[]]
+    var texts: [String] = []
+    for piece in value["pair"]?.arrayValue ?? [] {
+      if let sequence = piece["Sequence"] {
+        texts.append(sequence["id"]?.stringValue ?? "A")
+        ids.append([])
+      } else {
+        ids[ids.count - 1] += try templateIDs(piece, value, key)
+      }
+    }
+    guard texts == ["A", "B"] else { return }
+    parts.pair = PairIDs(before: ids[0], between: ids[1], after: ids[2])
   }
 
   private func templateIDs(

@@ -52,6 +52,8 @@ struct TokenizerParts {
   var decoder = Decoder.spaced
   var prefixIDs: [Int32] = []
   var suffixIDs: [Int32] = []
+  /// The same of two texts; nil where nothing is said of them.
+  var pair: PairIDs?
   var bos: String?
   var eos: String?
   var pad: String?
@@ -98,7 +100,8 @@ struct TokenizerParts {
       }
       texts[token.id] = token.text
     }
-    let isKnown = (prefixIDs + suffixIDs).allSatisfy { (0..<count).contains(Int($0)) }
+    let pairIDs = pair.map { $0.before + $0.between + $0.after } ?? []
+    let isKnown = (prefixIDs + suffixIDs + pairIDs).allSatisfy { (0..<count).contains(Int($0)) }
     guard isKnown else {
       throw failure(
         .tokenizerMalformed, "a token that is put round texts is outside the vocabulary")

@@ -18,7 +18,7 @@ struct EvalCommand: ParsableCommand {
     abstract: "Measures loss, perplexity and exact match on a file of rows.",
     discussion: """
       exactMatch is the fraction of rows whose greedy answer, trimmed, equals the last assistant \
-      message.
+      message. Rows of the format classification give loss, accuracy and macro F1 instead.
 
       Example:
         qlora eval --model Models/SmolLM2-135M-Instruct.Q4_1.gguf \\
@@ -32,7 +32,7 @@ struct EvalCommand: ParsableCommand {
   @Option(help: "A file of rows: JSON lines, a JSON array, CSV or Parquet.")
   var data: String
 
-  @Option(help: "messages, sharegpt, alpaca, prompt-completion or text.")
+  @Option(help: "messages, sharegpt, alpaca, prompt-completion, text or classification.")
   var format = RowFormat.messages.rawValue
 
   @Option(help: ArgumentHelp("loss, exact_match, or both with a comma.", valueName: "list"))
@@ -63,11 +63,19 @@ struct EvalCommand: ParsableCommand {
       throw ValidationError("--metric takes loss, exact_match, or both with a comma.")
     }
     if let rows, rows < 1 { throw ValidationError("--rows must be at least 1.") }
+    if format == RowFormat.classification.rawValue {
+      let others = [metric != "loss", groupBy != nil, examples != 0, tokens != nil]
+      if others.contains(true) {
+        throw ValidationError(
+          "--format classification takes neither --metric, --group-by, --examples nor --tokens.")
+      }
+    }
     if examples < 0 { throw ValidationError("--examples must not be negative.") }
   }
 
   func run() throws {
     let line = StatusLine(isQuiet: output.json)
+    if format == RowFormat.classification.rawValue { return try evaluateClasses(line) }
     var request = EvaluationRequest(
       source: DataSource(
         path: try HubCache.place(of: data), format: RowFormat(rawValue: format) ?? .messages),
@@ -82,6 +90,31 @@ struct EvalCommand: ParsableCommand {
     line.clear()
     for example in report.examples { show(example) }
     output.json ? Console.output(json: json(report)) : show(report)
+  }
+
+  private func evaluateClasses(_ line: StatusLine) throws {
+    let report = try Pipeline.evaluateClasses(
+      base.values(), file: try HubCache.place(of: data), limit: rows
+    ) { line.show("evaluated \($0) rows") }
+    line.clear()
+    let members: [(String, JSONValue)] = [
+      ("loss", .double(report.loss)), ("accuracy", .double(report.accuracy)),
+      ("macroF1", .double(report.macroF1)), ("rows", .int(report.rows)),
+    ]
+    let classes = report.lines.map { line in
+      (
+        line.label,
+        JSONValue.dictionary([
+          ("rows", .int(line.rows)), ("precision", .double(line.precision)),
+          ("recall", .double(line.recall)), ("f1", .double(line.f1)),
+        ])
+      )
+    }
+    if output.json {
+      return Console.output(json: .dictionary(members + [("classes", .dictionary(classes))]))
+    }
+    for (name, value) in members { Console.output("\(name) \(JSONWriter.text(value))") }
+    for (label, values) in classes { Console.output("\(label): \(JSONWriter.text(values))") }
   }
 
   private func json(_ report: EvaluationReport) -> JSONValue {
