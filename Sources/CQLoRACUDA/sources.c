@@ -15,6 +15,9 @@ static const char attention_tiles_text[] = {
 static const char elements_text[] = {
 #embed "kernels/elements.cu" suffix(, 0)
 };
+static const char experts_text[] = {
+#embed "kernels/experts.cu" suffix(, 0)
+};
 static const char head_text[] = {
 #embed "kernels/head.cu" suffix(, 0)
 };
@@ -37,6 +40,7 @@ static const qlora_cuda_source sources[] = {
     {"attention_rows", attention_rows_text},
     {"attention_tiles", attention_tiles_text},
     {"elements", elements_text},
+    {"experts", experts_text},
     {"head", head_text},
     {"optimizers", optimizers_text},
     {"rows", rows_text},

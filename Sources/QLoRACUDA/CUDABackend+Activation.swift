@@ -1,4 +1,4 @@
-// Element-wise operations: the gated activation and its gradients, sums, conversions, scaling.
+// Element-wise operations: activations and their gradients, caps, sums, conversions, scaling.
 import QLoRATensor
 
 extension CUDABackend {
@@ -23,6 +23,40 @@ extension CUDABackend {
         read(outputGradient), read(gate), gate.dtype.element, read(up), up.dtype.element,
         write(gateGradient), write(upGradient), gate.count,
       ])
+  }
+
+  package func geluMultiply(
+    _ gate: Tensor, _ up: Tensor?, _ activation: Activation, into output: Tensor
+  ) {
+    precondition(activation != .silu && output.count == gate.count)
+    precondition(up == nil || up?.count == gate.count)
+    launch(
+      "qlora_gelu_multiply", over: gate.count,
+      [
+        Int32(activation == .geluTanh ? 1 : 0), read(gate), gate.dtype.element,
+        up.map(read) ?? 0, up?.dtype.element ?? 0, write(output), output.dtype.element, gate.count,
+      ])
+  }
+
+  package func geluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
+    gateGradient: Tensor, upGradient: Tensor?
+  ) {
+    precondition(activation != .silu && (up == nil) == (upGradient == nil))
+    precondition(outputGradient.count == gate.count && gateGradient.count == gate.count)
+    precondition([up, upGradient].allSatisfy { $0 == nil || $0?.count == gate.count })
+    launch(
+      "qlora_gelu_multiply_backward", over: gate.count,
+      [
+        Int32(activation == .geluTanh ? 1 : 0), read(outputGradient), read(gate),
+        gate.dtype.element, up.map(read) ?? 0, up?.dtype.element ?? 0, write(gateGradient),
+        upGradient.map(write) ?? 0, gate.count,
+      ])
+  }
+
+  package func cap(_ tensor: Tensor, at cap: Float) {
+    precondition(tensor.dtype == .float32)
+    launch("qlora_cap", over: tensor.count, [write(tensor), cap, tensor.count])
   }
 
   package func add(_ left: Tensor, _ right: Tensor, into output: Tensor) {

@@ -3,18 +3,19 @@
 import CQLoRACUDA
 import QLoRATensor
 
-/// Where each row's sequence begins and ends.
-struct SequenceBounds {
+/// The first key that each row sees, and the end of the rows that see its key: its sequence, or what
+/// a window leaves of it. Neither falls from a row to the next, as tiles rely on.
+struct VisibleRows {
   let starts: Tensor
   let ends: Tensor
 
-  init(_ bounds: [Int], rows: Int, _ integers: DeviceIntegers) {
+  init(_ bounds: [Int], rows: Int, window: Int, _ integers: DeviceIntegers) {
     var starts = [Int32](repeating: 0, count: rows)
     var ends = [Int32](repeating: Int32(rows), count: rows)
     for (start, end) in zip(bounds, bounds.dropFirst()) {
       for row in start..<end {
-        starts[row] = Int32(start)
-        ends[row] = Int32(end)
+        starts[row] = Int32(window > 0 ? max(start, row + 1 - window) : start)
+        ends[row] = Int32(window > 0 ? min(end, row + window) : end)
       }
     }
     self.starts = integers.tensor(starts)
@@ -41,10 +42,11 @@ extension CUDABackend {
   ) {
     let rows = query.shape[0]
     precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
-    let sequences = SequenceBounds(bounds, rows: rows, integers)
+    let visible = VisibleRows(bounds, rows: rows, window: layout.window, integers)
     guard usesTiles(layout, [query, key, value, output]) else {
       return attendByRows(
-        query, key, value, layout, sequences, offset: 0, into: output, logSumExp: logSumExp)
+        query, key, value, rowShape(layout, visible.starts, visible.ends, offset: 0),
+        into: output, logSumExp: logSumExp)
     }
     let size = layout.headSize
     // Queries, and two stages of keys and values.
@@ -54,7 +56,7 @@ extension CUDABackend {
       sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
       [
         read(query), read(key), read(value), write(output), write(logSumExp),
-        tileShape(layout, rows, sequences),
+        tileShape(layout, rows, visible),
       ])
   }
 
@@ -65,20 +67,25 @@ extension CUDABackend {
     let queries = query.shape[0]
     precondition(queries <= keyCount && keyCount <= keys.shape[0])
     precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
+    let offset = keyCount - queries
+    let starts = layout.window == 0 || layout.window >= keyCount
+      ? nil
+      : integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - layout.window)) })
     attendByRows(
-      query, keys, values, layout, nil, offset: keyCount - queries, into: output, logSumExp: nil)
+      query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
+      logSumExp: nil)
   }
 
   private func attendByRows(
-    _ query: Tensor, _ key: Tensor, _ value: Tensor, _ layout: AttentionLayout,
-    _ sequences: SequenceBounds?, offset: Int, into output: Tensor, logSumExp: Tensor?
+    _ query: Tensor, _ key: Tensor, _ value: Tensor, _ shape: qlora_cuda_attention_shape,
+    into output: Tensor, logSumExp: Tensor?
   ) {
     kernels.launch(
-      "qlora_attention_row", grid: (query.shape[0], layout.heads, 1), threads: 128,
+      "qlora_attention_row", grid: (query.shape[0], Int(shape.heads), 1), threads: 128,
       [
         read(query), query.dtype.element, read(key), key.dtype.element, read(value),
         value.dtype.element, write(output), output.dtype.element, logSumExp.map(write) ?? 0,
-        rowShape(layout, sequences, offset: offset),
+        shape,
       ])
   }
 
@@ -91,19 +98,20 @@ extension CUDABackend {
   func tileBytes(_ rows: Int, _ headSize: Int) -> Int { rows * (headSize + 8) * 2 }
 
   func tileShape(
-    _ layout: AttentionLayout, _ rows: Int, _ sequences: SequenceBounds
+    _ layout: AttentionLayout, _ rows: Int, _ visible: VisibleRows
   ) -> qlora_cuda_tile_shape {
     qlora_cuda_tile_shape(
       rows: Int32(rows), heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
-      scale: layout.scale, starts: read(sequences.starts), ends: read(sequences.ends))
+      scale: layout.scale, cap: layout.softCap, starts: read(visible.starts),
+      ends: read(visible.ends))
   }
 
   func rowShape(
-    _ layout: AttentionLayout, _ sequences: SequenceBounds?, offset: Int
+    _ layout: AttentionLayout, _ starts: Tensor?, _ ends: Tensor?, offset: Int
   ) -> qlora_cuda_attention_shape {
     qlora_cuda_attention_shape(
       heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
       head_size: Int32(layout.headSize), offset: Int32(offset), scale: layout.scale,
-      starts: sequences.map { read($0.starts) } ?? 0, ends: sequences.map { read($0.ends) } ?? 0)
+      cap: layout.softCap, starts: starts.map(read) ?? 0, ends: ends.map(read) ?? 0)
   }
 }

@@ -11,7 +11,7 @@ extension CUDABackend {
   ) {
     let rows = query.shape[0]
     precondition(query.dtype == key.dtype && key.dtype == value.dtype)
-    let sequences = SequenceBounds(bounds, rows: rows, integers)
+    let visible = VisibleRows(bounds, rows: rows, window: layout.window, integers)
     let delta = allocate([layout.heads, rows], .float32)
     launchWarps(
       "qlora_attention_delta", rows * layout.heads,
@@ -23,7 +23,7 @@ extension CUDABackend {
       let inputs = qlora_cuda_tile_inputs(
         gradient: read(outputGradient), query: read(query), key: read(key), value: read(value),
         log_sum_exp: read(logSumExp), delta: read(delta))
-      let shape = tileShape(layout, rows, sequences)
+      let shape = tileShape(layout, rows, visible)
       launchTiles("queries", layout, rows, layout.heads, [inputs, write(queryGradient), shape])
       launchTiles(
         "keys", layout, rows, layout.kvHeads,
@@ -33,7 +33,7 @@ extension CUDABackend {
     let inputs = qlora_cuda_attention_inputs(
       gradient: read(outputGradient), query: read(query), keys: read(key), values: read(value),
       log_sum_exp: read(logSumExp), delta: read(delta), type: query.dtype.element)
-    let shape = rowShape(layout, sequences, offset: 0)
+    let shape = rowShape(layout, visible.starts, visible.ends, offset: 0)
     kernels.launch(
       "qlora_attention_row_queries", grid: (rows, layout.heads, 1), threads: 128,
       [inputs, write(queryGradient), shape])

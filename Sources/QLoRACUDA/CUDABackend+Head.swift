@@ -20,21 +20,22 @@ extension CUDABackend {
   private static let logitBytes = 512 << 20
 
   package func linearCrossEntropy(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float,
     hiddenGradient: Tensor?
   ) -> Double {
     precondition(rows.count == targets.count)
     hiddenGradient?.zero()
-    let scores = forEachChunk(hidden, rows, targets, head, hiddenGradient: hiddenGradient)
+    let scores = forEachChunk(
+      hidden, rows, targets, head, softCap, hiddenGradient: hiddenGradient)
     let losses = scores.losses.withElements(Double.self) { Array($0) }
     return device.failure == nil ? losses.reduce(0, +) : .nan
   }
 
   package func scoreTokens(
-    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
+    _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
     precondition(rows.count == targets.count)
-    let scores = forEachChunk(hidden, rows, targets, head, hiddenGradient: nil)
+    let scores = forEachChunk(hidden, rows, targets, head, softCap, hiddenGradient: nil)
     return (
       scores.losses.withElements(Double.self) { $0.map { Float($0) } },
       scores.winners.withElements(Int32.self) { Array($0) }
@@ -44,7 +45,7 @@ extension CUDABackend {
   /// Computes the logits of `rows`, a chunk at a time, what they score, and the gradient.
   private func forEachChunk(
     _ hidden: Tensor, _ rows: [Int32], _ targets: [Int32], _ head: any PreparedWeight,
-    hiddenGradient: Tensor?
+    _ softCap: Float, hiddenGradient: Tensor?
   ) -> RowScores {
     let (weight, dtype) = (deviceWeight(head), productType(hidden))
     let scores = RowScores(rows.count, self)
@@ -58,8 +59,9 @@ extension CUDABackend {
       let range = start..<min(start + step, rows.count)
       score(
         gathered(hidden, Array(rows[range]), dtype), Array(rows[range]), Array(targets[range]),
-        table, vocabulary: weight.outFeatures, losses: scores.losses.rows(range),
-        winners: scores.winners.rows(range), hiddenGradient: hiddenGradient)
+        table, vocabulary: weight.outFeatures, softCap: softCap,
+        losses: scores.losses.rows(range), winners: scores.winners.rows(range),
+        hiddenGradient: hiddenGradient)
     }
     withExtendedLifetime(scratch) {}
     return scores
@@ -80,13 +82,14 @@ extension CUDABackend {
 
   private func score(
     _ input: Tensor, _ rows: [Int32], _ targets: [Int32], _ table: DeviceMatrix, vocabulary: Int,
-    losses: Tensor, winners: Tensor, hiddenGradient: Tensor?
+    softCap: Float, losses: Tensor, winners: Tensor, hiddenGradient: Tensor?
   ) {
     let columns = input.shape[1]
     let logits = allocate([rows.count, vocabulary], .float32)
     products.multiply(
       matrix(input), table.across, into: writable(logits), rows: rows.count, columns: vocabulary,
       depth: columns)
+    if softCap > 0 { cap(logits, at: softCap) }
     let labels = integers.tensor(targets)
     // In float32 the gradient takes the logits' place.
     let gradient = hiddenGradient.map { _ in
@@ -97,7 +100,7 @@ extension CUDABackend {
       "qlora_softmax_loss", grid: (rows.count, 1, 1), threads: 256,
       [
         read(logits), vocabulary, read(labels), write(losses), write(winners),
-        gradient.map(write) ?? 0, gradient?.dtype.element ?? 0, gradient?.shape[1] ?? 0,
+        gradient.map(write) ?? 0, gradient?.dtype.element ?? 0, gradient?.shape[1] ?? 0, softCap,
       ])
     guard let gradient, let hiddenGradient else { return }
     let part = allocate([rows.count, columns], .float32)

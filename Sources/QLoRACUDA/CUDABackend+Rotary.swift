@@ -7,16 +7,17 @@ extension CUDABackend {
     inverse: Bool
   ) {
     let width = tensor.count / max(1, positions.count)
-    let tableRows = cosines.count / (headSize / 2)
-    precondition(headSize % 2 == 0 && width % headSize == 0)
+    let (tableRows, pairs) = (cosines.shape[0], cosines.shape[1])
+    precondition(2 * pairs <= headSize && width % headSize == 0)
     precondition(tensor.count == width * positions.count && sines.count == cosines.count)
     precondition(positions.allSatisfy { $0 >= 0 && $0 < tableRows }, "position past the tables")
     let places = integers.tensor(positions)
     launch(
-      "qlora_rotary", over: tensor.count / 2,
+      "qlora_rotary", over: tensor.count / headSize * pairs,
       [
         write(tensor), tensor.dtype.element, read(places), read(cosines), read(sines),
-        positions.count, width / headSize, headSize, Int32(inverse ? 1 : 0),
+        positions.count, width / headSize, headSize, pairs,
+        Int32(inverse ? 1 : 0),
       ])
   }
 }

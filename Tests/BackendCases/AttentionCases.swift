@@ -7,14 +7,18 @@ private struct AttentionProblem {
   var kvHeads: Int
   var headSize: Int
   var dtype: DType
+  var window = 0
+  var softCap: Float = 0
 
   var rows: Int { lengths.reduce(0, +) }
   var bounds: [Int] { lengths.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) } }
   var layout: AttentionLayout {
     AttentionLayout(
-      heads: heads, kvHeads: kvHeads, headSize: headSize, scale: 1 / Float(headSize).squareRoot())
+      heads: heads, kvHeads: kvHeads, headSize: headSize, scale: 1 / Float(headSize).squareRoot(),
+      window: window, softCap: softCap)
   }
-  var name: String { "\(lengths) heads \(heads)/\(kvHeads) of \(headSize) \(dtype)" }
+  var name: String { "\(lengths) heads \(heads)/\(kvHeads) of \(headSize) \(dtype)\(limits)" }
+  private var limits: String { window == 0 ? "" : " window \(window) cap \(softCap)" }
 
   /// bf16 rounds weights, outputs, and both factors of every gradient.
   var tolerance: Double {
@@ -43,15 +47,35 @@ extension BackendCase {
       AttentionProblem(lengths: [21, 2], heads: 3, kvHeads: 1, headSize: 64, dtype: .float16),
     ]
 
+  /// Windows shorter and longer than tiles and sequences, and scores that caps bend.
+  private static let limited: [AttentionProblem] =
+    [64, 96, 128, 256].map {
+      AttentionProblem(
+        lengths: [1, 30, 65, 40], heads: 4, kvHeads: 2, headSize: $0, dtype: .bfloat16, window: 33,
+        softCap: 1.5)
+    } + [
+      AttentionProblem(
+        lengths: [150], heads: 2, kvHeads: 1, headSize: 64, dtype: .bfloat16, window: 5),
+      AttentionProblem(
+        lengths: [9, 33], heads: 4, kvHeads: 2, headSize: 24, dtype: .float32, window: 7,
+        softCap: 1),
+      AttentionProblem(
+        lengths: [21], heads: 3, kvHeads: 1, headSize: 64, dtype: .float16, window: 100,
+        softCap: 30),
+    ]
+
   static let attentions: [BackendCase] =
-    problems.map { problem in
+    (problems + limited).map { problem in
       BackendCase("attention \(problem.name)", tolerance: problem.tolerance) {
         attend(problem, $0)
       }
     }
-    + [1, 3, 12].map { queries in
-      BackendCase("attention of \(queries) rows to a cache", tolerance: rounding(.bfloat16)) {
-        attendToCache(queries, $0)
+    + [1, 3, 12].flatMap { queries in
+      [0, 9, 31].map { window in
+        let name = "attention of \(queries) rows to a cache, window \(window)"
+        return BackendCase(name, tolerance: rounding(.bfloat16)) {
+          attendToCache(queries, window, $0)
+        }
       }
     }
 
@@ -78,8 +102,11 @@ extension BackendCase {
     return rows == 1 ? [output, logSumExp, gradients[2]] : [output, logSumExp] + gradients
   }
 
-  private static func attendToCache(_ queries: Int, _ backend: any Backend) -> [Tensor] {
-    let layout = AttentionLayout(heads: 4, kvHeads: 2, headSize: 48, scale: 0.2)
+  private static func attendToCache(
+    _ queries: Int, _ window: Int, _ backend: any Backend
+  ) -> [Tensor] {
+    let layout = AttentionLayout(
+      heads: 4, kvHeads: 2, headSize: 48, scale: 0.2, window: window, softCap: window > 0 ? 2 : 0)
     let query = backend.seeded([queries, 4 * 48], .bfloat16, seed: 65)
     let keys = backend.seeded([40, 2 * 48], .bfloat16, seed: 66)
     let values = backend.seeded([40, 2 * 48], .bfloat16, seed: 67)

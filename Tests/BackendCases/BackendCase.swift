@@ -24,7 +24,8 @@ package struct BackendCase: Sendable, CustomStringConvertible {
   package var description: String { name }
 
   package static let all: [BackendCase] =
-    elements + rows + weights + products + gradients + heads + attentions + optimizers
+    elements + gelus + rows + layerNorms + columns + weights + products + gradients + heads
+    + attentions + experts + optimizers
 }
 
 /// What two backends made of a case.

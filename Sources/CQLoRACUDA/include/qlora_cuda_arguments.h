@@ -31,7 +31,7 @@ typedef struct qlora_cuda_lion {
 
 typedef struct qlora_cuda_attention_shape {
   int heads, kv_heads, head_size, offset;
-  float scale;
+  float scale, cap;
   qlora_cuda_address starts, ends;
 } qlora_cuda_attention_shape;
 
@@ -42,7 +42,7 @@ typedef struct qlora_cuda_attention_inputs {
 
 typedef struct qlora_cuda_tile_shape {
   int rows, heads, kv_heads;
-  float scale;
+  float scale, cap;
   qlora_cuda_address starts, ends;
 } qlora_cuda_tile_shape;
 

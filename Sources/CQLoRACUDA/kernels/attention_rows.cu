@@ -3,12 +3,14 @@
 // query), and their parts are joined in the order of the warps.
 static constexpr int row_warps = 4, most_lane_values = 8;
 
-// Heads, and where each row's sequence begins and ends.
+// Heads, the first key that each row sees, and the end of the rows that see its key.
 struct AttentionShape {
   int heads, kv_heads, head_size;
   // Query row `i` stands where key row `i + offset` does.
   int offset;
   float scale;
+  // Of scores; 0 = none.
+  float cap;
   const int *starts;
   const int *ends;
 };
@@ -84,7 +86,8 @@ QLORA_KERNEL(128, qlora_attention_row, const void *query, int query_type, const 
   const int first = shape.starts ? shape.starts[row] : 0;
   for (int key = first + warp; key <= row + shape.offset; key += row_warps) {
     const i64 from = head_place(key, kv_head, shape.kv_heads, size);
-    const float score = shape.scale * dot(q, load_head(keys, key_type, from, size));
+    const float product = dot(q, load_head(keys, key_type, from, size));
+    const float score = capped(shape.scale * product, shape.cap);
     const float next = fmaxf(largest, score), shrink = expf(largest - next);
     const float weight = expf(score - next);
     for (int j = 0; j < most_lane_values; j++) sum.at[j] *= shrink;
@@ -141,9 +144,9 @@ QLORA_KERNEL(128, qlora_attention_row_queries, AttentionInputs in, float *query_
   for (int key = shape.starts[row] + warp; key <= row; key += row_warps) {
     const i64 from = head_place(key, kv_head, shape.kv_heads, size);
     const LaneValues k = load_head(in.keys, in.type, from, size);
-    const float weight = expf(shape.scale * dot(q, k) - log_sum);
+    const float score = capped(shape.scale * dot(q, k), shape.cap);
     const float change = dot(dy, load_head(in.values, in.type, from, size));
-    add_scaled(sum, weight * (change - delta), k);
+    add_scaled(sum, expf(score - log_sum) * (change - delta) * cap_slope(score, shape.cap), k);
   }
   sum = join(sum, 1, scratch);
   store_head(sum, shape.scale, query_gradient, element_f32, place, size);
@@ -165,10 +168,11 @@ QLORA_KERNEL(128, qlora_attention_row_keys, AttentionInputs in, float *key_gradi
     const LaneValues q = load_head(in.query, in.type, from, size);
     const LaneValues dy = load_head(in.gradient, element_f32, from, size);
     const i64 known = head * rows + row;
-    const float weight = expf(shape.scale * dot(q, k) - in.log_sum_exp[known]);
-    const float change = dot(dy, v);
+    const float score = capped(shape.scale * dot(q, k), shape.cap);
+    const float weight = expf(score - in.log_sum_exp[known]);
+    const float change = (dot(dy, v) - in.delta[known]) * cap_slope(score, shape.cap);
     add_scaled(value_sum, weight, dy);
-    add_scaled(key_sum, weight * (change - in.delta[known]), q);
+    add_scaled(key_sum, weight * change, q);
   }
   key_sum = join(key_sum, 1, scratch);
   value_sum = join(value_sum, 1, scratch);

@@ -76,6 +76,8 @@ static __device__ inline void round_tile(u16 *tile, const float *x, i64 row_widt
 struct TileShape {
   int rows, heads, kv_heads;
   float scale;
+  // Of scores; 0 = none.
+  float cap;
   const int *starts;
   const int *ends;
 };
@@ -96,13 +98,14 @@ template <int size> struct RunningRows {
 template <int size, int keys>
 static __device__ inline void weigh(float (*scores)[8], RunningRows<size> &rows,
                                     const TileShape &shape, int query, int key) {
-  const float none = bits_float(0xFF800000), unit = shape.scale * 1.44269504f;
+  const float none = bits_float(0xFF800000);
   float next[2] = {rows.largest[0], rows.largest[1]};
   for (int piece = 0; piece < keys / 16; piece++) {
     for (int i = 0; i < 8; i++) {
       const bool is_seen =
           sees(shape, query + piece_row(i), key + piece * 16 + piece_column(i));
-      const float score = is_seen ? scores[piece][i] * unit : none;
+      const float power = capped(scores[piece][i] * shape.scale, shape.cap) * 1.44269504f;
+      const float score = is_seen ? power : none;
       scores[piece][i] = score;
       next[i / 2 % 2] = fmaxf(next[i / 2 % 2], score);
     }
@@ -295,9 +298,10 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
       for (int i = 0; i < 8; i++) {
         const int half = i / 2 % 2, query = first_query + warp_row + piece_row(i);
         const bool is_seen = sees(shape, query, at + piece * 16 + piece_column(i));
-        const float weight =
-            is_seen ? exp2f((scores[piece][i] * shape.scale - log_sum[half]) * 1.44269504f) : 0;
-        scores[piece][i] = weight * (changes[piece][i] - delta[half]);
+        const float score = capped(scores[piece][i] * shape.scale, shape.cap);
+        const float weight = is_seen ? exp2f((score - log_sum[half]) * 1.44269504f) : 0;
+        scores[piece][i] =
+            weight * (changes[piece][i] - delta[half]) * cap_slope(score, shape.cap);
       }
     }
     add_product<size, keys, width>(sums, scores, key_tile, blockIdx.z * width);
@@ -338,10 +342,12 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
           const int query = at + piece * 16 + piece_column(i);
           const int row = min(query, shape.rows - 1);
           const bool is_seen = sees(shape, query, first_key + warp_row + piece_row(i));
-          const float power = scores[piece][i] * shape.scale - in.log_sum_exp[known + row];
+          const float score = capped(scores[piece][i] * shape.scale, shape.cap);
+          const float power = score - in.log_sum_exp[known + row];
           const float weight = is_seen ? exp2f(power * 1.44269504f) : 0;
           scores[piece][i] = weight;
-          changes[piece][i] = weight * (changes[piece][i] - in.delta[known + row]);
+          changes[piece][i] = weight * (changes[piece][i] - in.delta[known + row])
+                            * cap_slope(score, shape.cap);
         }
       }
       add_product<size, queries, width>(value_sums, scores, gradients, blockIdx.z * width);

@@ -108,6 +108,18 @@ static __device__ inline void store_element(void *x, int type, i64 index, float 
   }
 }
 
+// MARK: Soft caps: cap · tanh(x / cap); 0 caps nothing
+
+static __device__ inline float capped(float value, float cap) {
+  return cap > 0 ? cap * tanhf(value / cap) : value;
+}
+
+// The slope at what `capped` gave.
+static __device__ inline float cap_slope(float result, float cap) {
+  const float bent = cap > 0 ? result / cap : 0;
+  return 1 - bent * bent;
+}
+
 // MARK: Places and sums
 
 static __device__ inline i64 first_element() {
@@ -132,4 +144,31 @@ static __device__ inline Number block_sum(Number value, Number *scratch) {
   const Number sum = scratch[0];
   __syncthreads();
   return sum;
+}
+
+// MARK: The largest
+
+struct Largest {
+  float value;
+  int place;
+};
+
+// The larger; of equals the one that comes first.
+static __device__ inline Largest larger(Largest a, Largest b) {
+  return b.value > a.value || (b.value == a.value && b.place < a.place) ? b : a;
+}
+
+template <int threads>
+static __device__ inline Largest block_largest(Largest mine, Largest *scratch) {
+  scratch[threadIdx.x] = mine;
+  __syncthreads();
+  for (int apart = threads / 2; apart > 0; apart /= 2) {
+    if ((int)threadIdx.x < apart) {
+      scratch[threadIdx.x] = larger(scratch[threadIdx.x], scratch[threadIdx.x + apart]);
+    }
+    __syncthreads();
+  }
+  const Largest largest = scratch[0];
+  __syncthreads();
+  return largest;
 }

@@ -1,4 +1,4 @@
-// Element-wise kernels: gated activation, sums, copies with a change of type, dropout, sums of
+// Element-wise kernels: activations, caps, sums, copies with a change of type, dropout, sums of
 // squares. Any grid gives the same results.
 
 static __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
@@ -21,6 +21,46 @@ QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const voi
     gate_gradient[i] = dy * u * (s * (1 + g * (1 - s)));
     up_gradient[i] = dy * (g * s);
   }
+}
+
+// gelu(x) and its slope there, by Φ or by its approximation with tanh.
+static __device__ inline float gelu(float x, int by_tanh, float *slope) {
+  if (by_tanh) {
+    const float root = 0.7978845608f;  // √(2/π)
+    const float s = sigmoid(2 * root * (x + 0.044715f * x * x * x));
+    *slope = s + x * s * (1 - s) * 2 * root * (1 + 3 * 0.044715f * x * x);
+    return x * s;
+  }
+  const float below = 0.5f * erfcf(-x * 0.7071067812f);
+  *slope = below + x * 0.3989422804f * expf(-0.5f * x * x);
+  return x * below;
+}
+
+// Without `up` the gate alone.
+QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_type, const void *up,
+             int up_type, void *out, int out_type, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    float slope;
+    const float value = gelu(load_element(gate, gate_type, i), by_tanh, &slope);
+    store_element(out, out_type, i, up ? value * load_element(up, up_type, i) : value);
+  }
+}
+
+// `gate_gradient` may be `gradient`.
+QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
+             const void *gate, int gate_type, const void *up, int up_type, float *gate_gradient,
+             float *up_gradient, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    const float u = up ? load_element(up, up_type, i) : 1, dy = gradient[i];
+    float slope;
+    const float value = gelu(load_element(gate, gate_type, i), by_tanh, &slope);
+    gate_gradient[i] = dy * u * slope;
+    if (up) up_gradient[i] = dy * value;
+  }
+}
+
+QLORA_KERNEL(256, qlora_cap, float *x, float cap, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) x[i] = capped(x[i], cap);
 }
 
 QLORA_KERNEL(256, qlora_add, const void *left, int left_type, const void *right, int right_type,

@@ -1,34 +1,12 @@
 // The output head's loss: softmax over the vocabulary, one block for each row of logits.
 static constexpr int head_threads = 256;
 
-struct Largest {
-  float value;
-  int place;
-};
-
-// The larger; of equals the one that comes first.
-static __device__ inline Largest larger(Largest a, Largest b) {
-  return b.value > a.value || (b.value == a.value && b.place < a.place) ? b : a;
-}
-
-static __device__ inline Largest block_largest(Largest mine, Largest *scratch) {
-  scratch[threadIdx.x] = mine;
-  __syncthreads();
-  for (int apart = head_threads / 2; apart > 0; apart /= 2) {
-    if ((int)threadIdx.x < apart) {
-      scratch[threadIdx.x] = larger(scratch[threadIdx.x], scratch[threadIdx.x + apart]);
-    }
-    __syncthreads();
-  }
-  const Largest largest = scratch[0];
-  __syncthreads();
-  return largest;
-}
-
 // losses [rows] = −log softmax(logits)[target]; `winners` and `gradient` (softmax − onehot, rows of
-// `gradient_width`) where they are wanted. The gradient may lie over float32 logits.
+// `gradient_width`) where they are wanted. The gradient may lie over float32 logits; it is that of
+// the logits before they were capped at `cap`.
 QLORA_KERNEL(256, qlora_softmax_loss, const float *logits, i64 vocabulary, const int *targets,
-             double *losses, int *winners, void *gradient, int gradient_type, i64 gradient_width) {
+             double *losses, int *winners, void *gradient, int gradient_type, i64 gradient_width,
+             float cap) {
   __shared__ Largest places[head_threads];
   __shared__ double scratch[head_threads];
   const i64 base = (i64)blockIdx.x * vocabulary;
@@ -37,7 +15,7 @@ QLORA_KERNEL(256, qlora_softmax_loss, const float *logits, i64 vocabulary, const
     const Largest other = {logits[base + i], (int)i};
     mine = larger(mine, other);
   }
-  mine = block_largest(mine, places);
+  mine = block_largest<head_threads>(mine, places);
   double sum = 0;
   for (i64 i = threadIdx.x; i < vocabulary; i += head_threads) {
     sum += expf(logits[base + i] - mine.value);
@@ -54,7 +32,8 @@ QLORA_KERNEL(256, qlora_softmax_loss, const float *logits, i64 vocabulary, const
   const float shift = (float)log_sum;
   const i64 place = (i64)blockIdx.x * gradient_width;
   for (i64 i = threadIdx.x; i < vocabulary; i += head_threads) {
-    const float probability = expf(logits[base + i] - shift);
-    store_element(gradient, gradient_type, place + i, i == target ? probability - 1 : probability);
+    const float logit = logits[base + i], probability = expf(logit - shift);
+    const float value = (i == target ? probability - 1 : probability) * cap_slope(logit, cap);
+    store_element(gradient, gradient_type, place + i, value);
   }
 }
