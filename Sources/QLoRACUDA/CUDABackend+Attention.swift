@@ -3,8 +3,8 @@
 import CQLoRACUDA
 import QLoRATensor
 
-/// The first key that each row sees, and the end of the rows that see its key: its sequence, or what
-/// a window leaves of it. Neither falls from a row to the next, as tiles rely on.
+/// The first key that each row sees, and the end of the rows that see its key: its sequence, or
+/// what a window leaves of it. Neither falls from a row to the next, as tiles rely on.
 struct VisibleRows {
   let starts: Tensor
   let ends: Tensor
@@ -68,9 +68,10 @@ extension CUDABackend {
     precondition(queries <= keyCount && keyCount <= keys.shape[0])
     precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
     let offset = keyCount - queries
-    let starts = layout.window == 0 || layout.window >= keyCount
-      ? nil
-      : integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - layout.window)) })
+    let window = layout.window
+    let starts =
+      window > 0 && window < keyCount
+      ? integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - window)) }) : nil
     attendByRows(
       query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
       logSumExp: nil)

@@ -26,8 +26,8 @@ extension DiagnosticCode {
     "E0814", .wouldNotFit,
     """
     The GPU has not enough free memory for the run. `qlora plan` shows what is needed for what. \
-    Set training.activationMemory to "full", lower training.batchSize or data.maxTokens, or end other \
-    programs that use the GPU (nvidia-smi lists them).
+    Set training.activationMemory to "full", lower training.batchSize or data.maxTokens, or end \
+    other programs that use the GPU (nvidia-smi lists them).
     """)
   package static let kernelNotCompiled = DiagnosticCode(
     "E0815", .internalError,

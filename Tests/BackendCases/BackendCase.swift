@@ -1,5 +1,5 @@
 // What every backend must compute as the CPU's does: each operation with small inputs at the edges
-// of sizes. The tests of a device run them on both, and `qlora-bench check` on the machine it is on.
+// of sizes. The tests of a device run them on both, and so does `qlora-bench check`.
 import QLoRATensor
 import TestSupport
 

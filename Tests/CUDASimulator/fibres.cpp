@@ -1,5 +1,5 @@
-// Running blocks of fibres. The order of blocks and of lanes may be any, as on a device, so a kernel
-// that gives other bits in another order lacks a barrier.
+// Running blocks of fibres. The order of blocks and of lanes may be any, as on a device, so a
+// kernel that gives other bits in another order lacks a barrier.
 #include "fibres.h"
 
 #include <cstdio>

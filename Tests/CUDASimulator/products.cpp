@@ -1,5 +1,5 @@
-// cuBLASLt as far as the backend asks for it: column-major products of float32 and bf16 matrices with
-// float32 sums, computed plainly.
+// cuBLASLt as far as the backend asks for it: column-major products of float32 and bf16 matrices
+// with float32 sums, computed plainly.
 #include <cuda_simulator.h>
 
 #include <cstring>
@@ -127,7 +127,8 @@ int multiply(qlora_cuda_handle, qlora_cuda_handle product, const void *alpha,
   memcpy(&factor, alpha, 4);
   memcpy(&kept, beta, 4);
   // [depth][rows] and [columns][depth].
-  const auto left = gathered(la, a, !kind.transposes_a), right = gathered(lb, b, !kind.transposes_b);
+  const auto left = gathered(la, a, !kind.transposes_a);
+  const auto right = gathered(lb, b, !kind.transposes_b);
   std::vector<float> sums(rows);
   for (uint64_t column = 0; column < columns; column++) {
     std::fill(sums.begin(), sums.end(), 0.0f);

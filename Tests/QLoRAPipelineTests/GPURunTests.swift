@@ -58,7 +58,7 @@ import Testing
     let tiny = try TinyRun()
     try tiny.train("whole", ["device=cpu"])
     let record = Record()
-    let stop = StopAfter(polls: 14)
+    let stop = StopAfter(polls: 18)
     let cut = try onGPU { try tiny.train("moved", interruption: stop.poll, events: record.note) }
     #expect(cut.interrupted && record.device.hasPrefix("cuda"))
     let rest = Record()
@@ -101,7 +101,9 @@ import Testing
     let found = #expect(throws: Diagnostic.self) {
       try onGPU {
         try tiny.train("lost", settings) { event in
-          guard case .training(.checkpointSaved(step: 4, _, _)) = event else { return }
+          guard case .training(.checkpointSaved(step: 4, path: _, seconds: _)) = event else {
+            return
+          }
           cuda_simulator_lose_after(40)
         }
       }

@@ -1,6 +1,6 @@
-// Attention in float32, a block for each row of a head: for activations that are not bf16, head sizes
-// that the tiles do not know, and single rows that meet a cache. Warps take every fourth key (or
-// query), and their parts are joined in the order of the warps.
+// Attention in float32, a block for each row of a head: for activations that are not bf16, head
+// sizes that the tiles do not know, and single rows that meet a cache. Warps take every fourth key
+// (or query), and their parts are joined in the order of the warps.
 static constexpr int row_warps = 4, most_lane_values = 8;
 
 // Heads, the first key that each row sees, and the end of the rows that see its key.
@@ -57,8 +57,8 @@ static __device__ inline LaneValues join(const LaneValues &mine, float factor, f
   return sum;
 }
 
-static __device__ inline void store_head(const LaneValues &values, float factor, void *out, int type,
-                                         i64 place, int head_size) {
+static __device__ inline void store_head(const LaneValues &values, float factor, void *out,
+                                         int type, i64 place, int head_size) {
   for (int j = 0; j < most_lane_values; j++) {
     const int i = threadIdx.x % 32 + j * 32;
     if (i < head_size && threadIdx.x < 32) {

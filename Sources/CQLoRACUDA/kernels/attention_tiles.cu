@@ -1,7 +1,7 @@
 // Attention of bf16 activations on the matrix unit, in tiles, without a matrix of scores.
-// Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691. A block has 64 rows of one head, a warp 16
-// of them. Gradients of queries and of keys come from passes of their own, each sum in one thread and
-// one order, so that the same inputs give the same bits.
+// Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691. A block has 64 rows of one head, a warp
+// 16 of them. Gradients of queries and of keys come from passes of their own, each sum in one
+// thread and one order, so that the same inputs give the same bits.
 static constexpr int tile_rows = 64, tile_threads = 128;
 
 // MARK: Pieces of 16 × 16 out of shared memory, whose rows are `stride` elements apart
@@ -19,7 +19,8 @@ static __device__ inline void load_right(u32 *to, const u16 *tile, int stride, i
 }
 
 // The right factor that lies as [k][n].
-static __device__ inline void load_right_across(u32 *to, const u16 *tile, int stride, int k, int n) {
+static __device__ inline void load_right_across(u32 *to, const u16 *tile, int stride, int k,
+                                                int n) {
   const int lane = threadIdx.x % 32;
   load_transposed(to, tile + (k + lane / 8 % 2 * 8 + lane % 8) * stride + n + lane / 16 * 8);
 }
@@ -252,8 +253,9 @@ static __device__ inline void add_product(float (*sums)[8], const float (*left)[
 }
 
 template <int size, int width>
-static __device__ inline void store_pieces(const float (*sums)[8], float factor, float *out, int heads,
-                                           int head, int first_row, int rows, int first) {
+static __device__ inline void store_pieces(const float (*sums)[8], float factor, float *out,
+                                           int heads, int head, int first_row, int rows,
+                                           int first) {
   for (int piece = 0; piece < width / 16; piece++) {
     for (int i = 0; i < 8; i++) {
       const int row = first_row + piece_row(i);

@@ -1,5 +1,5 @@
-// What every kernel is written with. No header of CUDA is needed: NVRTC compiles this text as it is,
-// and Tests/CUDASimulator compiles it for the host, where simulator.h has said the rest before.
+// What every kernel is written with. No header of CUDA is needed: NVRTC compiles this text as it
+// is, and Tests/CUDASimulator compiles it for the host, where device.h has said the rest before.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -54,7 +54,9 @@ static __device__ inline void copy_async(void *to, const void *from, bool is_the
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(place), "l"(from), "r"(bytes)
                : "memory");
 }
-static __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+static __device__ inline void commit_copies() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
 // Waits until at most `pending` groups are under way.
 template <int pending> static __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");

@@ -1,4 +1,4 @@
-// Kernels of rows: normalizations, their gradients, rotary positions. A block has one row at a time.
+// Kernels of rows: normalizations, their gradients, rotary positions. A block has a row at a time.
 static constexpr int row_threads = 256;
 
 QLORA_KERNEL(256, qlora_rms_norm, const void *x, int x_type, const void *weight, int weight_type,

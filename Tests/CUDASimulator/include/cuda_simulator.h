@@ -13,7 +13,7 @@ const qlora_cuda_driver *cuda_simulator_driver(void);
 const qlora_cuda_compiler *cuda_simulator_compiler(void);
 const qlora_cuda_products *cuda_simulator_products(void);
 
-/* 0: blocks and threads ascend; anything else: an order of its own, the same for the same number. */
+/* 0: blocks and threads ascend; else an order of its own, the same for the same number. */
 void cuda_simulator_set_order(unsigned seed);
 
 /* Bytes of device memory; what is asked for beyond them is refused. */
