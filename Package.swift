@@ -28,6 +28,7 @@ let package = Package(
   ],
   targets: [
     // Layer 0, native and shared foundations.
+    .target(name: "CQLoRACUDA", exclude: ["kernels"]),
     .target(name: "CQLoRAKernels"),
     .target(name: "CQLoRASystem"),
     .target(name: "CQLoRATransfer"),
@@ -46,6 +47,7 @@ let package = Package(
     // Layer 1, compute.
     library("QLoRATensor", []),
     library("QLoRACPU", ["QLoRATensor", "QLoRADiagnostics", "CQLoRAKernels", "COpenBLAS"]),
+    library("QLoRACUDA", ["QLoRATensor", "QLoRASystem", "QLoRADiagnostics", "CQLoRACUDA"]),
     // Layer 2, artefacts.
     library(
       "QLoRAFormats",
@@ -89,7 +91,8 @@ let package = Package(
       [
         "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAImage", "QLoRAModels", "QLoRAData",
         "QLoRAText", "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics",
-        "QLoRAJSON", "QLoRARandom", "QLoRACPU", "CZlib",
+        "QLoRAJSON", "QLoRARandom", "QLoRACPU", "QLoRACUDA",
+        "CZlib",
       ]),
     library(
       "QLoRAServing",
@@ -116,7 +119,8 @@ let package = Package(
     .executableTarget(
       name: "qlora-bench",
       dependencies: [
-        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRATensor", "COpenBLAS", "ProductCases",
+        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRACUDA", "QLoRATensor", "COpenBLAS",
+        "BackendCases", "ProductCases", "TinyModel",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // The generator of Datasets/tool-calls, a library so that tests can check the committed files.
@@ -127,6 +131,16 @@ let package = Package(
     .target(
       name: "ProductCases", dependencies: ["QLoRATensor", "QLoRACPU", "TestSupport"],
       path: "Tests/ProductCases"),
+    // What every device must compute alike, for its tests and for `qlora-bench check`.
+    .target(
+      name: "BackendCases", dependencies: ["QLoRATensor", "TestSupport"],
+      path: "Tests/BackendCases"),
+    // The GPU's kernels for the host, behind the tables of NVIDIA's libraries.
+    .target(name: "CUDASimulator", dependencies: ["CQLoRACUDA"], path: "Tests/CUDASimulator"),
+    .target(
+      name: "TinyModel",
+      dependencies: ["QLoRAModels", "QLoRAFormats", "QLoRACPU", "QLoRATensor", "TestSupport"],
+      path: "Tests/TinyModel"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .target(
       name: "FuzzTargets",
@@ -141,23 +155,30 @@ let package = Package(
     tests("QLoRASystem"),
     tests("QLoRATensor", ["QLoRACPU"]),
     tests("QLoRACPU", ["CQLoRAKernels", "QLoRAFormats", "ProductCases"]),
+    tests(
+      "QLoRACUDA",
+      [
+        "QLoRACPU", "QLoRAModels", "QLoRASystem", "QLoRADiagnostics", "QLoRATensor",
+        "BackendCases", "CUDASimulator", "TinyModel",
+      ]),
     tests("QLoRAFormats"),
     tests("QLoRAHub"),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
-    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter"]),
+    tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter", "TinyModel"]),
     tests("QLoRAImage", ["QLoRACPU", "QLoRAFormats", "QLoRAModels"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
     tests("QLoRAImport", ["QLoRARecipe"]),
     tests("QLoRAReport"),
     tests("QLoRAServing"),
-    tests("QLoRAPipeline", ["QLoRACPU"]),
+    tests("QLoRAPipeline", ["QLoRACPU", "QLoRACUDA", "CUDASimulator"]),
     tests("QLoRA"),
     .testTarget(name: "TidyTests", dependencies: ["TestSupport"]),
   ],
   swiftLanguageModes: [.v6],
-  cLanguageStandard: .c17
+  cLanguageStandard: .c17,
+  cxxLanguageStandard: .cxx17
 )
 
 // libFuzzer brings the `main` of this program, so it links only with `--sanitize=fuzzer`:

@@ -1,23 +1,15 @@
 // The optimizers' updates, and the sum of squares that clipping needs.
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Darwin)
-  import Darwin
-#endif
 import CQLoRAKernels
 import QLoRATensor
 
 extension AdamWStep {
-  /// The update's constants, computed in double precision and rounded once each, as PyTorch does.
   func constants(interpolating: Bool) -> qlora_adamw_constants {
-    let correction1 = 1 - pow(beta1, Double(step))
-    let correction2 = 1 - pow(beta2, Double(step))
+    let constants = constants(interpolatingMean: interpolating)
     return qlora_adamw_constants(
-      decay: Float(1 - learningRate * weightDecay), first_weight: Float(1 - beta1),
-      beta2: Float(beta2), second_weight: Float(1 - beta2),
-      correction2_root: Float(correction2.squareRoot()), epsilon: Float(epsilon),
-      negative_step_size: Float(-(learningRate / correction1)),
-      first_decay: interpolating ? 0 : Float(beta1))
+      decay: constants.decay, first_weight: constants.firstWeight, beta2: constants.beta2,
+      second_weight: constants.secondWeight, correction2_root: constants.correction2Root,
+      epsilon: constants.epsilon, negative_step_size: constants.negativeStepSize,
+      first_decay: constants.firstDecay)
   }
 }
 

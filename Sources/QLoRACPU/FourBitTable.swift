@@ -12,12 +12,11 @@ struct FourBitTable {
   let thresholds: [Float]
 
   init(_ type: FourBitType) {
+    values = type.values
     switch type {
     case .nf4:
-      values = Self.nf4
       ascending = Array(0...15)
     case .fp4:
-      values = Self.fp4
       // Codes 0 and 8 are both +0: the tiniest negatives and zero become 0, tiny positives 8.
       ascending = [11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3]
     }
@@ -27,17 +26,4 @@ struct FourBitTable {
 
   /// What a missing last element is padded with.
   var codeOfZero: UInt8 { ascending[thresholds.firstIndex { $0 >= 0 } ?? 0] }
-
-  private static let nf4: [Float] = [
-    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
-    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
-    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
-    0.7229568362236023, 1.0,
-  ]
-
-  /// Sign, two exponent bits, one mantissa bit, over 12.
-  private static let fp4: [Float] = [
-    0, 0.0625 / 12, 8 / 12, 1, 4 / 12, 6 / 12, 2 / 12, 3 / 12,
-    0, -0.0625 / 12, -8 / 12, -1, -4 / 12, -6 / 12, -2 / 12, -3 / 12,
-  ]
 }

@@ -1,7 +1,60 @@
 // The choice of a device: the one place that makes a concrete backend.
 
 import QLoRACPU
+import QLoRACUDA
+import QLoRADiagnostics
+import QLoRAModels
+import QLoRARecipe
 import QLoRASystem
+import QLoRATensor
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+/// Where a model is computed.
+package enum ComputeDevice: Sendable {
+  case cpu
+  case cuda(CUDADevice)
+
+  package var isGPU: Bool { if case .cuda = self { true } else { false } }
+
+  /// What a test gives in place of this machine's libraries.
+  @TaskLocal package static var libraries: CUDALibraries?
+
+  /// - Parameters:
+  ///   - word: as recipes say it: `cpu`, `cuda` or `auto`.
+  ///   - usesInt16: whether products are computed in 16-bit integers, which the CPU alone does.
+  /// - Throws: for `cuda`, what is missing.
+  package static func choose(_ word: String, usesInt16: Bool = false) throws -> ComputeDevice {
+    switch word {
+    case "cuda":
+      guard !usesInt16 else {
+        throw Diagnostic(
+          .recipeOutOfRange, "model.computeDType \"int16\" is computed on the CPU alone",
+          remedy: "set it to \"bfloat16\", or device to \"cpu\"")
+      }
+      return .cuda(try CUDADevice(libraries ?? survey().require()))
+    case "auto" where !usesInt16:
+      guard let libraries = libraries ?? survey().libraries else { return .cpu }
+      return (try? CUDADevice(libraries)).map { .cuda($0) } ?? .cpu
+    default: return .cpu
+    }
+  }
+
+  /// What a run may take there: a GPU's free memory, or what the machine has left and this process
+  /// has already; nil where nothing is known.
+  func limitBytes(_ machine: MachineMemory) -> Int? {
+    if case .cuda(let device) = self { return device.freeBytes }
+    return machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
+  }
+
+  static func survey() -> CUDASurvey {
+    CUDASurvey(CUDASearch(environment: ProcessInfo.processInfo.environment))
+  }
+}
 
 enum Backends {
   /// The CPU, with the process's memory set up for weights.
@@ -15,9 +68,62 @@ enum Backends {
     return try CPUBackend(threads: threads, product: usesInt16 ? .int16 : .automatic)
   }
 
+  /// What a request's device computes with.
+  /// - Throws: as above, and where a GPU's kernels do not compile or its memory is taken.
+  static func make(_ request: ModelRequest) throws -> any RehearsedBackend {
+    guard case .cuda(let device) = request.device else {
+      return try make(threads: request.threads, usesInt16: request.usesInt16)
+    }
+    return try CUDABackend(
+      device, host: make(threads: request.threads), cache: kernelCache,
+      poolBytes: request.poolBytes)
+  }
+
   /// The same, only counting: it asks for memory as the other one does and computes nothing.
-  static func makeShapeOnly(threads: Int, usesInt16: Bool) throws -> CPUBackend {
-    try CPUBackend(
-      threads: threads, product: usesInt16 ? .int16 : .automatic, isShapeOnly: true)
+  static func makeShapeOnly(_ request: ModelRequest) throws -> any RehearsedBackend {
+    let isInt16 = request.usesInt16
+    let host = try CPUBackend(
+      threads: request.threads, product: isInt16 ? .int16 : .automatic, isShapeOnly: true)
+    guard case .cuda(let device) = request.device else { return host }
+    return try CUDABackend(shapeOf: device, host: host)
+  }
+
+  /// Beside the cache of weights; none for a device that a test has made.
+  private static var kernelCache: KernelCache? {
+    let environment = ProcessInfo.processInfo.environment
+    guard ComputeDevice.libraries == nil, let folder = WeightCache.place(environment) else {
+      return nil
+    }
+    return KernelCache(FilePath.join(folder, "kernels"))
+  }
+}
+
+/// A backend whose steps can be rehearsed: it knows what its pool lends.
+protocol RehearsedBackend: WeightArchiving {
+  /// As records name it.
+  var words: String { get }
+  /// Bytes lent now, lent at most, and the part of the pool that was lent since `restartPool`.
+  var poolBytes: (live: Int, peak: Int, extent: Int) { get }
+  func restartPool()
+  /// A tensor that counts as no activation: a shape-only parameter or moment.
+  func hollowTensor(_ shape: Shape) -> Tensor
+}
+
+extension CPUBackend: RehearsedBackend {
+  var words: String { "\(name), \(threadPool.threads) threads" }
+
+  var poolBytes: (live: Int, peak: Int, extent: Int) {
+    let statistics = storagePool.statistics
+    return (statistics.liveBytes, statistics.peakBytes, statistics.extentBytes)
+  }
+
+  func restartPool() { storagePool.restart() }
+}
+
+extension CUDABackend: RehearsedBackend {
+  var words: String { name }
+
+  var poolBytes: (live: Int, peak: Int, extent: Int) {
+    (statistics.liveBytes, statistics.peakBytes, statistics.extentBytes)
   }
 }

@@ -18,16 +18,20 @@ package struct ModelRequest: Sendable {
   /// Bytes that the process may take in all; layers that do not fit wait on the disk. nil: what the
   /// machine has.
   package var maxMemory: Int?
+  package var device: ComputeDevice
+  /// What operations on a GPU will borrow at most; nil where nobody has planned that.
+  var poolBytes: Int?
 
   package init(
     path: String, load: LoadOptions = LoadOptions(), threads: Int = 0, usesInt16: Bool = false,
-    maxMemory: Int? = nil
+    maxMemory: Int? = nil, device: ComputeDevice = .cpu
   ) {
     self.path = path
     self.load = load
     self.threads = threads
     self.usesInt16 = usesInt16
     self.maxMemory = maxMemory
+    self.device = device
   }
 }
 
@@ -66,7 +70,7 @@ package struct LoadedModel {
     layout: WeightLayout, scratchFolder: String, cache: WeightCache?,
     progress: @escaping (Double) throws -> Void
   ) throws -> LoadedModel {
-    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
+    let backend = try Backends.make(request)
     let shelf = try cache?.shelf(
       for: source, content: content, options: request.load, backend: backend)
     if layout.placement.usesDisk {

@@ -1,6 +1,7 @@
 // The memory of a training process by what it is for.
 
 import QLoRAModels
+import QLoRARecipe
 import QLoRASystem
 import QLoRATraining
 
@@ -60,6 +61,12 @@ package struct MemoryForecast: Sendable, Equatable {
     ]
   }
 
+  /// The parts that are not nothing, for a message.
+  package var words: String {
+    parts.filter { $0.bytes > 0 }.map { "\($0.name) \(ByteCount.spell($0.bytes))" }
+      .joined(separator: ", ")
+  }
+
   package var gradientBytes: Int { adapterBytes }
 
   /// While weights are read; the buffers that they are read through are small. A layer that goes
@@ -67,6 +74,9 @@ package struct MemoryForecast: Sendable, Equatable {
   package var loadingPeakBytes: Int { processBytes + weightBytes + readAheadBytes }
 
   package var trainingPeakBytes: Int { residentBytes + step.poolBytes }
+
+  /// What operations borrow at most.
+  var poolBytes: Int { max(step.poolBytes, evaluationBytes) }
 
   /// The first time; later the memory of a step is there already, and evaluations use it.
   package var evaluationPeakBytes: Int { residentBytes + evaluationBytes }

@@ -1,6 +1,8 @@
 // What this machine offers to the framework.
 
 import QLoRACPU
+import QLoRACUDA
+import QLoRADiagnostics
 import QLoRAHub
 
 package struct DoctorFinding: Sendable {
@@ -26,6 +28,33 @@ extension Pipeline {
       DoctorFinding(
         name: "downloads", value: HubClient.libraryName ?? "no libcurl",
         remedy: HubClient.libraryName == nil ? "install it for `qlora download`" : nil))
+    return findings + gpuFindings(ComputeDevice.survey())
+  }
+
+  /// The libraries of a GPU that were found, what they know, the device, and the first thing
+  /// that is missing.
+  static func gpuFindings(_ survey: CUDASurvey) -> [DoctorFinding] {
+    var findings = survey.found.map { library in
+      DoctorFinding(name: library.kind.name, value: "\(library.version), \(library.path)")
+    }
+    if let levels = survey.compiler?.levels, !levels.isEmpty {
+      findings.append(
+        DoctorFinding(
+          name: "GPU code", value: levels.map { "sm_\($0)" }.joined(separator: " ")))
+    }
+    do {
+      let device = try CUDADevice(survey.require())
+      findings.append(
+        DoctorFinding(
+          name: "GPU",
+          value: "\(device.name), sm_\(device.level), \(device.processors) multiprocessors, "
+            + "\(device.freeBytes >> 20) of \(device.memoryBytes >> 20) MiB free"))
+    } catch let failure as Diagnostic {
+      findings.append(
+        DoctorFinding(name: "GPU", value: failure.message, remedy: failure.remedy))
+    } catch {
+      findings.append(DoctorFinding(name: "GPU", value: "\(error)"))
+    }
     return findings
   }
 }

@@ -52,7 +52,7 @@ extension Pipeline {
   private static func measuredLoad(
     _ request: ModelRequest, _ shape: ModelShape?, _ layout: WeightLayout? = nil
   ) throws -> (model: DecoderModel, measurement: LoadMeasurement) {
-    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
+    let backend = try Backends.make(request)
     let clock = ContinuousClock()
     let start = clock.now
     let source = try source(request, shape)
@@ -73,7 +73,7 @@ extension Pipeline {
     return (
       model,
       LoadMeasurement(
-        device: "\(backend.name), \(backend.threadPool.threads) threads",
+        device: backend.words,
         seconds: clock.now.seconds(since: start), linearParameters: parameters,
         weightBytes: model.weightBytes, peakMemoryBytes: ProcessMemory.peakByteCount)
     )
@@ -101,6 +101,8 @@ extension Pipeline {
     _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil
   ) throws -> StepMeasurement {
     let (memory, policies, layout) = try forecast(request, workload, shape)
+    var request = request
+    request.poolBytes = memory.poolBytes
     let (model, load) = try measuredLoad(request, shape, layout)
     if let adapter = workload.adapter {
       try model.addAdapters(try AdapterFolder.open(adapter).adapter)
@@ -160,7 +162,8 @@ extension Pipeline {
     var memory = MemoryForecast(
       rehearsal, optimizer: workload.optimizer, step: rehearsal.step(largest, policies),
       processBytes: processBytes)
-    let layout = try rehearsal.layout(&memory, budget)
+    let layout =
+      request.device.isGPU ? rehearsal.layoutOnGPU() : try rehearsal.layout(&memory, budget)
     return (memory, policies, layout)
   }
 

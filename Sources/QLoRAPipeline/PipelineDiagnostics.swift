@@ -1,6 +1,7 @@
 // The failures that only show when parts are put together, and the table of every code there is.
 
 import QLoRACPU
+import QLoRACUDA
 import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
@@ -112,5 +113,5 @@ extension Pipeline {
     + DiagnosticCode.allPipelineCodes
     + DiagnosticCode.allCacheCodes + DiagnosticCode.allHubCodes
     + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes
-    + DiagnosticCode.allCPUCodes
+    + DiagnosticCode.allCPUCodes + DiagnosticCode.allCUDACodes
 }

@@ -8,11 +8,13 @@ import QLoRATensor
 import QLoRATraining
 
 extension Recipe {
-  var modelRequest: ModelRequest {
+  func modelRequest(on device: ComputeDevice) -> ModelRequest {
     ModelRequest(
-      path: model.path, load: loadOptions, threads: threads,
-      usesInt16: model.computeDType == "int16", maxMemory: maxMemory.cpu)
+      path: model.path, load: loadOptions, threads: threads, usesInt16: usesInt16,
+      maxMemory: maxMemory.cpu, device: device)
   }
+
+  var usesInt16: Bool { model.computeDType == "int16" }
 
   var loadOptions: LoadOptions {
     let chosen = model.quantization

@@ -1,7 +1,6 @@
 // A training step without data: the run's own model and backend, with weights of the right size
 // that hold nothing. What it asks for and multiplies is what the run will, by construction.
 
-import QLoRACPU
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
@@ -25,7 +24,7 @@ package struct StepForecast: Sendable, Equatable {
 
 struct Rehearsal {
   let model: DecoderModel
-  private let backend: CPUBackend
+  private let backend: any RehearsedBackend
   private let counter: CountingBackend
 
   /// - Parameter adapters: puts them on the model; `tensor` makes memory that nobody touches.
@@ -33,20 +32,25 @@ struct Rehearsal {
     _ source: ModelSource, _ request: ModelRequest,
     adapters: (_ model: DecoderModel, _ tensor: (Shape) -> Tensor) throws -> Void
   ) throws {
-    backend = try Backends.makeShapeOnly(threads: request.threads, usesInt16: request.usesInt16)
+    backend = try Backends.makeShapeOnly(request)
     counter = CountingBackend(backend)
     model = try ModelLoader(source.shapeOnly, backend: counter, options: request.load).load()
     try adapters(model, backend.hollowTensor)
   }
 
   /// As `doctor` and records name it.
-  var device: String { "\(backend.name), \(backend.threadPool.threads) threads" }
+  var device: String { backend.words }
 
   /// Where a file would have the weights.
   var index: WeightIndex {
     var index = WeightIndex()
     for (module, weight) in model.weightsByModule { index.add(module, backend.archive(weight)) }
     return index
+  }
+
+  /// Every layer on a GPU.
+  func layoutOnGPU() -> WeightLayout {
+    WeightLayout(placement: LayerPlacement(layerBytes: model.blockBytes), index: WeightIndex())
   }
 
   /// Lets layers wait on the disk where `memory`, which has them all, is more than there is.
@@ -74,7 +78,7 @@ struct Rehearsal {
       return Array(repeating: budget == .least ? .input : .everything, count: blockCount)
     }
     let costs = model.blockCosts(batch) {
-      (backend.storagePool.statistics.liveBytes, counter.operations)
+      (backend.poolBytes.live, counter.operations)
     }
     // Beside the blocks: the embedded tokens and the rows that the head reads.
     let least = step(batch, Array(repeating: .input, count: blockCount)).activationBytes
@@ -91,17 +95,16 @@ struct Rehearsal {
 
   func step(_ batch: TokenBatch, _ policies: [ActivationPolicy]) -> StepForecast {
     model.activationPolicies = policies
-    let pool = backend.storagePool
-    pool.restart()
-    let before = (bytes: pool.statistics.liveBytes, operations: counter.operations)
+    backend.restartPool()
+    let before = (bytes: backend.poolBytes.live, operations: counter.operations)
     var forecast = StepForecast()
     _ = model.accumulateGradients(batch, dropoutStream: 0) { stage in
-      let bytes = pool.statistics
+      let bytes = backend.poolBytes
       switch stage {
-      case .forward: forecast.activationBytes = bytes.liveBytes - before.bytes
+      case .forward: forecast.activationBytes = bytes.live - before.bytes
       case .loss:
-        forecast.lossBytes = max(0, bytes.peakBytes - before.bytes - forecast.activationBytes)
-      case .backward: forecast.poolBytes = bytes.extentBytes
+        forecast.lossBytes = max(0, bytes.peak - before.bytes - forecast.activationBytes)
+      case .backward: forecast.poolBytes = bytes.extent
       }
     }
     forecast.operations = counter.operations - before.operations
@@ -110,10 +113,9 @@ struct Rehearsal {
 
   /// Bytes of the pool that an evaluation of `batch` takes.
   func evaluationBytes(_ batch: TokenBatch) throws -> Int {
-    let pool = backend.storagePool
-    pool.restart()
+    backend.restartPool()
     _ = try model.lossSum(batch)
-    return pool.statistics.extentBytes
+    return backend.poolBytes.extent
   }
 }
 

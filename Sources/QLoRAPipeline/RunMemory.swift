@@ -1,6 +1,7 @@
 // What a recipe's run will take, and what each block of its model keeps: found before any weight is
 // read.
 
+import QLoRACUDA
 import QLoRAData
 import QLoRADiagnostics
 import QLoRAFormats
@@ -15,6 +16,14 @@ struct Arrangement {
   let policies: [ActivationPolicy]
   let layout: WeightLayout
   let memory: MemoryForecast
+  let device: ComputeDevice
+
+  /// A recipe's request, for what was arranged.
+  func request(_ recipe: Recipe) -> ModelRequest {
+    var request = recipe.modelRequest(on: device)
+    request.poolBytes = memory.poolBytes
+    return request
+  }
 }
 
 struct RunMemory {
@@ -32,12 +41,50 @@ struct RunMemory {
   ///   process takes now.
   /// - Returns: beside the arrangement what it was found by; that takes tens of megabytes for small
   ///   pieces of what it stands for, so nobody may hold it while a run goes on.
-  /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81).
+  /// - Throws: `activationBudgetTooSmall`, `memoryBudgetTooSmall` and `deviceMemoryExhausted` (exit
+  ///   81), and what a GPU lacks that the recipe asks for.
   func arrangement(on machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
+    let device = try ComputeDevice.choose(recipe.device, usesInt16: recipe.usesInt16)
+    guard case .cuda(let gpu) = device else { return try arrangementOnCPU(machine) }
+    let (arrangement, rehearsal) = try arrangement(on: device)
+    let (needed, free) = (arrangement.memory.peakBytes, gpu.freeBytes)
+    if needed <= free { return (arrangement, rehearsal) }
+    // Whoever leaves the choice open gets the device that has room.
+    if recipe.device == "auto" { return try arrangementOnCPU(machine) }
+    throw Diagnostic(
+      .deviceMemoryExhausted,
+      "the run needs \(ByteCount.atLeast(needed)) of \(gpu.name), which has "
+        + "\(ByteCount.spell(free)) free: " + arrangement.memory.words,
+      remedy: "set training.activationMemory to \"full\", lower training.batchSize or "
+        + "data.maxTokens, or set device to \"cpu\"")
+  }
+
+  /// On a GPU the process's own memory is another matter.
+  private func arrangement(on gpu: ComputeDevice) throws -> (Arrangement, Rehearsal) {
+    let rehearsal = try rehearsal(gpu)
+    let (policies, memory) = try forecast(rehearsal, processBytes: 0)
+    return (
+      Arrangement(
+        policies: policies, layout: rehearsal.layoutOnGPU(), memory: memory, device: gpu),
+      rehearsal
+    )
+  }
+
+  private func arrangementOnCPU(_ machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
     let processBytes = machine.residentBytes ?? 0
     let budget = MemoryBudget(
       maxMemory: recipe.maxMemory.cpu, by: "maxMemory.cpu", device: recipe.device, on: machine)
-    let rehearsal = try rehearsal()
+    let rehearsal = try rehearsal(.cpu)
+    var (policies, memory) = try forecast(rehearsal, processBytes: processBytes)
+    let layout = try rehearsal.layout(&memory, budget)
+    return (
+      Arrangement(policies: policies, layout: layout, memory: memory, device: .cpu), rehearsal
+    )
+  }
+
+  private func forecast(
+    _ rehearsal: Rehearsal, processBytes: Int
+  ) throws -> ([ActivationPolicy], MemoryForecast) {
     let batch = largestBatch
     let policies = try rehearsal.policies(recipe.training.activationMemory.budget, batch)
     var step = rehearsal.step(batch, policies)
@@ -48,12 +95,11 @@ struct RunMemory {
     var memory = MemoryForecast(
       rehearsal, optimizer: recipe.optimizerOptions, step: step, processBytes: processBytes)
     memory.evaluationBytes = try largestValidationBatch.map(rehearsal.evaluationBytes) ?? 0
-    let layout = try rehearsal.layout(&memory, budget)
-    return (Arrangement(policies: policies, layout: layout, memory: memory), rehearsal)
+    return (policies, memory)
   }
 
-  private func rehearsal() throws -> Rehearsal {
-    try Rehearsal(source, recipe.modelRequest) { model, tensor in
+  private func rehearsal(_ device: ComputeDevice) throws -> Rehearsal {
+    try Rehearsal(source, recipe.modelRequest(on: device)) { model, tensor in
       model.dropoutSeed = recipe.dropoutSeed
       model.neftuneAlpha = recipe.training.neftuneAlpha
       guard let path = recipe.adapter.initializeFrom else {

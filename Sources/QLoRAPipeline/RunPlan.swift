@@ -130,12 +130,12 @@ struct PlannedRun {
     try recipe.checkModulesToSave(source.config.family)
     text = try ModelText(source)
     data = try RunData(recipe, text: text)
-    let limit = machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
 
     let run = RunMemory(recipe, source: source, data: data)
     let rehearsal: Rehearsal
     (arrangement, rehearsal) = try run.arrangement(on: machine)
     let policies = arrangement.policies
+    let limit = arrangement.device.limitBytes(machine)
     let batch = run.largestBatch
     let plain = rehearsal.step(batch, policies.map { _ in .everything })
 

@@ -104,7 +104,8 @@ private struct TrialRun {
     let clock = ContinuousClock()
     let start = clock.now
     let loaded = try LoadedModel.load(
-      recipe.modelRequest, planned.source, planned.text, layout: planned.arrangement.layout,
+      planned.arrangement.request(recipe), planned.source, planned.text,
+      layout: planned.arrangement.layout,
       scratchFolder: folder, cache: nil
     ) { fraction in
       if interruption() != nil { throw Self.stop }

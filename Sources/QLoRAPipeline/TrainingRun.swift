@@ -134,7 +134,18 @@ package struct TrainingRun {
       return RunResult(
         outcome: .interrupted(step: step, signal: stop.signal, path: nil), output: run.path,
         adapterPath: nil)
+    } catch let failure as Diagnostic where failure.code == .deviceLost {
+      throw naming(failure)
     }
+  }
+
+  /// A device was lost: says what is left of the run.
+  private func naming(_ failure: Diagnostic) -> Diagnostic {
+    let last = ((try? run.checkpoints.steps()) ?? []).max()
+    let kept = last.map { "the last checkpoint is of step \($0)" } ?? "there is no checkpoint yet"
+    return Diagnostic(
+      .deviceLost, "\(failure.message); \(kept)", at: .file(run.path),
+      remedy: "`qlora resume \(run.path)` goes on from there")
   }
 
   private func loadAndTrain() throws -> RunResult {
@@ -154,8 +165,8 @@ package struct TrainingRun {
     // Before the weights too: a budget that is too small is known without them.
     let arrangement = try arrange(source, data)
     let loaded = try LoadedModel.load(
-      recipe.modelRequest, source, text, content: content, layout: arrangement.layout,
-      scratchFolder: run.path, cache: cache
+      arrangement.request(recipe), source, text, content: content,
+      layout: arrangement.layout, scratchFolder: run.path, cache: cache
     ) { try report(loaded: $0) }
     let config = try prepare(loaded.model)
     loaded.model.activationPolicies = arrangement.policies

@@ -9,7 +9,7 @@ package struct Capabilities: Sendable {
   package init(available: [String: [String]]) { self.available = available }
 
   package static let current = Capabilities(available: [
-    "device": ["auto", "cpu"]
+    "device": ["auto", "cpu", "cuda"]
   ])
 
   /// Everything that the format can say, for tests.

@@ -7,6 +7,8 @@ extension CountingBackend {
 
   package func synchronize() { inner.synchronize() }
 
+  package func checkHealth() throws { try inner.checkHealth() }
+
   package func makeWeightBuilder(
     outFeatures: Int, inFeatures: Int, _ storage: WeightStorage
   ) throws -> any WeightBuilder {

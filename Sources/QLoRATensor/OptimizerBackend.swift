@@ -1,4 +1,9 @@
 // What a device must be able to do for an optimizer, and the words it is asked in.
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// Hyperparameters of one AdamW update at step `step` (from 1).
 /// Source: Loshchilov & Hutter 2019, "Decoupled Weight Decay Regularization", arXiv:1711.05101.
@@ -20,6 +25,28 @@ package struct AdamWStep: Sendable, Hashable {
     self.epsilon = epsilon
     self.weightDecay = weightDecay
     self.step = step
+  }
+}
+
+/// The constants of an AdamW update as loops over elements take them.
+package struct AdamWConstants: Sendable {
+  package let decay, firstWeight, beta2, secondWeight, correction2Root, epsilon: Float
+  package let negativeStepSize: Float
+  /// 0 where the mean is interpolated as PyTorch does.
+  package let firstDecay: Float
+}
+
+extension AdamWStep {
+  /// Computed in double precision and rounded once each, as PyTorch does.
+  package func constants(interpolatingMean: Bool) -> AdamWConstants {
+    let correction1 = 1 - pow(beta1, Double(step))
+    let correction2 = 1 - pow(beta2, Double(step))
+    return AdamWConstants(
+      decay: Float(1 - learningRate * weightDecay), firstWeight: Float(1 - beta1),
+      beta2: Float(beta2), secondWeight: Float(1 - beta2),
+      correction2Root: Float(correction2.squareRoot()), epsilon: Float(epsilon),
+      negativeStepSize: Float(-(learningRate / correction1)),
+      firstDecay: interpolatingMean ? 0 : Float(beta1))
   }
 }
 
@@ -102,6 +129,11 @@ package struct OptimizerMoment: Sendable {
 /// done in place. States in 8 bits are decoded, updated and encoded again as bitsandbytes does on
 /// a CPU.
 package protocol OptimizerBackend: AnyObject, Sendable {
+  /// Operations say nothing of failures: a device that has failed computes nothing more, and its
+  /// results mean nothing. Who is about to rely on results asks here.
+  /// - Throws: why the device failed.
+  func checkHealth() throws
+
   /// Decoupled decay, bias-corrected moments; with float32 moments it rounds as
   /// `torch.optim.AdamW` does (for one tensor at a time). The first moment's codes are those of
   /// the signed dynamic map, the second's of the unsigned one.
@@ -114,5 +146,16 @@ package protocol OptimizerBackend: AnyObject, Sendable {
   func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep)
   /// Σ x² in double precision, in an order that does not depend on the number of threads.
   func sumOfSquares(_ tensor: Tensor) -> Double
+  /// The sum of these, in their order; a device need answer once only.
+  func sumOfSquares(_ tensors: [Tensor]) -> Double
   func scale(_ tensor: Tensor, by factor: Float)
+}
+
+extension OptimizerBackend {
+  /// Nothing fails where the host itself computes.
+  package func checkHealth() throws {}
+
+  package func sumOfSquares(_ tensors: [Tensor]) -> Double {
+    tensors.reduce(0) { $0 + sumOfSquares($1) }
+  }
 }

@@ -4,6 +4,23 @@
 /// The two 4-bit code tables.
 package enum FourBitType: String, Sendable, CaseIterable {
   case nf4, fp4
+
+  /// `[16]`: what each code decodes to.
+  /// Source: Dettmers et al. 2023, "QLoRA", arXiv:2305.14314, appendix E.
+  package var values: [Float] { self == .nf4 ? Self.nf4Values : Self.fp4Values }
+
+  private static let nf4Values: [Float] = [
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+  ]
+
+  /// Sign, two exponent bits, one mantissa bit, over 12.
+  private static let fp4Values: [Float] = [
+    0, 0.0625 / 12, 8 / 12, 1, 4 / 12, 6 / 12, 2 / 12, 3 / 12,
+    0, -0.0625 / 12, -8 / 12, -1, -4 / 12, -6 / 12, -2 / 12, -3 / 12,
+  ]
 }
 
 /// How a weight is quantized.

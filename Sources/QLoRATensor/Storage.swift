@@ -1,5 +1,5 @@
-// Owned, aligned host memory, and nothing of what it means: tensors say that. Every other file
-// reaches memory through it.
+// Owned, aligned memory, and nothing of what it means: tensors say that. It is host memory, or a
+// device's with the host's as a mirror. Every other file reaches memory through it.
 
 /// Who lends memory to storages.
 package protocol StorageOwner: AnyObject, Sendable {
@@ -16,21 +16,35 @@ package final class StorageLender: StorageOwner {
   package func recycle(_ address: UnsafeMutableRawPointer, _ byteCount: Int) {}
 }
 
-/// One allocation of host memory, aligned to a cache line and padded by one, shared by the tensors
-/// that view it. The memory goes back to its pool, or to the system, with the last reference.
+/// The memory of a device behind a storage. Of its bytes and the host's, those that were written
+/// last are current; the others are brought up to date when somebody asks for them.
+package protocol DeviceMirror: AnyObject, Sendable {
+  /// Host memory with the current bytes. Where `isWriting`, the device's are stale from now on.
+  func hostAddress(isWriting: Bool) -> UnsafeMutableRawPointer
+  /// Makes bytes zero.
+  func zero(_ range: Range<Int>)
+}
+
+/// One allocation, in the host's memory aligned to a cache line and padded by one, shared by the
+/// tensors that view it. The memory goes back to its pool, or to the system, with the last
+/// reference.
 // SAFETY: the bytes are plain data; writers and readers are ordered by the backend's queue, and a
-// tensor under construction is visible to one writer only.
+// tensor under construction is visible to one writer only. A mirror is attached by the thread that
+// computes, before it hands the tensor on.
 package final class Storage: @unchecked Sendable {
   package static let alignment = 64
 
   package let byteCount: Int
-  package let baseAddress: UnsafeMutableRawPointer
+  /// nil where the storage was born on a device.
+  private let hostMemory: UnsafeMutableRawPointer?
   private let owner: (any StorageOwner)?
+  /// nil as long as no device knows the storage.
+  package private(set) var mirror: (any DeviceMirror)?
 
   /// Fresh uninitialised memory.
   package init(byteCount: Int) {
     self.byteCount = byteCount
-    baseAddress = .allocate(byteCount: byteCount + Self.alignment, alignment: Self.alignment)
+    hostMemory = .allocate(byteCount: byteCount + Self.alignment, alignment: Self.alignment)
     owner = nil
   }
 
@@ -39,11 +53,52 @@ package final class Storage: @unchecked Sendable {
     adopting address: UnsafeMutableRawPointer, byteCount: Int, owner: any StorageOwner
   ) {
     self.byteCount = byteCount
-    baseAddress = address
+    hostMemory = address
     self.owner = owner
   }
 
+  /// Memory of a device.
+  package init(byteCount: Int, mirror: any DeviceMirror) {
+    self.byteCount = byteCount
+    hostMemory = nil
+    owner = nil
+    self.mirror = mirror
+  }
+
   deinit {
-    if let owner { owner.recycle(baseAddress, byteCount) } else { baseAddress.deallocate() }
+    guard let hostMemory else { return }
+    guard let owner else { return hostMemory.deallocate() }
+    // Memory that goes on without this storage gets what a device has written last.
+    if let mirror { _ = mirror.hostAddress(isWriting: false) }
+    owner.recycle(hostMemory, byteCount)
+  }
+
+  /// Host memory to write to.
+  package var baseAddress: UnsafeMutableRawPointer {
+    if let mirror { return mirror.hostAddress(isWriting: true) }
+    return ownMemory
+  }
+
+  /// Host memory that is only read.
+  var readAddress: UnsafeMutableRawPointer {
+    if let mirror { return mirror.hostAddress(isWriting: false) }
+    return ownMemory
+  }
+
+  private var ownMemory: UnsafeMutableRawPointer {
+    guard let hostMemory else { preconditionFailure("a storage has one memory at least") }
+    return hostMemory
+  }
+
+  /// Gives a storage of the host its place on a device.
+  /// - Parameter make: from the host's memory.
+  package func attach(_ make: (UnsafeMutableRawPointer) -> any DeviceMirror) {
+    if mirror == nil { mirror = make(ownMemory) }
+  }
+
+  func zero(_ range: Range<Int>) {
+    if let mirror { return mirror.zero(range) }
+    (ownMemory + range.lowerBound).initializeMemory(
+      as: UInt8.self, repeating: 0, count: range.count)
   }
 }

@@ -1,4 +1,4 @@
-// A dense, contiguous, row-major tensor in host memory. No strides, no broadcasting: operations
+// A dense, contiguous, row-major tensor. No strides, no broadcasting: operations
 // here are coarse and say their shapes.
 
 /// A shape, an element type and a place in a `Storage`. Copies share the memory.
@@ -63,8 +63,10 @@ package struct Tensor: Sendable {
 // SAFETY: the closures' buffers cover exactly this tensor's bytes, which `init` checked against
 // the storage, and `storage` is kept alive by `self` for the length of the call.
 extension Tensor {
-  /// The first byte; valid while this tensor is referenced.
+  /// The first byte, to write to; valid while this tensor is referenced.
   package var address: UnsafeMutableRawPointer { storage.baseAddress + byteOffset }
+  /// The first byte, only to be read.
+  package var readAddress: UnsafeRawPointer { UnsafeRawPointer(storage.readAddress + byteOffset) }
 
   package func pointer<Element>(_: Element.Type) -> UnsafeMutablePointer<Element> {
     precondition(MemoryLayout<Element>.stride == dtype.byteSize)
@@ -74,7 +76,10 @@ extension Tensor {
   package func withElements<Element, Result>(
     _: Element.Type, _ body: (UnsafeBufferPointer<Element>) throws -> Result
   ) rethrows -> Result {
-    try body(UnsafeBufferPointer(start: pointer(Element.self), count: count))
+    precondition(MemoryLayout<Element>.stride == dtype.byteSize)
+    return try body(
+      UnsafeBufferPointer(
+        start: readAddress.assumingMemoryBound(to: Element.self), count: count))
   }
 
   package func withMutableElements<Element, Result>(
@@ -86,7 +91,7 @@ extension Tensor {
   package func withBytes<Result>(
     _ body: (UnsafeRawBufferPointer) throws -> Result
   ) rethrows -> Result {
-    try body(UnsafeRawBufferPointer(start: address, count: byteCount))
+    try body(UnsafeRawBufferPointer(start: readAddress, count: byteCount))
   }
 
   package func withMutableBytes<Result>(
@@ -95,7 +100,7 @@ extension Tensor {
     try body(UnsafeMutableRawBufferPointer(start: address, count: byteCount))
   }
 
-  package func zero() { withMutableBytes { _ = $0.initializeMemory(as: UInt8.self, repeating: 0) } }
+  package func zero() { storage.zero(byteOffset..<byteOffset + byteCount) }
 
   /// A copy of the elements as Swift floats, widening the 16-bit types.
   package func floats() -> [Float] {
@@ -110,7 +115,7 @@ extension Tensor {
 
   /// The one element of a `float32` tensor at a flat index.
   package subscript(flat index: Int) -> Float {
-    get { pointer(Float.self)[index] }
+    get { withElements(Float.self) { $0[index] } }
     nonmutating set { pointer(Float.self)[index] = newValue }
   }
 }

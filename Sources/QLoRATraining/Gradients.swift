@@ -23,7 +23,7 @@ struct Gradients {
 
   /// The Euclidean norm over all parameters: √ Σ g².
   var norm: Double {
-    parameters.reduce(0) { $0 + backend.sumOfSquares($1.gradient) }.squareRoot()
+    backend.sumOfSquares(parameters.map(\.gradient)).squareRoot()
   }
 
   /// The first parameter with an infinite or undefined gradient.

@@ -71,6 +71,8 @@ extension Trainer {
     let text = JSONWriter.text(
       state.json(identity: inputs.artifacts.identity), style: .indented)
     try directory.write(CheckpointFile.state, Array((text + "\n").utf8))
+    // A device that was lost while its memory was read gave zeros.
+    try inputs.backend.checkHealth()
   }
 
   private var manifestFacts: [JSONMember] {

@@ -15,6 +15,7 @@ extension Trainer {
       if let count = found.correct { correct = (correct ?? 0) + count }
       events(.evaluating(step: state.step, done: index + 1, count: batches.count))
     }
+    try inputs.backend.checkHealth()
     guard sum.isFinite else { throw evaluationNotFinite() }
     let labelled = batches.reduce(0) { $0 + $1.labelledCount }
     let loss = sum / Double(max(1, labelled))

@@ -24,6 +24,7 @@ extension Trainer {
       try checkInterruption()
       let stream = UInt64(step) << Self.microBatchBits | UInt64(index)
       lossSum += try inputs.model.accumulateGradients(batch, dropoutStream: stream)
+      try inputs.backend.checkHealth()
       guard lossSum.isFinite else { throw lossNotFinite(step, index, batches, stream) }
     }
     let labelled = batches.reduce(0) { $0 + $1.labelledCount }
@@ -33,6 +34,7 @@ extension Trainer {
     gradients.clip(norm: norm, to: options.maximumGradientNorm)
     let rate = options.schedule.rate(step: step) * state.learningRateScale
     optimizer.update(learningRate: rate)
+    try inputs.backend.checkHealth()
     if max(norm, rate) > Self.largestHarmless { try checkUpdate(step) }
 
     let tokens = batches.reduce(0) { $0 + $1.tokens.count }

@@ -21,6 +21,9 @@ struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "Threads; 0 means all cores.")
   var threads = 0
 
+  @Option(help: "cpu, cuda, or auto for a GPU where there is one.")
+  var device = "cpu"
+
   @Option(help: "Memory for the process, such as 4GiB; layers that do not fit wait on the disk.")
   var maxMemory: String?
 
@@ -37,20 +40,24 @@ struct MeasuredModelOptions: ParsableArguments {
     guard quantization == "none" || WeightQuantization(word: quantization) != nil else {
       throw ValidationError("--quantization is nf4, fp4, int8 or none")
     }
+    guard ["cpu", "cuda", "auto"].contains(device) else {
+      throw ValidationError("--device is cpu, cuda or auto")
+    }
     guard ["float32", "bfloat16", "float16", "int16"].contains(computeDtype) else {
       throw ValidationError("--compute-dtype is float32, bfloat16, float16 or int16")
     }
   }
 
-  var request: ModelRequest {
-    ModelRequest(
+  func request() throws -> ModelRequest {
+    let device = try ComputeDevice.choose(device, usesInt16: computeDtype == "int16")
+    return ModelRequest(
       path: model ?? "",
       load: LoadOptions(
         quantization: WeightQuantization(word: quantization),
         computeDType: DType(rawValue: computeDtype).flatMap { $0.isFloatingPoint ? $0 : nil }
           ?? .float32),
       threads: threads, usesInt16: computeDtype == "int16",
-      maxMemory: maxMemory.flatMap(Pipeline.byteCount))
+      maxMemory: maxMemory.flatMap(Pipeline.byteCount), device: device)
   }
 
   /// What every record says about its circumstances.
@@ -80,7 +87,7 @@ struct LoadBenchmark: ParsableCommand {
   @OptionGroup var base: MeasuredModelOptions
 
   func run() throws {
-    let load = try Pipeline.measureLoading(base.request, shape: base.shape)
+    let load = try Pipeline.measureLoading(base.request(), shape: base.shape)
     // Weights are read in 16 bits where the file has them so; the rate counts what comes out.
     let floats = Double(load.linearParameters) * 4
     base.show(
@@ -109,7 +116,7 @@ struct DecodeBenchmark: ParsableCommand {
   func run() throws {
     guard min(prompt, count, rounds) > 0 else { throw ValidationError("sizes must be positive") }
     let (load, rates) = try Pipeline.measureDecoding(
-      base.request, prompt: prompt, count: count, rounds: rounds, shape: base.shape)
+      base.request(), prompt: prompt, count: count, rounds: rounds, shape: base.shape)
     base.show(
       base.fields(load) + [
         ("prompt", "\(prompt)"), ("tokens", "\(count)"),

@@ -59,7 +59,7 @@ struct StepBenchmark: ParsableCommand {
       sequences: sequences, length: length, batchFile: batches, rank: rank, adapter: adapter,
       activationMemory: budget, warmup: warmup, steps: steps)
     workload.usesAdamW(isBlockwise: optimizer.hasSuffix("8bit"), isPaged: optimizer.hasPrefix("p"))
-    let measurement = try Pipeline.measureSteps(base.request, workload, shape: base.shape)
+    let measurement = try Pipeline.measureSteps(base.request(), workload, shape: base.shape)
     let measured = measurement.steps
     guard let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })

@@ -3,6 +3,7 @@
 import QLoRACPU
 import QLoRATensor
 import Testing
+import TinyModel
 
 import QLoRAModels
 

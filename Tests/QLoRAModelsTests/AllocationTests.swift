@@ -5,6 +5,7 @@ import QLoRACPU
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 import QLoRAModels
 

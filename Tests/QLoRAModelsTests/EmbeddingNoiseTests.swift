@@ -3,6 +3,7 @@
 import QLoRAModels
 import QLoRATensor
 import Testing
+import TinyModel
 
 struct EmbeddingNoiseTests {
   private func noise(

@@ -10,52 +10,6 @@ import Testing
 
 import QLoRAModels
 
-/// A tiny random model of a family with its adapter.
-struct TinyFamily {
-  let goldens: SafetensorsFile
-  let base: GoldenBase
-  let model: DecoderModel
-  let batch: TokenBatch
-
-  static let names: [String] = {
-    let folder = Goldens.url("families")
-    return (try? FileManager.default.contentsOfDirectory(atPath: folder.path))?.sorted() ?? []
-  }()
-
-  init(
-    _ name: String, _ base: GoldenBase, threads: Int = 2, adapters: Bool = true,
-    computeDType: DType = .float32
-  ) throws {
-    goldens = try SafetensorsFile(path: Goldens.path("families/\(name)/golden.safetensors"))
-    self.base = base
-    model = try ModelLoader(
-      try ModelSource.open(Goldens.path("families/\(name)")),
-      backend: try CPUBackend(threads: threads),
-      options: LoadOptions(quantization: base.quantization, computeDType: computeDType)
-    ).load()
-    batch = try TinyLlama.packedBatch(goldens)
-    if adapters { try model.addAdapters(try adapter()) }
-  }
-
-  func floats(_ name: String) throws -> [Float] {
-    try goldens.readTensor("\(base.rawValue).\(name)").floats()
-  }
-
-  /// Rank 2, scale 2, on every linear.
-  func adapter() throws -> PEFTAdapter {
-    let (start, end) = ("adapter.", ".A")
-    let modules = goldens.entries.map(\.name).filter { $0.hasPrefix(start) && $0.hasSuffix(end) }
-      .map { String($0.dropFirst(start.count).dropLast(end.count)) }
-    return PEFTAdapter(
-      config: PEFTAdapterConfig(baseModel: nil, rank: 2, alpha: 4, targets: .pattern("all-linear")),
-      pairs: try modules.map { module in
-        PEFTAdapter.Pair(
-          module: module, a: try goldens.readTensor("adapter.\(module).A"),
-          b: try goldens.readTensor("adapter.\(module).B"))
-      })
-  }
-}
-
 @Suite struct FamilyGoldenTests {
   @Test func thereIsOneOfEachFamily() throws {
     let families = try TinyFamily.names.map {

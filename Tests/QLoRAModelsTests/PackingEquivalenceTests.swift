@@ -3,6 +3,7 @@
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 import QLoRAModels
 

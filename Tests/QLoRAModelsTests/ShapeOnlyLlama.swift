@@ -6,6 +6,7 @@ import QLoRATensor
 import TestSupport
 
 import QLoRAModels
+import TinyModel
 
 struct ShapeOnlyLlama {
   let backend: CPUBackend

@@ -165,10 +165,6 @@ import Testing
       #"error[E0108]: model.quantization.threshold is for "int8" only; delete it, or choose "#
         + "another model.quantization.type"),
     Fault(
-      "", #""device":"cuda""#,
-      #"error[E0109]: device "cuda" is not available in this version of qlora; "#
-        + #"use "auto" or "cpu""#),
-    Fault(
       "model", #""quantization":{"blocksize":48}"#,
       "error[E0105]: model.quantization.blocksize must be a power of two from 32 to 4096, "
         + "found 48"),

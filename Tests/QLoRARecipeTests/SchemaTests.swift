@@ -60,8 +60,18 @@ import Testing
     #expect(latest["properties"] == seven["properties"])
   }
 
-  @Test func wordsOfOtherVersionsAreNotOffered() {
-    #expect(node("device")?["enum"] == .list(["auto", "cpu"]))
+  @Test func wordsOfOtherVersionsAreNotOffered() throws {
+    #expect(node("device")?["enum"] == .list(["auto", "cpu", "cuda"]))
+    let fewer = Capabilities(available: ["device": ["auto", "cpu"]])
+    let schema = RecipeSchema.jsonValue(capabilities: fewer)
+    #expect(schema["properties"]?["device"]?["enum"] == .list(["auto", "cpu"]))
+    let problems = RecipeTexts.problems(
+      RecipeTexts.with("", #""device":"cuda""#), capabilities: fewer)
+    #expect(problems.count == 1)
+    #expect(
+      problems.first?.hasSuffix(
+        #"error[E0109]: device "cuda" is not available in this version of qlora; "#
+          + #"use "auto" or "cpu""#) == true)
   }
 
   @Test func wholeNumbersMayHaveAPoint() throws {

@@ -29,9 +29,9 @@ import Testing
     "Sources/qlora/Console.swift": "reading and writing descriptors",
   ]
 
-  /// Targets that are about raw pointers: the CPU backend calls kernels. SAFETY lines are needed
-  /// all the same.
-  static let unsafeTargets: Set<String> = ["QLoRACPU"]
+  /// Targets that are about raw pointers: backends call kernels and drivers. SAFETY lines are
+  /// needed all the same.
+  static let unsafeTargets: Set<String> = ["QLoRACPU", "QLoRACUDA"]
 
   /// Executables talk to a terminal; libraries return values and events.
   static let executables: Set<String> = [

@@ -61,6 +61,8 @@ import Testing
 
   @Test(arguments: [
     ("QLoRACPU", ["QLoRAPipeline", "qlora-bench"]),
+    ("QLoRACUDA", ["QLoRAPipeline", "qlora-bench"]),
+    ("CQLoRACUDA", ["QLoRACUDA"]),
     ("CQLoRAKernels", ["QLoRACPU", "qlora-bench"]),
     ("COpenBLAS", ["QLoRACPU", "qlora-bench"]),
     ("CQLoRASystem", ["QLoRASystem"]),

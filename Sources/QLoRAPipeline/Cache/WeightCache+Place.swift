@@ -28,7 +28,8 @@ extension WeightCache {
     return WeightCache(FilePath.join(place, "bases"), byteLimit: limit, warn: warn)
   }
 
-  private static func place(_ environment: [String: String]) -> String? {
+  /// The folder of all caches; nil where there are to be none.
+  static func place(_ environment: [String: String]) -> String? {
     func value(_ name: String) -> String? {
       environment[name].flatMap { $0.isEmpty ? nil : $0 }
     }

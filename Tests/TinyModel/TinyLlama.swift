@@ -2,34 +2,46 @@
 
 import QLoRACPU
 import QLoRAFormats
+import QLoRAModels
 import QLoRATensor
 import TestSupport
 
-import QLoRAModels
-
 /// Which base the goldens were made on.
-enum GoldenBase: String, CaseIterable, Sendable {
+package enum GoldenBase: String, CaseIterable, Sendable {
   case float32, nf4dq
 
-  var quantization: WeightQuantization? { self == .nf4dq ? .fourBit(QuantizationSpec()) : nil }
+  package var quantization: WeightQuantization? {
+    self == .nf4dq ? .fourBit(QuantizationSpec()) : nil
+  }
 }
 
-struct TinyLlama {
-  let goldens: SafetensorsFile
-  let base: GoldenBase
-  let model: DecoderModel
+package struct TinyLlama {
+  package let goldens: SafetensorsFile
+  package let base: GoldenBase
+  package let model: DecoderModel
   /// The golden input ids and labels as one packed batch of three rows.
-  let batch: TokenBatch
+  package let batch: TokenBatch
 
-  init(
+  package init(
     _ base: GoldenBase, threads: Int = 2, adapters: Bool = true,
     computeDType: DType = .float32, dropout: Double = 0
   ) throws {
-    goldens = try SafetensorsFile(path: Goldens.path("tiny-llama-training.safetensors"))
+    try self.init(
+      base, on: try CPUBackend(threads: threads), adapters: adapters, computeDType: computeDType,
+      dropout: dropout)
+  }
+
+  /// - Parameter folder: of the goldens.
+  package init(
+    _ base: GoldenBase, on backend: any Backend, adapters: Bool = true,
+    computeDType: DType = .float32, dropout: Double = 0, goldensIn folder: String? = nil
+  ) throws {
+    func path(_ name: String) -> String { folder.map { "\($0)/\(name)" } ?? Goldens.path(name) }
+    goldens = try SafetensorsFile(path: path("tiny-llama-training.safetensors"))
     self.base = base
-    let source = try ModelSource.open(Goldens.path("tiny-llama"))
+    let source = try ModelSource.open(path("tiny-llama"))
     model = try ModelLoader(
-      source, backend: try CPUBackend(threads: threads),
+      source, backend: backend,
       options: LoadOptions(quantization: base.quantization, computeDType: computeDType)
     ).load()
     batch = try Self.packedBatch(goldens)
@@ -41,7 +53,7 @@ struct TinyLlama {
   }
 
   /// The golden tensors `<base>.<kind>.<parameter>`, by parameter.
-  func adapter(_ kind: String) throws -> [String: Tensor] {
+  package func adapter(_ kind: String) throws -> [String: Tensor] {
     let prefix = "\(base.rawValue).\(kind)."
     var tensors: [String: Tensor] = [:]
     for entry in goldens.entries where entry.name.hasPrefix(prefix) {
@@ -67,7 +79,7 @@ struct TinyLlama {
       pairs: pairs)
   }
 
-  func floats(_ name: String) throws -> [Float] {
+  package func floats(_ name: String) throws -> [Float] {
     try goldens.readTensor("\(base.rawValue).\(name)").floats()
   }
 
@@ -89,7 +101,7 @@ struct TinyLlama {
 }
 
 /// ‖a − b‖ / ‖b‖ in double precision.
-func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
+package func relativeError(_ found: [Float], _ expected: [Float]) -> Double {
   var difference = 0.0
   var norm = 0.0
   for (a, b) in zip(found, expected) {

@@ -1,5 +1,5 @@
 // Places of blocks in one stretch: they never overlap, and freed neighbours grow together.
-import QLoRACPU
+import QLoRATensor
 import TestSupport
 import Testing
 

@@ -1,0 +1,51 @@
+/* Structures that kernels take by value, as their texts in `kernels/` declare them; an address is a
+   pointer there. */
+#pragma once
+
+#include "qlora_cuda.h"
+
+typedef struct qlora_cuda_four_bit {
+  qlora_cuda_address packed, codes, absmax, map, table;
+  float offset;
+  int block_shift;
+} qlora_cuda_four_bit;
+
+typedef struct qlora_cuda_few_ending {
+  qlora_cuda_address bias, projected, b;
+  float scale;
+  int rank;
+} qlora_cuda_few_ending;
+
+typedef struct qlora_cuda_moment {
+  qlora_cuda_address values, codes, scales, map, lookup;
+} qlora_cuda_moment;
+
+typedef struct qlora_cuda_adamw {
+  float decay, first_weight, beta2, second_weight, correction2_root, epsilon;
+  float negative_step_size, first_decay;
+} qlora_cuda_adamw;
+
+typedef struct qlora_cuda_lion {
+  float decay, beta1, update_weight, beta2, mean_weight, rate;
+} qlora_cuda_lion;
+
+typedef struct qlora_cuda_attention_shape {
+  int heads, kv_heads, head_size, offset;
+  float scale, cap;
+  qlora_cuda_address starts, ends;
+} qlora_cuda_attention_shape;
+
+typedef struct qlora_cuda_attention_inputs {
+  qlora_cuda_address gradient, query, keys, values, log_sum_exp, delta;
+  int type;
+} qlora_cuda_attention_inputs;
+
+typedef struct qlora_cuda_tile_shape {
+  int rows, heads, kv_heads;
+  float scale, cap;
+  qlora_cuda_address starts, ends;
+} qlora_cuda_tile_shape;
+
+typedef struct qlora_cuda_tile_inputs {
+  qlora_cuda_address gradient, query, key, value, log_sum_exp, delta;
+} qlora_cuda_tile_inputs;

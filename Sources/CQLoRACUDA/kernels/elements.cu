@@ -1,0 +1,178 @@
+// Element-wise kernels: activations, caps, sums, copies with a change of type, dropout, sums of
+// squares. Any grid gives the same results.
+
+static __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
+
+QLORA_KERNEL(256, qlora_silu_multiply, const void *gate, int gate_type, const void *up, int up_type,
+             void *out, int out_type, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    const float g = load_element(gate, gate_type, i);
+    store_element(out, out_type, i, g * sigmoid(g) * load_element(up, up_type, i));
+  }
+}
+
+// `gate_gradient` may be `gradient`.
+QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const void *gate,
+             int gate_type, const void *up, int up_type, float *gate_gradient, float *up_gradient,
+             i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    const float g = load_element(gate, gate_type, i), u = load_element(up, up_type, i);
+    const float s = sigmoid(g), dy = gradient[i];
+    gate_gradient[i] = dy * u * (s * (1 + g * (1 - s)));
+    up_gradient[i] = dy * (g * s);
+  }
+}
+
+// gelu(x) and its slope there, by Φ or by its approximation with tanh.
+static __device__ inline float gelu(float x, int by_tanh, float *slope) {
+  if (by_tanh) {
+    const float root = 0.7978845608f;  // √(2/π)
+    const float s = sigmoid(2 * root * (x + 0.044715f * x * x * x));
+    *slope = s + x * s * (1 - s) * 2 * root * (1 + 3 * 0.044715f * x * x);
+    return x * s;
+  }
+  const float below = 0.5f * erfcf(-x * 0.7071067812f);
+  *slope = below + x * 0.3989422804f * expf(-0.5f * x * x);
+  return x * below;
+}
+
+// Without `up` the gate alone.
+QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_type, const void *up,
+             int up_type, void *out, int out_type, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    float slope;
+    const float value = gelu(load_element(gate, gate_type, i), by_tanh, &slope);
+    store_element(out, out_type, i, up ? value * load_element(up, up_type, i) : value);
+  }
+}
+
+// `gate_gradient` may be `gradient`.
+QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
+             const void *gate, int gate_type, const void *up, int up_type, float *gate_gradient,
+             float *up_gradient, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    const float u = up ? load_element(up, up_type, i) : 1, dy = gradient[i];
+    float slope;
+    const float value = gelu(load_element(gate, gate_type, i), by_tanh, &slope);
+    gate_gradient[i] = dy * u * slope;
+    if (up) up_gradient[i] = dy * value;
+  }
+}
+
+QLORA_KERNEL(256, qlora_cap, float *x, float cap, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) x[i] = capped(x[i], cap);
+}
+
+QLORA_KERNEL(256, qlora_add, const void *left, int left_type, const void *right, int right_type,
+             void *out, int out_type, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    const float sum = load_element(left, left_type, i) + load_element(right, right_type, i);
+    store_element(out, out_type, i, sum);
+  }
+}
+
+QLORA_KERNEL(256, qlora_scale, void *x, int type, float factor, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    store_element(x, type, i, load_element(x, type, i) * factor);
+  }
+}
+
+// out [rows][out_width] = factor · x [rows][x_width], `columns` of each row; zeros without an x.
+QLORA_KERNEL(256, qlora_copy_matrix, const void *x, int x_type, i64 x_width, void *out,
+             int out_type, i64 out_width, i64 rows, i64 columns, float factor) {
+  for (i64 i = first_element(); i < rows * columns; i += element_step()) {
+    const i64 row = i / columns, column = i % columns;
+    const float value = x ? factor * load_element(x, x_type, row * x_width + column) : 0;
+    store_element(out, out_type, row * out_width + column, value);
+  }
+}
+
+// out [rows][columns] = x + bias.
+QLORA_KERNEL(256, qlora_add_bias, const float *x, const float *bias, void *out, int out_type,
+             i64 rows, i64 columns) {
+  for (i64 i = first_element(); i < rows * columns; i += element_step()) {
+    store_element(out, out_type, i, x[i] + bias[i % columns]);
+  }
+}
+
+// MARK: Rows by index
+
+QLORA_KERNEL(256, qlora_gather_rows, const void *x, int type, const int *rows, void *out, i64 count,
+             i64 columns) {
+  for (i64 i = first_element(); i < count * columns; i += element_step()) {
+    const i64 from = (i64)rows[i / columns] * columns + i % columns;
+    if (type == element_f32) {
+      ((float *)out)[i] = ((const float *)x)[from];
+    } else {
+      ((u16 *)out)[i] = ((const u16 *)x)[from];
+    }
+  }
+}
+
+// out [rows[i]] += x [i]; no row may be named twice.
+QLORA_KERNEL(256, qlora_scatter_rows, const float *x, const int *rows, float *out, i64 count,
+             i64 columns) {
+  for (i64 i = first_element(); i < count * columns; i += element_step()) {
+    out[(i64)rows[i / columns] * columns + i % columns] += x[i];
+  }
+}
+
+// MARK: Dropout. Source: Salmon et al. 2011, Philox4x32-10, SC '11, section 3.3.
+
+static __device__ inline void philox(u64 counter, u64 stream, u64 key, u32 *out) {
+  u32 c0 = (u32)counter, c1 = (u32)(counter >> 32), c2 = (u32)stream, c3 = (u32)(stream >> 32);
+  u32 k0 = (u32)key, k1 = (u32)(key >> 32);
+  for (int round = 0; round < 10; round++) {
+    const u64 p0 = (u64)0xD2511F53u * c0, p1 = (u64)0xCD9E8D57u * c2;
+    c0 = (u32)(p1 >> 32) ^ c1 ^ k0;
+    c2 = (u32)(p0 >> 32) ^ c3 ^ k1;
+    c1 = (u32)p1;
+    c3 = (u32)p0;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+// out = mask(x), or out += mask(x) for float32 where `accumulating`. A thread has four elements,
+// which share a counter. Where a word counts as kept is decided in double, as on the CPU.
+QLORA_KERNEL(256, qlora_dropout, const void *x, int x_type, void *out, int out_type, i64 count,
+             float rate, u64 key, u64 stream, int accumulating) {
+  const float kept = 1 / (1 - rate);
+  for (i64 four = first_element(); four * 4 < count; four += element_step()) {
+    u32 words[4];
+    philox((u64)four, stream, key, words);
+    for (int j = 0; j < 4 && four * 4 + j < count; j++) {
+      const i64 i = four * 4 + j;
+      const bool stays = (double)words[j] * 2.3283064365386963e-10 >= (double)rate;
+      const float value = stays ? load_element(x, x_type, i) * kept : 0;
+      store_element(out, out_type, i, accumulating ? ((float *)out)[i] + value : value);
+    }
+  }
+}
+
+// MARK: Sums of squares
+
+static constexpr int square_threads = 256, square_elements = 4096;
+
+// sums [block] of `square_elements` elements each, in an order that only the count decides.
+QLORA_KERNEL(256, qlora_squares, const void *x, int type, i64 count, double *sums) {
+  __shared__ double scratch[square_threads];
+  const i64 first = (i64)blockIdx.x * square_elements;
+  double sum = 0;
+  for (int i = threadIdx.x; i < square_elements && first + i < count; i += square_threads) {
+    const double value = load_element(x, type, first + i);
+    sum += value * value;
+  }
+  sum = block_sum<square_threads>(sum, scratch);
+  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// total = Σ sums, in one block.
+QLORA_KERNEL(256, qlora_total, const double *sums, i64 count, double *total) {
+  __shared__ double scratch[square_threads];
+  double sum = 0;
+  for (i64 i = threadIdx.x; i < count; i += square_threads) sum += sums[i];
+  sum = block_sum<square_threads>(sum, scratch);
+  if (threadIdx.x == 0) *total = sum;
+}

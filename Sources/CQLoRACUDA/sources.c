@@ -1,0 +1,52 @@
+// The kernels' texts, taken into the program as they lie in `kernels/`.
+#include "qlora_cuda.h"
+
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
+static const char common_text[] = {
+#embed "kernels/common.cuh" suffix(, 0)
+};
+static const char attention_rows_text[] = {
+#embed "kernels/attention_rows.cu" suffix(, 0)
+};
+static const char attention_tiles_text[] = {
+#embed "kernels/attention_tiles.cu" suffix(, 0)
+};
+static const char elements_text[] = {
+#embed "kernels/elements.cu" suffix(, 0)
+};
+static const char experts_text[] = {
+#embed "kernels/experts.cu" suffix(, 0)
+};
+static const char head_text[] = {
+#embed "kernels/head.cu" suffix(, 0)
+};
+static const char optimizers_text[] = {
+#embed "kernels/optimizers.cu" suffix(, 0)
+};
+static const char rows_text[] = {
+#embed "kernels/rows.cu" suffix(, 0)
+};
+// Both know the 4-bit weight, so both begin with its decoding.
+static const char weights_text[] = {
+#embed "kernels/weights.cu"
+  ,
+#embed "kernels/few.cu" suffix(, 0)
+};
+
+const qlora_cuda_source qlora_cuda_common = {"common", common_text};
+
+static const qlora_cuda_source sources[] = {
+    {"attention_rows", attention_rows_text},
+    {"attention_tiles", attention_tiles_text},
+    {"elements", elements_text},
+    {"experts", experts_text},
+    {"head", head_text},
+    {"optimizers", optimizers_text},
+    {"rows", rows_text},
+    {"weights", weights_text},
+};
+
+const int qlora_cuda_source_count = sizeof sources / sizeof sources[0];
+
+qlora_cuda_source qlora_cuda_source_at(int index) { return sources[index]; }

@@ -1,0 +1,96 @@
+// Element-wise operations: activations and their gradients, caps, sums, conversions, scaling.
+import QLoRATensor
+
+extension CUDABackend {
+  package func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor) {
+    precondition(gate.count == up.count && output.count == gate.count)
+    launch(
+      "qlora_silu_multiply", over: gate.count,
+      [
+        read(gate), gate.dtype.element, read(up), up.dtype.element, write(output),
+        output.dtype.element, gate.count,
+      ])
+  }
+
+  package func siluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor
+  ) {
+    precondition(gate.count == up.count && outputGradient.count == gate.count)
+    precondition(gateGradient.count == gate.count && upGradient.count == gate.count)
+    launch(
+      "qlora_silu_multiply_backward", over: gate.count,
+      [
+        read(outputGradient), read(gate), gate.dtype.element, read(up), up.dtype.element,
+        write(gateGradient), write(upGradient), gate.count,
+      ])
+  }
+
+  package func geluMultiply(
+    _ gate: Tensor, _ up: Tensor?, _ activation: Activation, into output: Tensor
+  ) {
+    precondition(activation != .silu && output.count == gate.count)
+    precondition(up == nil || up?.count == gate.count)
+    launch(
+      "qlora_gelu_multiply", over: gate.count,
+      [
+        Int32(activation == .geluTanh ? 1 : 0), read(gate), gate.dtype.element,
+        up.map(read) ?? 0, up?.dtype.element ?? 0, write(output), output.dtype.element, gate.count,
+      ])
+  }
+
+  package func geluMultiplyBackward(
+    _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
+    gateGradient: Tensor, upGradient: Tensor?
+  ) {
+    precondition(activation != .silu && (up == nil) == (upGradient == nil))
+    precondition(outputGradient.count == gate.count && gateGradient.count == gate.count)
+    precondition([up, upGradient].allSatisfy { $0 == nil || $0?.count == gate.count })
+    launch(
+      "qlora_gelu_multiply_backward", over: gate.count,
+      [
+        Int32(activation == .geluTanh ? 1 : 0), read(outputGradient), read(gate),
+        gate.dtype.element, up.map(read) ?? 0, up?.dtype.element ?? 0, write(gateGradient),
+        upGradient.map(write) ?? 0, gate.count,
+      ])
+  }
+
+  package func cap(_ tensor: Tensor, at cap: Float) {
+    precondition(tensor.dtype == .float32)
+    launch("qlora_cap", over: tensor.count, [write(tensor), cap, tensor.count])
+  }
+
+  package func add(_ left: Tensor, _ right: Tensor, into output: Tensor) {
+    precondition(left.count == right.count && output.count == left.count)
+    launch(
+      "qlora_add", over: left.count,
+      [
+        read(left), left.dtype.element, read(right), right.dtype.element, write(output),
+        output.dtype.element, left.count,
+      ])
+  }
+
+  package func convert(_ input: Tensor, into output: Tensor) {
+    precondition(input.count == output.count)
+    let (from, to) = (line(input, read(input)), line(output, write(output)))
+    copy(from, to: to, rows: 1, columns: input.count)
+  }
+
+  /// All elements as one row.
+  private func line(_ tensor: Tensor, _ address: DeviceAddress) -> DeviceMatrix {
+    DeviceMatrix(address: address, dtype: tensor.dtype, stride: tensor.count)
+  }
+
+  package func scale(_ tensor: Tensor, by factor: Float) {
+    launch(
+      "qlora_scale", over: tensor.count,
+      [write(tensor), tensor.dtype.element, factor, tensor.count])
+  }
+
+  /// The tensor in float32: itself if it already is.
+  func widened(_ input: Tensor) -> Tensor {
+    if input.dtype == .float32 { return input }
+    let output = allocate(input.shape, .float32)
+    convert(input, into: output)
+    return output
+  }
+}

@@ -1,0 +1,118 @@
+// Causal attention in packed sequences, and that of new rows to a cache. bf16 goes to the matrix
+// unit in tiles, everything else to a block for each row.
+import CQLoRACUDA
+import QLoRATensor
+
+/// The first key that each row sees, and the end of the rows that see its key: its sequence, or
+/// what a window leaves of it. Neither falls from a row to the next, as tiles rely on.
+struct VisibleRows {
+  let starts: Tensor
+  let ends: Tensor
+
+  init(_ bounds: [Int], rows: Int, window: Int, _ integers: DeviceIntegers) {
+    var starts = [Int32](repeating: 0, count: rows)
+    var ends = [Int32](repeating: Int32(rows), count: rows)
+    for (start, end) in zip(bounds, bounds.dropFirst()) {
+      for row in start..<end {
+        starts[row] = Int32(window > 0 ? max(start, row + 1 - window) : start)
+        ends[row] = Int32(window > 0 ? min(end, row + window) : end)
+      }
+    }
+    self.starts = integers.tensor(starts)
+    self.ends = integers.tensor(ends)
+  }
+}
+
+extension CUDABackend {
+  /// Rows of a tile, of queries or of keys.
+  static let tileRows = 64
+  /// Head sizes that the tiles know.
+  private static let tileHeadSizes = [64, 96, 128, 256]
+  /// The largest head that a warp holds.
+  static let largestHead = 256
+
+  /// Whether tiles serve these activations.
+  func usesTiles(_ layout: AttentionLayout, _ tensors: [Tensor]) -> Bool {
+    Self.tileHeadSizes.contains(layout.headSize) && tensors.allSatisfy { $0.dtype == .bfloat16 }
+  }
+
+  package func attention(
+    query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, bounds: [Int],
+    into output: Tensor, logSumExp: Tensor
+  ) {
+    let rows = query.shape[0]
+    precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
+    let visible = VisibleRows(bounds, rows: rows, window: layout.window, integers)
+    guard usesTiles(layout, [query, key, value, output]) else {
+      return attendByRows(
+        query, key, value, rowShape(layout, visible.starts, visible.ends, offset: 0),
+        into: output, logSumExp: logSumExp)
+    }
+    let size = layout.headSize
+    // Queries, and two stages of keys and values.
+    let keys = size == 256 ? 32 : 64
+    kernels.launch(
+      "qlora_attention_tile_\(size)", grid: (tiles(rows), layout.heads, 1), threads: 128,
+      sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
+      [
+        read(query), read(key), read(value), write(output), write(logSumExp),
+        tileShape(layout, rows, visible),
+      ])
+  }
+
+  package func cachedAttention(
+    query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
+    into output: Tensor
+  ) {
+    let queries = query.shape[0]
+    precondition(queries <= keyCount && keyCount <= keys.shape[0])
+    precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
+    let offset = keyCount - queries
+    let window = layout.window
+    let starts =
+      window > 0 && window < keyCount
+      ? integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - window)) }) : nil
+    attendByRows(
+      query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
+      logSumExp: nil)
+  }
+
+  private func attendByRows(
+    _ query: Tensor, _ key: Tensor, _ value: Tensor, _ shape: qlora_cuda_attention_shape,
+    into output: Tensor, logSumExp: Tensor?
+  ) {
+    kernels.launch(
+      "qlora_attention_row", grid: (query.shape[0], Int(shape.heads), 1), threads: 128,
+      [
+        read(query), query.dtype.element, read(key), key.dtype.element, read(value),
+        value.dtype.element, write(output), output.dtype.element, logSumExp.map(write) ?? 0,
+        shape,
+      ])
+  }
+
+  // MARK: Shapes
+
+  func tiles(_ rows: Int) -> Int { (rows + Self.tileRows - 1) / Self.tileRows }
+
+  /// Bytes of `rows` rows of a head in shared memory; the padding lets eight rows lie in different
+  /// banks.
+  func tileBytes(_ rows: Int, _ headSize: Int) -> Int { rows * (headSize + 8) * 2 }
+
+  func tileShape(
+    _ layout: AttentionLayout, _ rows: Int, _ visible: VisibleRows
+  ) -> qlora_cuda_tile_shape {
+    qlora_cuda_tile_shape(
+      rows: Int32(rows), heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
+      scale: layout.scale, cap: layout.softCap, starts: read(visible.starts),
+      ends: read(visible.ends))
+  }
+
+  func rowShape(
+    _ layout: AttentionLayout, _ starts: Tensor?, _ ends: Tensor?, offset: Int
+  ) -> qlora_cuda_attention_shape {
+    qlora_cuda_attention_shape(
+      heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
+      head_size: Int32(layout.headSize), offset: Int32(offset), scale: layout.scale,
+      cap: layout.softCap, starts: starts.map(read) ?? 0, ends: ends.map(read) ?? 0)
+  }
+}

@@ -1,0 +1,83 @@
+// Rows of a weight decoded: for look-ups, and for products that cuBLASLt computes.
+import CQLoRACUDA
+import QLoRATensor
+
+extension CUDABackend {
+  package func decode(_ weight: any PreparedWeight, rows: Range<Int>, into output: Tensor) {
+    precondition(output.count == rows.count * weight.inFeatures)
+    let target = DeviceMatrix(
+      address: write(output), dtype: output.dtype, stride: weight.inFeatures)
+    decode(deviceWeight(weight), rows: rows, into: target)
+  }
+
+  package func embedding(
+    _ tokens: [Int32], _ table: any PreparedWeight, into output: Tensor
+  ) {
+    let weight = deviceWeight(table)
+    precondition(tokens.allSatisfy { $0 >= 0 && Int($0) < weight.outFeatures })
+    let rows = integers.tensor(tokens)
+    decode(
+      weight, named: read(rows), first: 0, count: tokens.count,
+      into: DeviceMatrix(address: write(output), dtype: output.dtype, stride: weight.inFeatures))
+  }
+
+  /// `target [rows.count][in]`.
+  func decode(_ weight: CUDAWeight, rows: Range<Int>, into target: DeviceMatrix) {
+    decode(weight, named: 0, first: rows.lowerBound, count: rows.count, into: target)
+  }
+
+  /// - Parameter named: the addresses of the rows' numbers; 0 = they follow `first`.
+  private func decode(
+    _ weight: CUDAWeight, named: DeviceAddress, first: Int, count: Int, into target: DeviceMatrix
+  ) {
+    let columns = weight.inFeatures
+    let ending: [any KernelArgument] = [
+      named, first, target.address, target.dtype.element, target.stride, count, columns,
+    ]
+    switch weight.content {
+    case .dense(let values):
+      launch(
+        "qlora_decode_dense", over: count * columns,
+        [read(values), values.dtype.element] + ending)
+    case .int8(let matrix, _):
+      launch(
+        "qlora_decode_8bit", over: count * columns,
+        [read(matrix.codes), read(matrix.scales)] + ending)
+    case .fourBit(let matrix):
+      let isWide =
+        columns % 16 == 0 && target.stride % 8 == 0 && target.address % 16 == 0
+        && target.dtype != .float16
+      launch(
+        isWide ? "qlora_decode_4bit_wide" : "qlora_decode_4bit",
+        over: isWide ? count * columns / 16 : count * columns, [argument(matrix)] + ending)
+    }
+  }
+
+  /// A 4-bit weight as kernels take it.
+  func argument(_ matrix: QuantizedMatrix) -> qlora_cuda_four_bit {
+    var argument = qlora_cuda_four_bit()
+    argument.packed = read(matrix.packed)
+    argument.table = read(tables.values(matrix.spec.type))
+    argument.block_shift = Int32(matrix.spec.blockSize.trailingZeroBitCount)
+    switch matrix.scales {
+    case .plain(let absmax): argument.absmax = read(absmax)
+    case .nested(let nested):
+      argument.codes = read(nested.codes)
+      argument.absmax = read(nested.absmax)
+      argument.map = read(nested.map)
+      argument.offset = nested.offset
+    }
+    return argument
+  }
+
+  /// The whole weight as `[out][in]` of `dtype`: its own memory where it lies so, else `scratch`,
+  /// which must outlive the use.
+  func whole(_ weight: CUDAWeight, _ dtype: DType, scratch: inout Tensor?) -> DeviceMatrix {
+    if case .dense(let values) = weight.content, values.dtype == dtype { return matrix(values) }
+    let decoded = allocate([weight.outFeatures, weight.inFeatures], dtype)
+    scratch = decoded
+    let target = writable(decoded)
+    decode(weight, rows: 0..<weight.outFeatures, into: target)
+    return target
+  }
+}

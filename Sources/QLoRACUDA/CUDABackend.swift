@@ -1,0 +1,141 @@
+// The GPU backend's state: its device, memory, kernels and products. What it computes is in the
+// extensions `CUDABackend+….swift`, which face those of the CPU backend.
+import CQLoRACUDA
+import QLoRADiagnostics
+import QLoRATensor
+
+// SAFETY: everything it holds guards itself.
+package final class CUDABackend: @unchecked Sendable {
+  package let device: CUDADevice
+  /// Quantizes, and knows the layouts of files and of the cache of weights.
+  let host: any WeightArchiving
+  /// What operations borrow and give back.
+  let pool: DevicePool
+  /// What stays: weights, parameters, states.
+  let stock: DevicePool
+  let kernels: KernelLibrary
+  let products: MatrixProducts
+  let staging: PinnedStaging
+  let integers: DeviceIntegers
+  let tables: DeviceTables
+
+  /// Taken from the driver at once: large beside activations, small beside a GPU's memory.
+  package static let growthBytes = 256 << 20
+
+  /// - Parameters:
+  ///   - host: prepares weights, before they go to the device.
+  ///   - cache: where compiled kernels are kept between runs.
+  ///   - poolBytes: what operations will borrow at most, where a plan knows it: one stretch of that
+  ///     size then serves as the rehearsal's did.
+  ///   - growthBytes: what is taken from the driver at once otherwise.
+  /// - Throws: where a kernel does not compile or the device's memory is taken.
+  package init(
+    _ device: CUDADevice, host: any WeightArchiving, cache: KernelCache? = nil,
+    poolBytes: Int? = nil, growthBytes: Int = CUDABackend.growthBytes
+  ) throws {
+    self.device = device
+    self.host = host
+    kernels =
+      device.isHollow ? KernelLibrary(hollow: device) : try KernelLibrary(device, cache: cache)
+    pool = DevicePool(device, growthBytes: poolBytes ?? growthBytes)
+    stock = DevicePool(device, growthBytes: growthBytes)
+    products = MatrixProducts(device, pool)
+    staging = PinnedStaging(device)
+    integers = DeviceIntegers(pool)
+    tables = DeviceTables()
+    if let failure = device.failure { throw failure }
+  }
+
+  /// A backend that allocates as one on `device` would and computes nothing, so that a plan meets
+  /// the same requests for memory as a run. What results hold is undefined.
+  ///
+  /// - Parameter host: shape-only, too.
+  package convenience init(shapeOf device: CUDADevice, host: any WeightArchiving) throws {
+    // One stretch that nothing outgrows, where holes are used as in a real one.
+    try self.init(CUDADevice(shapeOf: device), host: host, growthBytes: 1 << 42)
+  }
+
+  package var name: String {
+    "cuda (\(device.name), sm_\(device.level))"
+  }
+
+  package var statistics: DevicePoolStatistics { pool.statistics }
+
+  package func allocate(_ shape: Shape, _ dtype: DType) -> Tensor { tensor(shape, dtype, pool) }
+
+  /// A tensor that counts as no activation.
+  package func hollowTensor(_ shape: Shape) -> Tensor { tensor(shape, .float32, stock) }
+
+  func tensor(_ shape: Shape, _ dtype: DType, _ pool: DevicePool) -> Tensor {
+    let byteCount = shape.count * dtype.byteSize
+    return Tensor(
+      shape: shape, dtype: dtype,
+      storage: Storage(byteCount: byteCount, mirror: StorageMirror(byteCount, pool)))
+  }
+
+  /// Lets the pool's peak and extent begin again at what is lent now.
+  package func restartPool() { pool.restart() }
+
+  package func synchronize() { device.synchronize() }
+
+  package func checkHealth() throws {
+    if let failure = device.failure { throw failure }
+  }
+
+  // MARK: Where tensors lie
+
+  private func mirror(_ tensor: Tensor) -> StorageMirror {
+    let storage = tensor.storage
+    storage.attach { StorageMirror(host: $0, storage.byteCount, stock) }
+    guard let mirror = storage.mirror as? StorageMirror, mirror.isOn(device) else {
+      preconditionFailure("a tensor of another device")
+    }
+    return mirror
+  }
+
+  /// The device's memory of a tensor that is only read.
+  func read(_ tensor: Tensor) -> DeviceAddress {
+    mirror(tensor).deviceAddress(isWriting: false) + DeviceAddress(tensor.byteOffset)
+  }
+
+  /// The device's memory of a tensor that is written, or read and written.
+  func write(_ tensor: Tensor) -> DeviceAddress {
+    mirror(tensor).deviceAddress(isWriting: true) + DeviceAddress(tensor.byteOffset)
+  }
+
+  /// A matrix that is only read, rows one after the other.
+  func matrix(_ tensor: Tensor) -> DeviceMatrix {
+    DeviceMatrix(address: read(tensor), dtype: tensor.dtype, stride: tensor.shape[-1])
+  }
+
+  func writable(_ tensor: Tensor) -> DeviceMatrix {
+    DeviceMatrix(address: write(tensor), dtype: tensor.dtype, stride: tensor.shape[-1])
+  }
+
+  // MARK: Launching
+
+  /// Threads of kernels that go over elements.
+  static let elementThreads = 256
+  /// Blocks for each multiprocessor of kernels that take any grid: enough to hide memory's latency.
+  private static let blocksPerProcessor = 16
+
+  /// Enqueues a kernel that takes any grid, for `count` elements.
+  func launch(_ kernel: String, over count: Int, _ arguments: [any KernelArgument]) {
+    let blocks = (count + Self.elementThreads - 1) / Self.elementThreads
+    let most = device.processors * Self.blocksPerProcessor
+    kernels.launch(
+      kernel, grid: (min(blocks, most), 1, 1), threads: Self.elementThreads, arguments)
+  }
+
+  /// `to [rows][columns] = factor · from`, with a change of type; zeros where `from` is nil.
+  func copy(
+    _ from: DeviceMatrix?, to: DeviceMatrix, rows: Int, columns: Int, factor: Float = 1
+  ) {
+    launch(
+      "qlora_copy_matrix", over: rows * columns,
+      [
+        from?.address ?? 0, from?.dtype.element ?? 0, from?.stride ?? 0, to.address,
+        to.dtype.element, to.stride, rows, columns, factor,
+      ])
+  }
+}

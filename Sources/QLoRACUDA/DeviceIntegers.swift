@@ -1,0 +1,44 @@
+// Small arrays of integers on the device, such as positions: every layer of a step asks for the
+// same ones, so the last few are kept.
+import QLoRATensor
+import Synchronization
+
+// SAFETY: an array's bytes are copied within the closure that lends them.
+final class DeviceIntegers: Sendable {
+  private struct Kept: Sendable {
+    let values: [Int32]
+    let tensor: Tensor
+  }
+
+  /// Tokens, positions, rows and targets of two micro-batches, beginnings and ends of sequences.
+  private static let capacity = 12
+
+  private let pool: DevicePool
+  private let kept = Mutex<[Kept]>([])
+
+  init(_ pool: DevicePool) { self.pool = pool }
+
+  /// The array's copy on the device, `[count]` int32, whose memory lives as long as the result.
+  func tensor(_ values: [Int32]) -> Tensor {
+    kept.withLock { kept in
+      if let index = kept.firstIndex(where: { $0.values == values }) {
+        let found = kept.remove(at: index)
+        kept.append(found)
+        return found.tensor
+      }
+      let byteCount = values.count * 4
+      let mirror = StorageMirror(byteCount, pool)
+      values.withUnsafeBytes { bytes in
+        guard let start = bytes.baseAddress else { return }
+        pool.device.copy(
+          from: start, to: mirror.deviceAddress(isWriting: true), byteCount: byteCount)
+      }
+      let tensor = Tensor(
+        shape: [values.count], dtype: .int32,
+        storage: Storage(byteCount: byteCount, mirror: mirror))
+      kept.append(Kept(values: values, tensor: tensor))
+      if kept.count > Self.capacity { kept.removeFirst() }
+      return tensor
+    }
+  }
+}

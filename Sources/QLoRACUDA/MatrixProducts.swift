@@ -1,0 +1,215 @@
+// Matrix products by cuBLASLt, whose proposals are asked for once for each shape.
+import CQLoRACUDA
+import QLoRATensor
+import Synchronization
+
+/// A matrix in device memory, rows `stride` elements apart.
+struct DeviceMatrix {
+  var address: DeviceAddress
+  var dtype: DType
+  var stride: Int
+  /// Whether it lies with its axes exchanged.
+  var isAcross = false
+
+  /// The same memory, read along its other axis.
+  var across: DeviceMatrix {
+    DeviceMatrix(address: address, dtype: dtype, stride: stride, isAcross: !isAcross)
+  }
+
+  /// From column `column` of the memory on.
+  func columns(from column: Int) -> DeviceMatrix {
+    var matrix = self
+    matrix.address += DeviceAddress(column * dtype.byteSize)
+    return matrix
+  }
+
+  /// What the address is a multiple of, up to the 16 bytes that matter.
+  var alignment: UInt32 { UInt32(1) << UInt32(min(4, address.trailingZeroBitCount)) }
+
+  /// From row `row` of the memory on.
+  func rows(from row: Int) -> DeviceMatrix { columns(from: row * stride) }
+}
+
+/// Everything that a proposal depends on.
+private struct ProductShape: Hashable {
+  let rows: Int
+  let columns: Int
+  let depth: Int
+  let strides: [Int]
+  /// Of the three addresses, in bytes: proposals differ by what they may assume.
+  let alignments: [UInt32]
+  let across: [Bool]
+  let input: DType
+  let output: DType
+}
+
+// SAFETY: handles belong to cuBLASLt; the table of proposals is behind a lock, and a workspace is
+// used by one product after the other of one stream.
+final class MatrixProducts: @unchecked Sendable {
+  private struct Plan {
+    let product: qlora_cuda_handle
+    /// Of a, b and the result, as cuBLASLt sees them.
+    let layouts: [qlora_cuda_handle]
+    let algorithm: qlora_cuda_algorithm
+  }
+
+  /// Numbers of cuBLASLt's interface.
+  private enum Number {
+    static let float32: Int32 = 0
+    static let bfloat16: Int32 = 14
+    static let computeFloat32: Int32 = 68
+    static let transposesA: Int32 = 3
+    static let transposesB: Int32 = 4
+    static let workspaceBytes: Int32 = 1
+    static let reductionSchemes: Int32 = 3
+    /// Of a, b, the sum that is added to, and the result.
+    static let alignments: [Int32] = [5, 6, 7, 8]
+    /// None, or partial sums in float32 that are added in a step of their own: no order is left to
+    /// chance.
+    static let orderedReductions: UInt32 = 2
+    /// CUBLAS_STATUS_NOT_SUPPORTED.
+    static let notSupported: Int32 = 15
+  }
+
+  /// What cuBLASLt recommends for its fastest kernels of the newest devices.
+  private static let workspaceBytes = 32 << 20
+
+  private let device: CUDADevice
+  private let functions: qlora_cuda_products
+  private let handle: qlora_cuda_handle?
+  private let workspace: DeviceBlock
+  private let pool: DevicePool
+  private let plans = Mutex<[ProductShape: Plan]>([:])
+
+  init(_ device: CUDADevice, _ pool: DevicePool) {
+    self.device = device
+    self.pool = pool
+    functions = device.libraries.products
+    workspace = pool.borrow(Self.workspaceBytes)
+    var handle: qlora_cuda_handle?
+    let functions = functions
+    device.attempt("cublasLtCreate") { _ in functions.create(&handle) }
+    self.handle = handle
+  }
+
+  deinit {
+    let functions = functions
+    plans.withLock { plans in
+      for plan in plans.values {
+        for layout in plan.layouts { _ = functions.layout_destroy(layout) }
+        _ = functions.product_destroy(plan.product)
+      }
+    }
+    if let handle { _ = functions.destroy(handle) }
+    pool.recycle(workspace)
+  }
+
+  /// `output [rows, columns] = factor · left [rows, depth] · right [depth, columns]`, plus itself
+  /// where `adding`. Sums are float32.
+  func multiply(
+    _ left: DeviceMatrix, _ right: DeviceMatrix, into output: DeviceMatrix, rows: Int,
+    columns: Int, depth: Int, factor: Float = 1, adding: Bool = false
+  ) {
+    guard rows > 0, columns > 0, depth > 0, device.failure == nil, let handle else { return }
+    let shape = ProductShape(
+      rows: rows, columns: columns, depth: depth,
+      strides: [left.stride, right.stride, output.stride],
+      alignments: [left, right, output].map(\.alignment), across: [left.isAcross, right.isAcross],
+      input: left.dtype, output: output.dtype)
+    guard let plan = plans.withLock({ plan(shape, &$0) }) else { return }
+    var (factor, kept): (Float, Float) = (factor, adding ? 1 : 0)
+    var algorithm = plan.algorithm.algorithm
+    let functions = functions
+    // Row-major matrices are column-major ones with their axes exchanged: right comes first.
+    device.attempt("cublasLtMatmul", detail: "\(shape)") { _ in
+      functions.multiply(
+        handle, plan.product, &factor, right.address, plan.layouts[0], left.address,
+        plan.layouts[1], &kept, output.address, plan.layouts[2], output.address, plan.layouts[2],
+        &algorithm, workspace.address, workspace.byteCount, device.stream)
+    }
+  }
+
+  private func type(_ dtype: DType) -> Int32 {
+    dtype == .bfloat16 ? Number.bfloat16 : Number.float32
+  }
+
+  /// nil after a failure.
+  private func plan(_ shape: ProductShape, _ plans: inout [ProductShape: Plan]) -> Plan? {
+    if let plan = plans[shape] { return plan }
+    var product: qlora_cuda_handle?
+    check("cublasLtMatmulDescCreate") {
+      $0.product_create(&product, Number.computeFloat32, Number.float32)
+    }
+    guard let product else { return nil }
+    for (attribute, isAcross) in [
+      (Number.transposesA, shape.across[1]), (Number.transposesB, shape.across[0]),
+    ] {
+      var operation: Int32 = isAcross ? 1 : 0
+      check("cublasLtMatmulDescSetAttribute") {
+        $0.product_set(product, attribute, &operation, MemoryLayout<Int32>.size)
+      }
+    }
+    let layouts = [
+      layout(shape.input, shape.columns, shape.depth, shape.strides[1], shape.across[1]),
+      layout(shape.input, shape.depth, shape.rows, shape.strides[0], shape.across[0]),
+      layout(shape.output, shape.columns, shape.rows, shape.strides[2], false),
+    ].compactMap { $0 }
+    guard layouts.count == 3, let algorithm = propose(product, layouts, shape) else {
+      return nil
+    }
+    let plan = Plan(product: product, layouts: layouts, algorithm: algorithm)
+    plans[shape] = plan
+    return plan
+  }
+
+  /// A column-major matrix, whose columns are the rows of ours.
+  private func layout(
+    _ dtype: DType, _ rows: Int, _ columns: Int, _ stride: Int, _ isAcross: Bool
+  ) -> qlora_cuda_handle? {
+    var layout: qlora_cuda_handle?
+    let (rows, columns) = isAcross ? (columns, rows) : (rows, columns)
+    check("cublasLtMatrixLayoutCreate") {
+      $0.layout_create(&layout, type(dtype), UInt64(rows), UInt64(columns), Int64(stride))
+    }
+    return layout
+  }
+
+  private func propose(
+    _ product: qlora_cuda_handle, _ layouts: [qlora_cuda_handle], _ shape: ProductShape
+  ) -> qlora_cuda_algorithm? {
+    var preference: qlora_cuda_handle?
+    check("cublasLtMatmulPreferenceCreate") { $0.preference_create(&preference) }
+    guard let preference, let handle else { return nil }
+    var (bytes, schemes) = (UInt64(Self.workspaceBytes), Number.orderedReductions)
+    check("cublasLtMatmulPreferenceSetAttribute") {
+      $0.preference_set(preference, Number.workspaceBytes, &bytes, MemoryLayout<UInt64>.size)
+    }
+    check("cublasLtMatmulPreferenceSetAttribute") {
+      $0.preference_set(preference, Number.reductionSchemes, &schemes, MemoryLayout<UInt32>.size)
+    }
+    let (left, right, output) = (shape.alignments[0], shape.alignments[1], shape.alignments[2])
+    for (attribute, bytes) in zip(Number.alignments, [right, left, output, output]) {
+      var bytes = bytes
+      check("cublasLtMatmulPreferenceSetAttribute") {
+        $0.preference_set(preference, attribute, &bytes, MemoryLayout<UInt32>.size)
+      }
+    }
+    var result = qlora_cuda_algorithm()
+    var found: Int32 = 0
+    check("cublasLtMatmulAlgoGetHeuristic", "\(shape)") {
+      let status = $0.propose(
+        handle, product, layouts[0], layouts[1], layouts[2], layouts[2], preference, 1, &result,
+        &found)
+      return status == 0 && (found < 1 || result.state != 0) ? Number.notSupported : status
+    }
+    check("cublasLtMatmulPreferenceDestroy") { $0.preference_destroy(preference) }
+    return device.failure == nil ? result : nil
+  }
+
+  private func check(
+    _ call: String, _ detail: String = "", _ body: (qlora_cuda_products) -> Int32
+  ) {
+    let functions = functions
+    device.attempt(call, detail: detail) { _ in body(functions) }
+  }
+}

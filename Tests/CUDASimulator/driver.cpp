@@ -1,0 +1,247 @@
+// The driver and the compiler of the simulated device. Device memory is host memory behind guards,
+// and a module is any bytes: its functions are found among the compiled kernels.
+#include <cuda_simulator.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "fibres.h"
+
+namespace {
+
+enum { success = 0, invalid_value = 1, out_of_memory = 2, not_found = 500, launch_failed = 719 };
+enum { attribute_processors = 16, attribute_major = 75, attribute_minor = 76,
+       attribute_shared = 97 };
+constexpr size_t guard_bytes = 64, fill_bytes = 4 << 20;
+constexpr unsigned char guard_value = 0xA5;
+
+std::recursive_mutex lock;
+std::map<qlora_cuda_address, size_t> blocks;
+size_t memory_bytes = size_t(1) << 30, used_bytes = 0;
+long allocations = 0, launches_left = -1;
+
+using Guard = std::lock_guard<std::recursive_mutex>;
+
+bool is_lost() { return launches_left == 0; }
+
+// Whether the range lies in one block of device memory.
+bool is_ours(qlora_cuda_address address, size_t bytes) {
+  auto next = blocks.upper_bound(address);
+  if (next == blocks.begin()) return false;
+  auto block = std::prev(next);
+  return address + bytes <= block->first + block->second;
+}
+
+int allocate(qlora_cuda_address *address, size_t bytes) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (bytes == 0) return invalid_value;
+  if (used_bytes + bytes > memory_bytes) return out_of_memory;
+  auto *memory = static_cast<unsigned char *>(aligned_alloc(256, (bytes + 511) / 256 * 256));
+  // What nobody has written is no number; of a very large block the beginning will do.
+  memset(memory, 0xFF, bytes < fill_bytes ? bytes : fill_bytes);
+  memset(memory + bytes, guard_value, guard_bytes);
+  *address = reinterpret_cast<qlora_cuda_address>(memory);
+  blocks[*address] = bytes;
+  used_bytes += bytes;
+  allocations++;
+  return success;
+}
+
+int free_memory(qlora_cuda_address address) {
+  Guard guard(lock);
+  auto block = blocks.find(address);
+  if (block == blocks.end()) return invalid_value;
+  auto *memory = reinterpret_cast<unsigned char *>(address);
+  for (size_t i = 0; i < guard_bytes; i++) {
+    if (memory[block->second + i] != guard_value) simulator::stop("a kernel wrote past its memory");
+  }
+  used_bytes -= block->second;
+  blocks.erase(block);
+  free(memory);
+  return success;
+}
+
+int copy_to_device(qlora_cuda_address to, const void *from, size_t bytes, qlora_cuda_handle) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (!is_ours(to, bytes)) return invalid_value;
+  memcpy(reinterpret_cast<void *>(to), from, bytes);
+  return success;
+}
+
+int copy_to_host(void *to, qlora_cuda_address from, size_t bytes, qlora_cuda_handle) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (!is_ours(from, bytes)) return invalid_value;
+  memcpy(to, reinterpret_cast<const void *>(from), bytes);
+  return success;
+}
+
+int copy_on_device(qlora_cuda_address to, qlora_cuda_address from, size_t bytes,
+                   qlora_cuda_handle) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (!is_ours(to, bytes) || !is_ours(from, bytes)) return invalid_value;
+  memcpy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes);
+  return success;
+}
+
+int fill(qlora_cuda_address address, unsigned char value, size_t bytes, qlora_cuda_handle) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (!is_ours(address, bytes)) return invalid_value;
+  memset(reinterpret_cast<void *>(address), value, bytes);
+  return success;
+}
+
+int attribute(int *value, int attribute, int) {
+  switch (attribute) {
+    case attribute_processors: *value = 4; return success;
+    case attribute_major: *value = 9; return success;
+    case attribute_minor: *value = 0; return success;
+    case attribute_shared: *value = 101376; return success;
+    default: return invalid_value;
+  }
+}
+
+int memory_info(size_t *free, size_t *total) {
+  Guard guard(lock);
+  *total = memory_bytes;
+  *free = memory_bytes - used_bytes;
+  return success;
+}
+
+int module_function(qlora_cuda_handle *function, qlora_cuda_handle, const char *name) {
+  const auto *found = simulator::find(name);
+  if (!found) return not_found;
+  *function = const_cast<simulator::Registration *>(found);
+  return success;
+}
+
+int launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+           unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+           qlora_cuda_handle, void **arguments, void **) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  const auto &kernel = *static_cast<simulator::Registration *>(function);
+  if (grid_x == 0 || grid_y == 0 || grid_z == 0) return invalid_value;
+  if (grid_y > 65535 || grid_z > 65535 || shared_bytes > 101376) return invalid_value;
+  if (block_x * block_y * block_z != unsigned(kernel.threads)) return invalid_value;
+  simulator::run(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
+                 arguments);
+  if (launches_left > 0) launches_left--;
+  return success;
+}
+
+int handle(qlora_cuda_handle *handle) {
+  static int something;
+  *handle = &something;
+  return success;
+}
+
+int wait(qlora_cuda_handle) { return is_lost() ? launch_failed : success; }
+int nothing(qlora_cuda_handle) { return success; }
+
+int error_name(int error, const char **name) {
+  *name = error == out_of_memory  ? "CUDA_ERROR_OUT_OF_MEMORY"
+        : error == launch_failed ? "CUDA_ERROR_LAUNCH_FAILED"
+        : error == not_found     ? "CUDA_ERROR_NOT_FOUND"
+                                 : "CUDA_ERROR_INVALID_VALUE";
+  return success;
+}
+
+int device_name(char *name, int capacity, int) {
+  strncpy(name, "simulated device", size_t(capacity));
+  return success;
+}
+
+}  // namespace
+
+void cuda_simulator_set_order(unsigned seed) {
+  Guard guard(lock);
+  simulator::set_order(seed);
+}
+
+void cuda_simulator_set_memory(size_t bytes) {
+  Guard guard(lock);
+  memory_bytes = bytes;
+}
+
+long cuda_simulator_allocations(void) {
+  Guard guard(lock);
+  return allocations;
+}
+
+void cuda_simulator_lose_after(long launches) {
+  Guard guard(lock);
+  launches_left = launches;
+}
+
+const qlora_cuda_driver *cuda_simulator_driver(void) {
+  static const qlora_cuda_driver table = {
+      .init = [](unsigned) { return 0; },
+      .version = [](int *version) { return *version = 12040, 0; },
+      .error_name = error_name,
+      .device_count = [](int *count) { return *count = 1, 0; },
+      .device = [](int *device, int ordinal) { return *device = ordinal, 0; },
+      .device_name = device_name,
+      .device_attribute = attribute,
+      .device_memory = [](size_t *bytes, int) { return *bytes = memory_bytes, 0; },
+      .context_retain = [](qlora_cuda_handle *context, int) { return handle(context); },
+      .context_release = [](int) { return 0; },
+      .context_set = nothing,
+      .memory_info = memory_info,
+      .allocate = allocate,
+      .free = free_memory,
+      .allocate_pinned = [](void **address, size_t bytes, unsigned) {
+        *address = malloc(bytes);
+        return 0;
+      },
+      .free_pinned = [](void *address) { return free(address), 0; },
+      .copy_to_device = copy_to_device,
+      .copy_to_host = copy_to_host,
+      .copy_on_device = copy_on_device,
+      .fill = fill,
+      .stream_create = [](qlora_cuda_handle *stream, unsigned) { return handle(stream); },
+      .stream_synchronize = wait,
+      .stream_destroy = nothing,
+      .event_create = [](qlora_cuda_handle *event, unsigned) { return handle(event); },
+      .event_record = [](qlora_cuda_handle event, qlora_cuda_handle) { return wait(event); },
+      .event_synchronize = wait,
+      .event_elapsed = [](float *time, qlora_cuda_handle, qlora_cuda_handle) {
+        return *time = 0, 0;
+      },
+      .event_destroy = nothing,
+      .module_load = [](qlora_cuda_handle *module, const void *) { return handle(module); },
+      .module_unload = nothing,
+      .module_function = module_function,
+      .function_set = [](qlora_cuda_handle, int, int) { return 0; },
+      .launch = launch,
+  };
+  return &table;
+}
+
+const qlora_cuda_compiler *cuda_simulator_compiler(void) {
+  static const char code[] = "simulated machine code";
+  static const qlora_cuda_compiler table = {
+      .version = [](int *major, int *minor) { return *major = 12, *minor = 4, 0; },
+      .level_count = [](int *count) { return *count = 2, 0; },
+      .levels = [](int *levels) { return levels[0] = 80, levels[1] = 90, 0; },
+      .create = [](qlora_cuda_handle *program, const char *, const char *, int,
+                   const char *const *, const char *const *) { return handle(program); },
+      .compile = [](qlora_cuda_handle, int, const char *const *) { return 0; },
+      .log_size = [](qlora_cuda_handle, size_t *bytes) { return *bytes = 1, 0; },
+      .log = [](qlora_cuda_handle, char *log) { return log[0] = 0, 0; },
+      .machine_code_size = [](qlora_cuda_handle, size_t *bytes) {
+        return *bytes = sizeof code, 0;
+      },
+      .machine_code = [](qlora_cuda_handle, char *to) { return memcpy(to, code, sizeof code), 0; },
+      .assembly_size = [](qlora_cuda_handle, size_t *bytes) { return *bytes = sizeof code, 0; },
+      .assembly = [](qlora_cuda_handle, char *to) { return memcpy(to, code, sizeof code), 0; },
+      .destroy = [](qlora_cuda_handle *) { return 0; },
+  };
+  return &table;
+}

@@ -1,0 +1,117 @@
+// Whole runs on the simulated GPU: recipes, plans, checkpoints that move, a device that is lost.
+import CUDASimulator
+import QLoRACUDA
+import QLoRADiagnostics
+import QLoRAPipeline
+import QLoRATraining
+import Testing
+
+@Suite(.serialized) struct GPURunTests {
+  /// On a machine whose libraries are the simulator's.
+  private func onGPU<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let libraries = CUDALibraries(
+      driver: cuda_simulator_driver().pointee, compiler: cuda_simulator_compiler().pointee,
+      products: cuda_simulator_products().pointee)
+    return try ComputeDevice.$libraries.withValue(libraries, operation: body)
+  }
+
+  /// What a run says of itself.
+  private final class Record {
+    var device = ""
+    var losses: [Double] = []
+    var warnings: [DiagnosticCode] = []
+
+    func note(_ event: RunEvent) {
+      switch event {
+      case .prepared(let summary): device = summary.device
+      case .training(.step(let metrics)): losses.append(metrics.loss)
+      case .training(.warning(let warning)): warnings.append(warning.code)
+      default: break
+      }
+    }
+  }
+
+  @Test(arguments: ["cuda", "auto"])
+  func aRecipeTrainsOnTheDevice(device: String) throws {
+    let tiny = try TinyRun()
+    let (found, expected) = (Record(), Record())
+    try onGPU { try tiny.train("gpu", ["device=\(device)"], events: found.note) }
+    try tiny.train("cpu", ["device=cpu"], events: expected.note)
+    #expect(found.device == "cuda (simulated device, sm_90)")
+    #expect(expected.device.hasPrefix("cpu"))
+    #expect(found.losses.count == 7 && expected.losses.count == 7)
+    for (a, b) in zip(found.losses, expected.losses) { #expect(abs(a - b) / b <= 1e-3) }
+  }
+
+  @Test func aDeviceThatIsNotThereIsAnError() throws {
+    let tiny = try TinyRun()
+    guard CUDASurvey(CUDASearch(environment: [:])).libraries == nil else { return }
+    let found = #expect(throws: Diagnostic.self) { try tiny.train("gpu", ["device=cuda"]) }
+    #expect(found?.code == .cudaLibraryMissing && found?.code.exitCode == .usage)
+    let int16 = #expect(throws: Diagnostic.self) {
+      try onGPU { try tiny.train("int16", ["device=cuda", "model.computeDType=int16"]) }
+    }
+    #expect(int16?.message.contains("on the CPU alone") == true)
+  }
+
+  @Test func aRunMovesBetweenDevices() throws {
+    let tiny = try TinyRun()
+    try tiny.train("whole", ["device=cpu"])
+    let record = Record()
+    let stop = StopAfter(polls: 18)
+    let cut = try onGPU { try tiny.train("moved", interruption: stop.poll, events: record.note) }
+    #expect(cut.interrupted && record.device.hasPrefix("cuda"))
+    let rest = Record()
+    // This machine has no simulator's libraries, so that `auto` is its processor.
+    try ComputeDevice.$libraries.withValue(nil) { try tiny.resume("moved", events: rest.note) }
+    guard rest.device.hasPrefix("cpu") else { return }
+    #expect(rest.warnings.contains(.deviceChanged))
+    let whole = try tiny.result("whole")
+    #expect(try tiny.result("moved").adapter.count == whole.adapter.count)
+  }
+
+  @Test func aPlanShowsTheDevicesMemory() throws {
+    let tiny = try TinyRun()
+    let plan = try onGPU { try Pipeline.plan(tiny.recipe("plan", ["device=cuda"])) }
+    #expect(plan.device == "cuda (simulated device, sm_90)")
+    #expect(plan.memoryLimitBytes.map { $0 <= 1 << 30 && $0 > 1 << 29 } == true)
+    #expect(plan.memory.processBytes == 0 && plan.memory.step.poolBytes > 0 && plan.fits)
+  }
+
+  @Test func aRunThatDoesNotFitIsRefused() throws {
+    let tiny = try TinyRun()
+    cuda_simulator_set_memory(20 << 20)
+    defer { cuda_simulator_set_memory(1 << 30) }
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU { try tiny.train("gpu", ["device=cuda"]) }
+    }
+    #expect(found?.code == .deviceMemoryExhausted && found?.code.exitCode == .wouldNotFit)
+    #expect(found?.message.contains("workspace") == true && found?.remedy != nil)
+    // Whoever leaves the choice open gets the processor.
+    let record = Record()
+    try onGPU { try tiny.train("auto", events: record.note) }
+    #expect(record.device.hasPrefix("cpu"))
+  }
+
+  @Test func aLostDeviceNamesTheLastCheckpoint() throws {
+    let tiny = try TinyRun()
+    let settings = ["device=cuda"]
+    try onGPU { try tiny.train("whole", settings) }
+    defer { cuda_simulator_lose_after(-1) }
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU {
+        try tiny.train("lost", settings) { event in
+          guard case .training(.checkpointSaved(step: 4, path: _, seconds: _)) = event else {
+            return
+          }
+          cuda_simulator_lose_after(40)
+        }
+      }
+    }
+    #expect(found?.code == .deviceLost && found?.code.exitCode == .stoppedResumable)
+    #expect(found?.message.contains("the last checkpoint is of step 4") == true)
+    cuda_simulator_lose_after(-1)
+    try onGPU { try tiny.resume("lost") }
+    #expect(try tiny.result("lost") == tiny.result("whole"))
+  }
+}
