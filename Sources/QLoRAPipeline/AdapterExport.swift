@@ -33,7 +33,8 @@ enum AdapterExport {
       try pending.write(PEFTAdapterConfig.fileName, Array(adapter.config.fileText().utf8))
       if let load { try pending.write(TrainedWith.fileName, Array(TrainedWith.text(load).utf8)) }
       try pending.write(
-        "README.md", Array(AdapterCard.text(adapter, load, name, facts, isOfImages: isOfImages).utf8))
+        "README.md",
+        Array(AdapterCard.text(adapter, load, name, facts, isOfImages: isOfImages).utf8))
       _ = try pending.commit()
     } catch {
       pending.discard()

@@ -1,4 +1,5 @@
-// Attention in double precision, causal or of all rows, straight from its definition: the oracle of the tests.
+// Attention in double precision, causal or of all rows, straight from its definition: the oracle of
+// the tests.
 import Foundation
 import QLoRATensor
 import TestSupport

@@ -1,5 +1,5 @@
-// The gradient of attention over `vec`, causal or of all keys. Probabilities are computed again from the kept
-// log Σ exp; with Sᵀ, Pᵀ, dPᵀ and dSᵀ as `[keys][queries]` tiles,
+// The gradient of attention over `vec`, causal or of all keys. Probabilities are computed again
+// from the kept log Σ exp; with Sᵀ, Pᵀ, dPᵀ and dSᵀ as `[keys][queries]` tiles,
 //   dP = dO·Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),  dQ = scale·dS·K,  dK = dSᵀ·(scale·Q),  dV = Pᵀ·dO.
 // Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 2.
 #pragma once

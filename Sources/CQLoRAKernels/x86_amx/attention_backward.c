@@ -1,5 +1,5 @@
-// The gradient of attention of bf16 rows, causal or of all keys, on the matrix unit: blocks of 128 queries meet
-// blocks of 256 keys. Probabilities are computed again from the kept log Σ exp; with P, dP and dS
+// The gradient of attention of bf16 rows, causal or of all keys, on the matrix unit: blocks of 128
+// queries meet blocks of 256 keys. Probabilities are computed again from the kept log Σ exp; with P, dP and dS
 // as rows of queries,
 //   dP = dO·Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),  dQ = scale·dS·K,  dKᵀ = (scale·Q)ᵀ·dS,  dVᵀ = dOᵀ·P.
 // Dao 2023, "FlashAttention-2", arXiv:2307.08691, algorithm 2. Other types, windows
@@ -104,8 +104,8 @@ QLORA_INLINE void probabilities(const backward_scratch *s, long row, long query,
 }
 
 /* Scores and dP of a strip at `step` become P and dS, as factors. Row r sees the first
- * `seen + slope · r` keys of the block, whose columns are cut for `width`; rows from `rows` on count
- * as zero. */
+ * `seen + slope · r` keys of the block, whose columns are cut for `width`; rows from `rows` on
+ * count as zero. */
 static void weigh(const backward_scratch *s, long step, long rows, long width, long seen,
                   long slope, float scale) {
   for (long row = 0; row < 32; row += 2) {

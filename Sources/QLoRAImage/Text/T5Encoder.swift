@@ -118,7 +118,8 @@ package struct T5Encoder {
     let length = abs(distance)
     let side = distance > 0 ? half : 0
     guard length >= exact else { return side + length }
-    let part = logf(Float(length) / Float(exact)) / Float(log(Double(largestDistance) / Double(exact)))
+    let span = Float(log(Double(largestDistance) / Double(exact)))
+    let part = logf(Float(length) / Float(exact)) / span
     return side + min(half - 1, exact + Int(part * Float(half - exact)))
   }
 }

@@ -1,5 +1,5 @@
-// What a sample's vectors say of it: how noisy it is, how strongly it is guided, and its prompt as a
-// whole.
+// What a sample's vectors say of it: how noisy it is, how strongly it is guided, and its prompt as
+// a whole.
 // Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5, for the waves of a number.
 import QLoRATensor
 

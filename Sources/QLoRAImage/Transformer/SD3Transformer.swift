@@ -10,7 +10,7 @@ struct SD3Transformer: ImageArchitecture {
   let promptEmbedder: LinearPlace
   /// A convolution whose windows are the patches.
   let patchEmbedder: LinearPlace
-  /// `[edge · edge, hidden]` float32: of a square grid, from whose middle each image takes its part.
+  /// `[edge · edge, hidden]` float32: of a square grid, from whose middle an image takes its part.
   let places: Tensor
   let placesEdge: Int
   let joint: [JointBlock]

@@ -9,8 +9,8 @@ struct ImageCommand: ParsableCommand {
     commandName: "image",
     abstract: "Makes a picture with FLUX.1 or Stable Diffusion 3, as a PNG file.",
     discussion: """
-      The model is the folder of a diffusers pipeline, its parts plain or quantized. Text encoders, \
-      transformer and decoder are in memory one after the other.
+      The model is the folder of a diffusers pipeline, its parts plain or quantized. Text \
+      encoders, transformer and decoder are in memory one after the other.
 
       Example:
         qlora image --model Models/FLUX.1-dev --prompt "A red bicycle" --output bicycle.png \\
