@@ -7,7 +7,8 @@ import QLoRATensor
 // SAFETY: everything it holds guards itself.
 package final class CUDABackend: @unchecked Sendable {
   package let device: CUDADevice
-  /// Quantizes, and knows the layouts of files and of the cache of weights.
+  /// Quantizes, knows the layouts of files and of the cache of weights, and computes what has no
+  /// kernel here.
   let host: any WeightArchiving
   /// What operations borrow and give back.
   let pool: DevicePool

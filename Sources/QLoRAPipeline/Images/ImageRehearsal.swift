@@ -19,9 +19,10 @@ struct ImageRehearsal {
   init(_ recipe: Recipe, _ folder: ImageFolder, _ data: ImageRunData) throws {
     self.recipe = recipe
     self.data = data
-    let request = recipe.modelRequest
-    backend = try Backends.makeShapeOnly(
-      threads: request.threads, usesInt16: request.usesInt16)
+    let request = try recipe.imageRequest()
+    backend = try CPUBackend(
+      threads: request.threads, product: request.usesInt16 ? .int16 : .automatic,
+      isShapeOnly: true)
     counter = CountingBackend(backend)
     let model = try ImageModel(
       folder.transformer.shapeOnly, backend: counter, options: request.load)

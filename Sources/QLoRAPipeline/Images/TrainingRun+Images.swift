@@ -22,7 +22,7 @@ extension TrainingRun {
     try record(identity)
     // In a scope of its own, so that nothing of it takes memory while the run goes on.
     let memory = try ImageRehearsal(recipe, folder, data).forecast(processBytes: processBytes)
-    let request = recipe.modelRequest
+    let request = try recipe.imageRequest()
     let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let model = try ImageModel(folder.transformer, backend: backend, options: request.load) {
       try report(loaded: $0)
@@ -88,6 +88,19 @@ extension Pipeline {
       disk: DiskForecast(
         model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
         output: recipe.output), warnings: [])
+  }
+}
+
+extension Recipe {
+  /// Image models are computed on the CPU.
+  /// - Throws: `imageUnsupported` where a GPU is asked for.
+  func imageRequest() throws(Diagnostic) -> ModelRequest {
+    guard device != "cuda" else {
+      throw Diagnostic(
+        .imageUnsupported, "image models are trained on the CPU alone",
+        remedy: "set device to \"cpu\" or \"auto\"")
+    }
+    return modelRequest(on: .cpu)
   }
 }
 
