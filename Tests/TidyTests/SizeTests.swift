@@ -9,7 +9,7 @@ import Testing
 
   /// Files that may be longer than `longestFile`: tables and what was generated.
   static let longFiles: [String: String] = [
-    "Scripts/goldens/make_template_goldens.py": "chat templates in the style of those that models ship",
+    "Scripts/goldens/make_template_goldens.py": "chat templates in the style of models' own",
     "Scripts/interop/template_kinds.py": "chat templates in the manner of the families",
   ]
 
