@@ -8,9 +8,11 @@ import Testing
 
 @Suite(.serialized) struct GPURunTests {
   /// On a machine whose libraries are the simulator's.
+  @discardableResult
   private func onGPU<Result>(_ body: () throws -> Result) rethrows -> Result {
     let libraries = CUDALibraries(
-      driver: cuda_simulator_driver().pointee, compiler: cuda_simulator_compiler().pointee,
+      driver: cuda_simulator_frail_driver().pointee,
+      compiler: cuda_simulator_compiler().pointee,
       products: cuda_simulator_products().pointee)
     return try ComputeDevice.$libraries.withValue(libraries, operation: body)
   }
