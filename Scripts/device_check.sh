@@ -14,6 +14,9 @@ if [ ! -x "$folder/qlora-bench" ]; then
   folder="$here/../.build/release"
   goldens="$here/../Tests/Goldens"
 fi
+# A packed folder has its libraries beside the programs.
+[ -e "$folder/libswiftCore.so" ] \
+  && export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 failures=0
 
 # part SECONDS NAME COMMAND…: runs it within the limit, and says how it ended.

@@ -3,40 +3,44 @@ import QLoRATensor
 
 extension CUDABackend {
   package func split(_ input: Tensor, widths: [Int], into outputs: [Tensor]) {
-    let whole = matrix(input)
-    forEachPart(input, widths, outputs) { part, column, rows, width in
-      copy(whole.from(column: column), to: writable(part), rows: rows, columns: width)
+    let rows = rowCount(input, widths, outputs)
+    let address = read(input)
+    for (part, piece) in zip(outputs, pieces(of: input, at: address, widths)) {
+      let target = DeviceMatrix(address: write(part), dtype: part.dtype, stride: piece.width)
+      copy(piece.matrix, to: target, rows: rows, columns: piece.width)
     }
   }
 
   package func join(_ inputs: [Tensor], widths: [Int], into output: Tensor) {
-    let whole = writable(output)
-    forEachPart(output, widths, inputs) { part, column, rows, width in
-      copy(matrix(part), to: whole.from(column: column), rows: rows, columns: width)
+    let rows = rowCount(output, widths, inputs)
+    let address = write(output)
+    for (part, piece) in zip(inputs, pieces(of: output, at: address, widths)) {
+      let source = DeviceMatrix(address: read(part), dtype: part.dtype, stride: piece.width)
+      copy(source, to: piece.matrix, rows: rows, columns: piece.width)
     }
   }
 
-  private func forEachPart(
-    _ whole: Tensor, _ widths: [Int], _ parts: [Tensor],
-    _ copy: (_ part: Tensor, _ column: Int, _ rows: Int, _ width: Int) -> Void
-  ) {
+  /// How many rows of `Σ widths` elements there are, which may be parts of a tensor's rows, such as
+  /// its heads.
+  private func rowCount(_ whole: Tensor, _ widths: [Int], _ parts: [Tensor]) -> Int {
     let width = widths.reduce(0, +)
     let count = whole.count / max(1, width)
-    precondition(whole.shape[-1] == width && widths.count == parts.count)
-    var column = 0
+    precondition(count * width == whole.count && widths.count == parts.count)
     for (part, width) in zip(parts, widths) {
       precondition(part.count == count * width && part.dtype == whole.dtype)
-      precondition(part.shape[-1] == width)
-      copy(part, column, count, width)
-      column += width
     }
+    return count
   }
-}
 
-extension DeviceMatrix {
-  /// The same rows from a column on.
-  fileprivate func from(column: Int) -> DeviceMatrix {
-    DeviceMatrix(
-      address: address + DeviceAddress(column * dtype.byteSize), dtype: dtype, stride: stride)
+  private func pieces(
+    of whole: Tensor, at address: DeviceAddress, _ widths: [Int]
+  ) -> [(matrix: DeviceMatrix, width: Int)] {
+    let stride = widths.reduce(0, +)
+    var column = 0
+    return widths.map { width in
+      defer { column += width }
+      let place = address + DeviceAddress(column * whole.dtype.byteSize)
+      return (DeviceMatrix(address: place, dtype: whole.dtype, stride: stride), width)
+    }
   }
 }

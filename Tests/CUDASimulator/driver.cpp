@@ -19,12 +19,11 @@ constexpr unsigned char guard_value = 0xA5;
 
 std::recursive_mutex lock;
 std::map<qlora_cuda_address, size_t> blocks;
-size_t memory_bytes = size_t(1) << 30, used_bytes = 0;
-long allocations = 0, launches_left = -1;
+// More than all tests together ask for; what is not touched costs nothing.
+constexpr size_t memory_bytes = size_t(64) << 30;
+size_t used_bytes = 0;
 
 using Guard = std::lock_guard<std::recursive_mutex>;
-
-bool is_lost() { return launches_left == 0; }
 
 // Whether the range lies in one block of device memory.
 bool is_ours(qlora_cuda_address address, size_t bytes) {
@@ -36,7 +35,6 @@ bool is_ours(qlora_cuda_address address, size_t bytes) {
 
 int allocate(qlora_cuda_address *address, size_t bytes) {
   Guard guard(lock);
-  if (is_lost()) return launch_failed;
   if (bytes == 0) return invalid_value;
   if (used_bytes + bytes > memory_bytes) return out_of_memory;
   auto *memory = static_cast<unsigned char *>(aligned_alloc(256, (bytes + 511) / 256 * 256));
@@ -46,7 +44,6 @@ int allocate(qlora_cuda_address *address, size_t bytes) {
   *address = reinterpret_cast<qlora_cuda_address>(memory);
   blocks[*address] = bytes;
   used_bytes += bytes;
-  allocations++;
   return success;
 }
 
@@ -66,7 +63,6 @@ int free_memory(qlora_cuda_address address) {
 
 int copy_to_device(qlora_cuda_address to, const void *from, size_t bytes, qlora_cuda_handle) {
   Guard guard(lock);
-  if (is_lost()) return launch_failed;
   if (!is_ours(to, bytes)) return invalid_value;
   memcpy(reinterpret_cast<void *>(to), from, bytes);
   return success;
@@ -74,7 +70,6 @@ int copy_to_device(qlora_cuda_address to, const void *from, size_t bytes, qlora_
 
 int copy_to_host(void *to, qlora_cuda_address from, size_t bytes, qlora_cuda_handle) {
   Guard guard(lock);
-  if (is_lost()) return launch_failed;
   if (!is_ours(from, bytes)) return invalid_value;
   memcpy(to, reinterpret_cast<const void *>(from), bytes);
   return success;
@@ -83,7 +78,6 @@ int copy_to_host(void *to, qlora_cuda_address from, size_t bytes, qlora_cuda_han
 int copy_on_device(qlora_cuda_address to, qlora_cuda_address from, size_t bytes,
                    qlora_cuda_handle) {
   Guard guard(lock);
-  if (is_lost()) return launch_failed;
   if (!is_ours(to, bytes) || !is_ours(from, bytes)) return invalid_value;
   memcpy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes);
   return success;
@@ -91,7 +85,6 @@ int copy_on_device(qlora_cuda_address to, qlora_cuda_address from, size_t bytes,
 
 int fill(qlora_cuda_address address, unsigned char value, size_t bytes, qlora_cuda_handle) {
   Guard guard(lock);
-  if (is_lost()) return launch_failed;
   if (!is_ours(address, bytes)) return invalid_value;
   memset(reinterpret_cast<void *>(address), value, bytes);
   return success;
@@ -125,14 +118,12 @@ int launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, unsigne
            unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
            qlora_cuda_handle, void **arguments, void **) {
   Guard guard(lock);
-  if (is_lost()) return launch_failed;
   const auto &kernel = *static_cast<simulator::Registration *>(function);
   if (grid_x == 0 || grid_y == 0 || grid_z == 0) return invalid_value;
   if (grid_y > 65535 || grid_z > 65535 || shared_bytes > 101376) return invalid_value;
   if (block_x * block_y * block_z != unsigned(kernel.threads)) return invalid_value;
   simulator::run(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
                  arguments);
-  if (launches_left > 0) launches_left--;
   return success;
 }
 
@@ -142,7 +133,6 @@ int handle(qlora_cuda_handle *handle) {
   return success;
 }
 
-int wait(qlora_cuda_handle) { return is_lost() ? launch_failed : success; }
 int nothing(qlora_cuda_handle) { return success; }
 
 int error_name(int error, const char **name) {
@@ -151,6 +141,66 @@ int error_name(int error, const char **name) {
         : error == not_found     ? "CUDA_ERROR_NOT_FOUND"
                                  : "CUDA_ERROR_INVALID_VALUE";
   return success;
+}
+
+// MARK: The frail device: the same one, with little memory and an end
+
+size_t frail_bytes = size_t(1) << 30, frail_used = 0;
+long launches_left = -1;
+std::map<qlora_cuda_address, size_t> frail_blocks;
+
+bool is_lost() {
+  Guard guard(lock);
+  return launches_left == 0;
+}
+
+int frail_allocate(qlora_cuda_address *address, size_t bytes) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (frail_used + bytes > frail_bytes) return out_of_memory;
+  const int status = allocate(address, bytes);
+  if (status != success) return status;
+  frail_blocks[*address] = bytes;
+  frail_used += bytes;
+  return success;
+}
+
+int frail_free(qlora_cuda_address address) {
+  Guard guard(lock);
+  auto block = frail_blocks.find(address);
+  if (block == frail_blocks.end()) return invalid_value;
+  frail_used -= block->second;
+  frail_blocks.erase(block);
+  return free_memory(address);
+}
+
+int frail_info(size_t *free, size_t *total) {
+  Guard guard(lock);
+  *total = frail_bytes;
+  *free = frail_bytes > frail_used ? frail_bytes - frail_used : 0;
+  return success;
+}
+
+int frail_launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                 unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                 qlora_cuda_handle stream, void **arguments, void **extra) {
+  Guard guard(lock);
+  if (is_lost()) return launch_failed;
+  if (launches_left > 0) launches_left--;
+  return launch(function, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes, stream,
+                arguments, extra);
+}
+
+int frail_wait(qlora_cuda_handle) { return is_lost() ? launch_failed : success; }
+
+int frail_copy_to_device(qlora_cuda_address to, const void *from, size_t bytes,
+                         qlora_cuda_handle stream) {
+  return is_lost() ? launch_failed : copy_to_device(to, from, bytes, stream);
+}
+
+int frail_copy_to_host(void *to, qlora_cuda_address from, size_t bytes,
+                       qlora_cuda_handle stream) {
+  return is_lost() ? launch_failed : copy_to_host(to, from, bytes, stream);
 }
 
 int device_name(char *name, int capacity, int) {
@@ -163,21 +213,6 @@ int device_name(char *name, int capacity, int) {
 void cuda_simulator_set_order(unsigned seed) {
   Guard guard(lock);
   simulator::set_order(seed);
-}
-
-void cuda_simulator_set_memory(size_t bytes) {
-  Guard guard(lock);
-  memory_bytes = bytes;
-}
-
-long cuda_simulator_allocations(void) {
-  Guard guard(lock);
-  return allocations;
-}
-
-void cuda_simulator_lose_after(long launches) {
-  Guard guard(lock);
-  launches_left = launches;
 }
 
 const qlora_cuda_driver *cuda_simulator_driver(void) {
@@ -206,11 +241,11 @@ const qlora_cuda_driver *cuda_simulator_driver(void) {
       .copy_on_device = copy_on_device,
       .fill = fill,
       .stream_create = [](qlora_cuda_handle *stream, unsigned) { return handle(stream); },
-      .stream_synchronize = wait,
+      .stream_synchronize = nothing,
       .stream_destroy = nothing,
       .event_create = [](qlora_cuda_handle *event, unsigned) { return handle(event); },
-      .event_record = [](qlora_cuda_handle event, qlora_cuda_handle) { return wait(event); },
-      .event_synchronize = wait,
+      .event_record = [](qlora_cuda_handle, qlora_cuda_handle) { return 0; },
+      .event_synchronize = nothing,
       .event_elapsed = [](float *time, qlora_cuda_handle, qlora_cuda_handle) {
         return *time = 0, 0;
       },
@@ -222,6 +257,31 @@ const qlora_cuda_driver *cuda_simulator_driver(void) {
       .launch = launch,
   };
   return &table;
+}
+
+const qlora_cuda_driver *cuda_simulator_frail_driver(void) {
+  static const qlora_cuda_driver table = [] {
+    qlora_cuda_driver table = *cuda_simulator_driver();
+    table.allocate = frail_allocate;
+    table.free = frail_free;
+    table.memory_info = frail_info;
+    table.launch = frail_launch;
+    table.stream_synchronize = frail_wait;
+    table.copy_to_device = frail_copy_to_device;
+    table.copy_to_host = frail_copy_to_host;
+    return table;
+  }();
+  return &table;
+}
+
+void cuda_simulator_set_memory(size_t bytes) {
+  Guard guard(lock);
+  frail_bytes = bytes;
+}
+
+void cuda_simulator_lose_after(long launches) {
+  Guard guard(lock);
+  launches_left = launches;
 }
 
 const qlora_cuda_compiler *cuda_simulator_compiler(void) {

@@ -8,9 +8,11 @@ import Testing
 
 @Suite(.serialized) struct GPURunTests {
   /// On a machine whose libraries are the simulator's.
+  @discardableResult
   private func onGPU<Result>(_ body: () throws -> Result) rethrows -> Result {
     let libraries = CUDALibraries(
-      driver: cuda_simulator_driver().pointee, compiler: cuda_simulator_compiler().pointee,
+      driver: cuda_simulator_frail_driver().pointee,
+      compiler: cuda_simulator_compiler().pointee,
       products: cuda_simulator_products().pointee)
     return try ComputeDevice.$libraries.withValue(libraries, operation: body)
   }
@@ -98,15 +100,12 @@ import Testing
     let settings = ["device=cuda"]
     try onGPU { try tiny.train("whole", settings) }
     defer { cuda_simulator_lose_after(-1) }
+    let loseSoon = { (event: RunEvent) in
+      guard case .training(.checkpointSaved(step: 4, path: _, seconds: _)) = event else { return }
+      cuda_simulator_lose_after(40)
+    }
     let found = #expect(throws: Diagnostic.self) {
-      try onGPU {
-        try tiny.train("lost", settings) { event in
-          guard case .training(.checkpointSaved(step: 4, path: _, seconds: _)) = event else {
-            return
-          }
-          cuda_simulator_lose_after(40)
-        }
-      }
+      try onGPU { try tiny.train("lost", settings, events: loseSoon) }
     }
     #expect(found?.code == .deviceLost && found?.code.exitCode == .stoppedResumable)
     #expect(found?.message.contains("the last checkpoint is of step 4") == true)

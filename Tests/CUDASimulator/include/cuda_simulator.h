@@ -16,13 +16,14 @@ const qlora_cuda_products *cuda_simulator_products(void);
 /* 0: blocks and threads ascend; else an order of its own, the same for the same number. */
 void cuda_simulator_set_order(unsigned seed);
 
-/* Bytes of device memory; what is asked for beyond them is refused. */
+/* The same device with little memory, that can be lost: for tests that take turns, since all tests
+   of a process run at once. */
+const qlora_cuda_driver *cuda_simulator_frail_driver(void);
+
+/* Bytes of the frail device's memory; what is asked for beyond them is refused. At first 1 GiB. */
 void cuda_simulator_set_memory(size_t bytes);
 
-/* Calls of cuMemAlloc since the program began. */
-long cuda_simulator_allocations(void);
-
-/* After `launches` more kernels every call fails as if the device had fallen off the bus; negative:
+/* After `launches` more kernels the frail device fails as if it had fallen off the bus; negative:
    never. */
 void cuda_simulator_lose_after(long launches);
 
