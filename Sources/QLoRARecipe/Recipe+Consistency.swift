@@ -19,6 +19,7 @@ extension RecipeDecoder {
 
   mutating func checkConsistency(of recipe: Recipe) {
     checkTask(of: recipe)
+    checkImage(of: recipe)
     if !recipe.data.validation.isEmpty, recipe.data.validationSplit > 0 {
       report(
         .recipeContradiction, "data.validation and data.validationSplit are both given",
@@ -30,7 +31,7 @@ extension RecipeDecoder {
         "data.validation.\(index).weight means nothing: each validation row is measured once",
         at: origins["data.validation.\(index).weight"], remedy: "delete it")
     }
-    checkClassification(of: recipe)
+    checkLabels(of: recipe)
     let threshold = "model.quantization.threshold"
     if recipe.model.quantization.type != .int8, let origin = origins[threshold] {
       report(

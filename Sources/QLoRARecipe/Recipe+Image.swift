@@ -59,45 +59,9 @@ extension Recipe.Image: RecipeSection {
 }
 
 extension RecipeDecoder {
-  /// Keys that only language models have a use for, where they hold another value than usual: a
-  /// run's saved recipe has them all.
-  private static func languageKeys(_ recipe: Recipe) -> [String] {
-    let (data, training, usual) = (recipe.data, recipe.training, Recipe())
-    let keys = [
-      ("data.maxTokens", data.maxTokens != usual.data.maxTokens),
-      ("data.packing", data.packing != usual.data.packing),
-      ("data.overLength", data.overLength != usual.data.overLength),
-      ("data.trainOn", data.trainOn != usual.data.trainOn),
-      ("training.neftuneAlpha", training.neftuneAlpha != usual.training.neftuneAlpha),
-      ("training.samples", training.samples != usual.training.samples),
-    ]
-    return keys.filter(\.1).map(\.0)
-  }
-
-  /// Each task has its own kind of rows and keys.
-  mutating func checkTask(of recipe: Recipe) {
-    let isImage = recipe.task == .image
-    let lists = [("data.train", recipe.data.train), ("data.validation", recipe.data.validation)]
-    for (list, sources) in lists {
-      for (index, source) in sources.enumerated()
-      where (source.format == .latents) != isImage {
-        let path = "\(list).\(index).format"
-        report(
-          .recipeContradiction,
-          "\(path) is \"\(source.format.rawValue)\", and the task is \"\(recipe.task.rawValue)\"",
-          at: origins[path] ?? origins["task"],
-          remedy: isImage ? "set it to \"latents\"" : "set task to \"image\"")
-      }
-    }
-    let foreign =
-      isImage ? Self.languageKeys(recipe) : Recipe.Image.fields.map { "image.\($0.schema.key)" }
-    for path in foreign {
-      guard let origin = origins[path] else { continue }
-      report(
-        .recipeContradiction, "\(path) means nothing to the task \"\(recipe.task.rawValue)\"",
-        at: origin, remedy: "delete it")
-    }
-    guard isImage else { return }
+  /// The values of image models among each other.
+  mutating func checkImage(of recipe: Recipe) {
+    guard recipe.task == .image else { return }
     if case .budget = recipe.training.activationMemory {
       report(
         .recipeContradiction,

@@ -93,7 +93,6 @@ extension Recipe.Data.TrainOn: RecipeValue {}
 extension Recipe.RowFormat: RecipeValue {}
 extension Recipe.Task: RecipeValue {}
 extension Recipe.OnNonFinite: RecipeValue {}
-extension Recipe.Task: RecipeValue {}
 extension Recipe.Image.Timesteps: RecipeValue {}
 extension Recipe.Image.Weighting: RecipeValue {}
 
