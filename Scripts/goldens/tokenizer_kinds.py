@@ -42,8 +42,8 @@ Straße façade Ünïcödé señor año élève ΑΒΓ αβγδ ὀδυσσεύ�
 """.split()
 
 
-# Whether vocabularies are learned from this checkout's texts too. Committed ones are not, since they
-# have to come out the same tomorrow.
+# Whether vocabularies are learned from this checkout's texts too. Committed ones are not, since
+# they have to come out the same tomorrow.
 READS_CHECKOUT = True
 
 
