@@ -49,8 +49,7 @@ import importlib.metadata as metadata
 import platform
 names = (
     "torch transformers peft bitsandbytes safetensors gguf tokenizers sentencepiece pyarrow "
-    "datasets "
-    "tensorboard xllamacpp openai check-jsonschema"
+    "datasets tensorboard xllamacpp openai check-jsonschema"
 ).split()
 versions = ", ".join(f"{name} {metadata.version(name)}" for name in names)
 print(f"Python {platform.python_version()}, {versions}")

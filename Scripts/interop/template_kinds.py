@@ -62,9 +62,12 @@ FAMILIES = {
         {%- else %}{{- message.content }}{%- endif %}{{- "<|eot_id|>" }}
     {%- endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
 """,
-    "smollm3": """{%- if enable_thinking is not defined -%}{%- set enable_thinking = true -%}{%- endif -%}
+    "smollm3": """{%- if enable_thinking is not defined -%}
+{%- set enable_thinking = true -%}{%- endif -%}
 {%- set reasoning = "/think" if enable_thinking else "/no_think" -%}
 {%- if messages[0].role == "system" -%}
   {%- set system = messages[0].content -%}
@@ -89,7 +92,8 @@ Reasoning: {{ reasoning }}
     {%- if reasoning == "/think" -%}
       {{ "<|im_start|>assistant\\n" + content.lstrip("\\n") + "<|im_end|>\\n" }}
     {%- else -%}
-      {{ "<|im_start|>assistant\\n<think>\\n\\n</think>\\n" + content.lstrip("\\n") + "<|im_end|>\\n" }}
+      {{ "<|im_start|>assistant\\n<think>\\n\\n</think>\\n"
+         + content.lstrip("\\n") + "<|im_end|>\\n" }}
     {%- endif -%}
     {% endgeneration %}
   {%- elif message.role == "tool" -%}
@@ -128,7 +132,8 @@ Reasoning: {{ reasoning }}
 {{'<|im_start|>user<|im_sep|>' + message['content'] + '<|im_end|>'}}
 {% elif (message['role'] == 'assistant') %}
 {{'<|im_start|>assistant<|im_sep|>' ~ message['content'] ~ '<|im_end|>'}}
-{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}""",
+{% endif %}{% endfor %}{% if add_generation_prompt %}
+{{ '<|im_start|>assistant<|im_sep|>' }}{% endif %}""",
     "gemma3": """{{ bos_token }}
 {%- if messages[0]['role'] == 'system' -%}
     {%- if messages[0]['content'] is string -%}
@@ -154,7 +159,8 @@ Reasoning: {{ reasoning }}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{'<start_of_turn>model\\n'}}{%- endif -%}
 """,
-    "mistral3": """{%- set system_message = messages[0]['content'] if messages[0]['role'] == 'system' else none %}
+    "mistral3": """{%- set system_message =
+    messages[0]['content'] if messages[0]['role'] == 'system' else none %}
 {%- set loop_messages = messages[1:] if system_message is not none else messages %}
 {%- set user_messages = loop_messages | selectattr('role', 'equalto', 'user') | list %}
 {%- set ns = namespace(index=0) %}
@@ -219,8 +225,8 @@ Reasoning: {{ reasoning }}
 }
 
 TEXTS = ["hi", "", " ", "  two  ", "\n", "line\nline\n", "\ttab", "é\u00a0ü", "日本語 🙂", "<|im_end|>",
-         "[INST]", "{{ x }} {% y %}", '"quoted" \\ \'it\'', "<think>\nwell\n</think>\n\nSo", "</think>",
-         "/no_think", "a\r\nb", "\u2028", "<b>&amp;", "0", "null", "x" * 50]
+         "[INST]", "{{ x }} {% y %}", '"quoted" \\ \'it\'', "<think>\nwell\n</think>\n\nSo",
+         "</think>", "/no_think", "a\r\nb", "\u2028", "<b>&amp;", "0", "null", "x" * 50]
 
 
 def text(rng):
@@ -232,7 +238,8 @@ def value(rng, depth=0):
     if kind == 5:
         return [value(rng, depth + 1) for _ in range(rng.randint(0, 3))]
     if kind == 6:
-        return {rng.choice("abc") + text(rng): value(rng, depth + 1) for _ in range(rng.randint(0, 3))}
+        return {rng.choice("abc") + text(rng): value(rng, depth + 1)
+                for _ in range(rng.randint(0, 3))}
     return [text(rng), rng.randint(-5, 10**6), rng.random(), None, rng.random() < 0.5][kind]
 
 
@@ -301,7 +308,8 @@ def compare(folder, rows):
             count[2] += 1
             if count[2] <= 2:
                 print(row["name"], ascii(row["messages"])[:300], "\n  expected",
-                      ascii(row.get("text", row.get("error")))[:400], "\n  found   ", ascii(found)[:400])
+                      ascii(row.get("text", row.get("error")))[:400],
+                      "\n  found   ", ascii(found)[:400])
     for name, (total, refused, wrong) in counts.items():
         print(f"{name}: {total} conversations ({refused} refused), {wrong} differ")
     return sum(wrong for _, _, wrong in counts.values())

@@ -46,6 +46,8 @@ extension GGUFVocabulary {
     }
     (bosID, eosID, padID) = (tokenizer.bosToken?.id, tokenizer.eosToken?.id, tokenizer.padToken?.id)
     addBOS = try parts.addsBOS(bosID)
+    // Where a file of pieces is silent, readers take T5's habits for granted.
+    if modelName != "gpt2" { addEOS = false }
     chatTemplate = parts.chatTemplate
   }
 

@@ -2,7 +2,7 @@
 // which would make different tokens equal, and need an allocation per lookup of a slice.
 
 struct ByteTable: Sendable {
-  /// A place of the table. Words and tokens are short: this alone finds most keys.
+  /// A place of the table. Words and tokens are short: most are found by looking at this alone.
   private struct Slot: Sendable {
     /// Up to seven bytes with their number above them; of longer keys 0xFF and bits of their hash.
     var key: UInt64 = 0
