@@ -15,7 +15,7 @@ import Testing
   func linear(_ sizes: (rows: Int, width: Int, outs: Int), hasBias: Bool) {
     let (rows, width, outs) = sizes
     var generator = SeededGenerator(seed: 61)
-    let x = SlopeInput([rows, width], tape, &generator)
+    let x = GradientInput([rows, width], tape, &generator)
     func parameter(_ shape: Shape) -> (parameter: Parameter, initial: [Float]) {
       let initial = generator.normals(shape.count)
       return (
@@ -51,7 +51,7 @@ import Testing
 
   @Test func pickedRows() {
     var generator = SeededGenerator(seed: 62)
-    let x = SlopeInput([6, 3], tape, &generator)
+    let x = GradientInput([6, 3], tape, &generator)
     let rows: [Int32] = [4, 0, 5]
     let seed = generator.normals(9)
     let result = tape.pick(x.variable, rows)
@@ -66,7 +66,7 @@ import Testing
   @Test(arguments: [1, 2, 5])
   func crossEntropy(_ classes: Int) {
     var generator = SeededGenerator(seed: 63)
-    let x = SlopeInput([4, classes], tape, &generator)
+    let x = GradientInput([4, classes], tape, &generator)
     let targets = (0..<4).map { Int32($0 % classes) }
     func loss(_ logits: [Double]) -> Double {
       targets.enumerated().reduce(0) { sum, entry in
