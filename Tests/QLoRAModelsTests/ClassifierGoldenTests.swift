@@ -7,6 +7,7 @@ import QLoRAFormats
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 import QLoRAModels
 
