@@ -23,7 +23,7 @@ package enum FieldExamples {
     "model.quantization.skip": ["down_proj"], "model.computeDType": "bfloat16",
     "adapter.type": "lora", "adapter.rank": .int(16), "adapter.alpha": .int(32),
     "adapter.dropout": .double(0.05), "adapter.targets": ["q_proj", "v_proj"],
-    "adapter.initializeFrom": "runs/earlier/adapter", "task": "image",
+    "adapter.initializeFrom": "runs/earlier/adapter",
     "image.timesteps": "logit-normal", "image.logitMean": .double(0),
     "image.logitDeviation": .double(1), "image.modeScale": .double(1.29),
     "image.shift": .double(3), "image.weighting": "square", "image.guidance": .double(3.5),

@@ -223,7 +223,8 @@ import Testing
       RecipeTexts.problems(text) == [
         #"r.json:2:27: error[E0102]: unknown key "pth" in model; did you mean "path"?"#,
         #"r.json:6:22: error[E0106]: data.train.1.format must be "messages", "sharegpt", "#
-          + #""alpaca", "prompt-completion", "text" or "classification", found "mesages"; "#
+          + #""alpaca", "prompt-completion", "text", "classification" or "latents", "#
+          + #"found "mesages"; "#
           + #"did you mean "messages"?"#,
         #"r.json:9:3: error[E0102]: unknown key "trainin"; did you mean "training"?"#,
       ])
