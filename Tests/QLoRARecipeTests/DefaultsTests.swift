@@ -101,8 +101,16 @@ import Testing
     }
     """#
 
+  /// The same of the keys that only image models take.
+  static let unusualImage = #"""
+    {"model": {"path": "/m"}, "task": "image",
+      "data": {"train": [{"path": "/l", "format": "latents"}]},
+      "image": {"timesteps": "mode", "modeScale": 0.5, "shift": 3, "weighting": "square",
+        "guidance": 1}}
+    """#
+
   @Test func canonicalFormReadsBackToItself() throws {
-    for text in [RecipeTexts.least, Self.unusual] {
+    for text in [RecipeTexts.least, Self.unusual, Self.unusualImage] {
       let first = try RecipeTexts.load(text, capabilities: .everything)
       let second = try RecipeTexts.load(first.text, capabilities: .everything)
       #expect(second.recipe == first.recipe)
@@ -152,13 +160,15 @@ import Testing
 
   @Test func everyKeyDiffersFromItsDefaultInTheUnusualRecipe() throws {
     // Keeps the two tests above honest when a key is added.
-    let value = try RecipeTexts.load(Self.unusual, capabilities: .everything).jsonValue
+    let language = try RecipeTexts.load(Self.unusual, capabilities: .everything).jsonValue
+    let image = try RecipeTexts.load(Self.unusualImage, capabilities: .everything).jsonValue
     for (path, schema) in FieldSchema.recipe.flattened() where schema.children.isEmpty {
       guard let standard = schema.defaultValue, path != "adapter.type",
         path != "training.optimizer.type", !path.hasPrefix("data.train."),
         !path.hasPrefix("data.validation."), path != "data.validationSplit",
         path != "training.epochs"
       else { continue }
+      let value = path.hasPrefix("image.") ? image : language
       let found = path.split(separator: ".").reduce(value) { $0[String($1)] ?? .null }
       #expect(found != standard, "\(path)")
     }

@@ -9,8 +9,7 @@ import Testing
 
   /// Files that may be longer than `longestFile`: tables and what was generated.
   static let longFiles: [String: String] = [
-    "Scripts/goldens/make_template_goldens.py": "chat templates in the style of models' own",
-    "Scripts/interop/template_kinds.py": "chat templates in the manner of the families",
+    "Scripts/goldens/make_template_goldens.py": "chat templates in the style of models' own"
   ]
 
   /// Files that may have longer lines than `longestLine`: templates that are one line by nature.
