@@ -202,9 +202,8 @@ package struct TrainingRun {
 
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
-    adapterConfig(
-      model.linears, classifier: model.classifier,
-      initial: try recipe.recipe.addAdapters(to: model))
+    let initial = try recipe.recipe.addAdapters(to: model)
+    return adapterConfig(model.linears, classifier: model.classifier, initial: initial)
   }
 
   private func train(
