@@ -50,6 +50,9 @@ import Testing
     #expect(result.steps == 4 && losses.count == 4 && result.loss == losses.last)
     #expect(try #require(losses.last) < losses[0])
     let adapter = try #require(result.adapter)
+    let config = try String(contentsOfFile: adapter + "/adapter_config.json", encoding: .utf8)
+    let targets = try #require(config.firstMatch(of: /"target_modules": *\[([^\]]*)\]/)).output.1
+    #expect(targets.filter { !$0.isWhitespace } == #""q_proj","v_proj""#)
     let model = try LanguageModel(folder.path("model"), adapter: adapter, threads: 1)
     var pieces = ""
     let answer = try model.answer("the door", maxTokens: 5) { pieces += $0 }

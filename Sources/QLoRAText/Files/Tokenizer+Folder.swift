@@ -44,7 +44,9 @@ extension TokenizerParts {
   }
 
   private static func model(in folder: String, config: JSONValue?) throws -> TokenizerParts {
-    if let (bytes, path) = try TokenizerFile.bytes("tokenizer.json", in: folder) {
+    if let (bytes, path) = try TokenizerFile.bytes(
+      "tokenizer.json", in: folder, tooLarge: .tokenizerMalformed)
+    {
       return try TokenizerJSONReader(bytes: bytes, path: path).read()
     }
     // T5 calls its file otherwise.
@@ -63,13 +65,14 @@ extension TokenizerParts {
 /// The files of a tokenizer folder.
 enum TokenizerFile {
   /// nil where the folder has no such file.
+  /// - Parameter tooLarge: what a file beyond the limit is called.
   static func bytes(
-    _ name: String, in folder: String
+    _ name: String, in folder: String, tooLarge: DiagnosticCode = .fileTooLarge
   ) throws(Diagnostic) -> (bytes: [UInt8], path: String)? {
     guard let file = try InputFile.openIfPresent(name, in: folder) else { return nil }
     guard file.byteCount <= Tokenizer.maximumFileBytes else {
       throw Diagnostic(
-        .tokenizerMalformed,
+        tooLarge,
         "\(file.byteCount) bytes, the limit is \(Tokenizer.maximumFileBytes)", at: .file(file.path))
     }
     let bytes = try file.wholeBytes(limit: Tokenizer.maximumFileBytes)
