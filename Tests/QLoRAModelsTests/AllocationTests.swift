@@ -36,17 +36,20 @@ import QLoRAModels
     var optimizer = PlainAdamW(tiny.model.parameters)
     _ = try count(tiny, &optimizer, 1)
     let first = pool.statistics
-    let second = try count(tiny, &optimizer, 2)
-    let third = try count(tiny, &optimizer, 3)
+    let later = try (2...7).map { try count(tiny, &optimizer, $0) }
     #expect(pool.statistics == first, "the pool grew, or kept something")
     #expect(first.liveBytes == 0 && first.growthCount > 0)
     guard qlora_counts_allocations() else { return }
-    #expect(second == third)
-    #expect(third.all > 0, "nothing was counted")
-    #expect(third.large == 0)
+    #expect(later.allSatisfy { $0.large == 0 })
+    // A step that took more than the one before it would never repeat its least. A single one may
+    // count more: Swift's runtime fills its caches of conformances anew when another test of this
+    // process loads a library.
+    let least = try #require(later.map(\.all).min())
+    #expect(later.count { $0.all == least } >= 2, "\(later)")
+    #expect(least > 0, "nothing was counted")
     // Small objects: shapes, tensors, places, closures of the tape and lists of terms.
     let blocks = tiny.model.activationPolicies.count
-    #expect(third.all < 600 * blocks)
+    #expect(least < 600 * blocks)
   }
 
   /// Packed micro-batches differ in their tokens; together they take hardly more than the largest.
