@@ -250,7 +250,8 @@ package struct TrainingRun {
     let recipe = recipe.recipe
     events(.prepared(summary))
     let records = RunRecords(run) { events(.training(.warning($0))) }
-    records.write(RunFacts(summary, recipe: recipe, memory: memory))
+    let facts = RunFacts(summary, recipe: recipe, memory: memory)
+    records.write(facts)
     let trainer = try Trainer(
       inputs, options: recipe.trainingOptions(stepCount: summary.stepCount), run: run,
       events: {
@@ -259,13 +260,20 @@ package struct TrainingRun {
       }, interruption: interruption)
     var state = RunState.interrupted
     defer { records.draw(recipe.name, state) }
-    let outcome = try trainer.train()
+    let outcome: TrainingOutcome
+    do {
+      outcome = try trainer.train()
+    } catch let failure as Diagnostic {
+      state = .failed
+      records.write(facts.ended(by: failure))
+      throw failure
+    }
     guard case .finished = outcome else {
       return RunResult(outcome: outcome, output: run.path, adapterPath: nil)
     }
     // The card's bytes depend on it: a log that can't be read stops the export until a resume.
-    let (trained, facts) = adapter(try records.history())
-    try exportAdapter(trained, facts)
+    let (trained, cardFacts) = adapter(try records.history())
+    try exportAdapter(trained, cardFacts)
     state = .finished
     events(.exported(path: run.adapterPath))
     try afterwards(records)

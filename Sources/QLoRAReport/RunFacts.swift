@@ -1,4 +1,6 @@
-// `run.json`: what a run found out about itself before its first step, for those who watch it.
+// `run.json`: what a run found out about itself before its first step, and the error that ended it,
+// for those who watch it.
+import QLoRADiagnostics
 import QLoRAJSON
 
 package struct RunFacts: Sendable, Equatable {
@@ -27,6 +29,8 @@ package struct RunFacts: Sendable, Equatable {
   package var validationRows: Int
   /// What adds up to the peak of a step.
   package var memory: [Part]
+  /// The error that ended the run, with its code; a resumed run begins without.
+  package var failure: String?
 
   package init(
     tool: String, device: String, threads: Int, stepCount: Int, trainableParameters: Int,
@@ -48,17 +52,26 @@ package struct RunFacts: Sendable, Equatable {
     self.memory = memory
   }
 
+  /// The same of a run that an error has ended.
+  package func ended(by failure: Diagnostic) -> RunFacts {
+    var facts = self
+    facts.failure = "\(failure.code.number): \(failure.message)"
+    return facts
+  }
+
   package var plannedBytes: Int { memory.reduce(0) { $0 + $1.bytes } }
 
   package var json: JSONValue {
-    .dictionary([
+    var members: [(String, JSONValue)] = [
       ("tool", .string(tool)), ("device", .string(device)), ("threads", .int(threads)),
       ("steps", .int(stepCount)), ("trainableParameters", .int(trainableParameters)),
       ("layersOnDisk", .int(layersOnDisk)), ("rows", .int(rows)), ("tokens", .int(tokens)),
       ("labelledTokens", .int(labelledTokens)), ("truncatedRows", .int(truncatedRows)),
       ("droppedRows", .int(droppedRows)), ("validationRows", .int(validationRows)),
       ("plannedMemoryBytes", .dictionary(memory.map { ($0.name, .int($0.bytes)) })),
-    ])
+    ]
+    if let failure { members.append(("failure", .string(failure))) }
+    return .dictionary(members)
   }
 
   /// Reads the file of any version; what it does not say is 0.
@@ -79,5 +92,6 @@ package struct RunFacts: Sendable, Equatable {
     memory = (json["plannedMemoryBytes"]?.objectMembers ?? []).map {
       Part($0.key, bytes: $0.value.intValue ?? 0)
     }
+    failure = json["failure"]?.stringValue
   }
 }

@@ -7,6 +7,7 @@ extension RunView {
     let accuracy = evaluationAccuracy.map { [("evalAccuracy", JSONValue.double($0))] } ?? []
     let members: [(String, JSONValue)] = [
       ("path", .string(path)), ("name", .string(name)), ("state", .string(state.rawValue)),
+      ("failure", (state == .failed ? facts?.failure : nil).map { .string($0) } ?? .null),
       ("step", .int(step)), ("steps", stepCount.map { .int($0) } ?? .null),
       ("loss", number(lastLoss)), ("evalLoss", number(evaluationLoss)),
       ("bestEvalLoss", number(history.bestEvaluation?.loss)),

@@ -9,6 +9,7 @@ extension RunView {
     let steps = checkpointSteps.sorted().map(String.init).joined(separator: ", ")
     let facts: [(String, String?)] = [
       ("run", path), ("name", name), ("state", state.rawValue),
+      ("error", state == .failed ? facts?.failure : nil),
       ("steps", stepCount.map { "\(step) of \($0)" } ?? "\(step)"),
       ("training loss", number(lastLoss)), ("validation loss", number(evaluationLoss)),
       ("validation accuracy", number(evaluationAccuracy)),
@@ -22,7 +23,7 @@ extension RunView {
       ),
       ("checkpoints", steps.isEmpty ? nil : "step \(steps)"),
       ("model", recipe["model"]?["path"]?.stringValue), ("device", facts?.device),
-      ("continue with", state == .interrupted ? "qlora resume \(path)" : nil),
+      ("continue with", [.interrupted, .failed].contains(state) ? "qlora resume \(path)" : nil),
     ]
     return facts.compactMap { name, text in text.map { (name, $0) } }
   }

@@ -6,6 +6,8 @@ import QLoRATraining
 
 package enum RunState: String, Sendable {
   case running, finished, interrupted
+  /// By an error, which `run.json` names.
+  case failed
   /// Without a checkpoint, and nobody is working on it.
   case incomplete = "not started"
 }
@@ -51,7 +53,7 @@ package struct RunView: Sendable {
     recipe = (try? JSONValue(parsing: Array(recipeText.utf8))) ?? .null
     name = recipe["name"]?.stringValue ?? FilePath.lastComponent(of: path)
     history = RunHistory(metrics: bytes("metrics.jsonl"))
-    facts = (try? JSONValue(parsing: bytes(RunDirectory.factsName))).map(RunFacts.init(json:))
+    facts = Self.facts(path, files)
     checkpointSteps =
       try CheckpointStore(FilePath.join(path, RunDirectory.checkpointsName), files).steps()
     samples = AnswerSample.list(bytes(AnswerSample.fileName))
@@ -60,15 +62,23 @@ package struct RunView: Sendable {
     self.state = state ?? Self.state(path, files)
   }
 
-  /// What the folder tells, without a look into its files.
+  /// What the folder tells; of its files `run.json` alone is read.
   package static func state(
     _ path: String, _ files: any FileSystem = PosixFileSystem()
   ) -> RunState {
     if RunLock.isHeld(path) { return .running }
     let adapter = FilePath.join(path, "adapter/adapter_config.json")
     if (try? files.status(adapter))?.kind == .file { return .finished }
+    if facts(path, files)?.failure != nil { return .failed }
     let checkpoints = CheckpointStore(FilePath.join(path, RunDirectory.checkpointsName), files)
     return (try? checkpoints.steps())?.isEmpty == false ? .interrupted : .incomplete
+  }
+
+  private static func facts(_ path: String, _ files: any FileSystem) -> RunFacts? {
+    guard let bytes = try? files.readAll(FilePath.join(path, RunDirectory.factsName)) else {
+      return nil
+    }
+    return (try? JSONValue(parsing: bytes)).map(RunFacts.init(json:))
   }
 
   /// Optimizer steps done, of those that the log has.

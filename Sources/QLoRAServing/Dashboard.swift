@@ -37,7 +37,7 @@ package struct Dashboard: Sendable {
     LocalResponse(type: "application/json", JSONWriter.text(value) + "\n")
   }
 
-  /// Asked for every second, so no file is read for it.
+  /// Asked for every second, so nothing that grows is read for it.
   private func state() -> LocalResponse {
     let files = PosixFileSystem()
     let sizes = ["metrics.jsonl", "samples.jsonl", "adapter/README.md"].map { name in

@@ -71,6 +71,23 @@ import Testing
     #expect(view.card == whole.card)
   }
 
+  @Test func aFailedRunSaysWhyUntilItIsResumed() throws {
+    let tiny = try TinyRun()
+    // With so steep a rate the third step's loss is no number.
+    #expect(throws: (any Error).self) {
+      try tiny.train("run", ["training.optimizer.learningRate=1e30"])
+    }
+    let run = tiny.folder.path("run")
+    let view = try RunView(run)
+    #expect(view.state == .failed)
+    let failure = try #require(view.facts?.failure)
+    #expect(failure.hasPrefix("E0601: "), "\(failure)")
+    #expect(view.json["failure"] == .string(failure))
+    #expect(view.summary.contains { $0.name == "error" && $0.text == failure })
+    let page = String(decoding: try files.readAll(run + "/report.html"), as: UTF8.self)
+    #expect(page.contains(">failed<") && page.contains("E0601: "))
+  }
+
   @Test func noSamplesWhereNoneAreWanted() throws {
     let tiny = try TinyRun()
     try tiny.train("run", ["training.samples=0"])

@@ -39,7 +39,7 @@ extension Pipeline {
       report.note = "classes are compared by `qlora eval --format classification` on both models"
       return report
     }
-    guard let data = try samples ?? folder.validation else {
+    guard let data = samples ?? folder.validation else {
       report.note = "no sample rows are known: give some with --samples to compare predictions"
       return report
     }

@@ -39,10 +39,12 @@ package enum HTMLPage {
 
   private static let common = """
     :root { --page: #f6f8fa; --card: #fff; --text: #1f2328; --quiet: #59636e; --line: #d1d9e0;
-      --blue: #0969da; --green: #1a7f37; --orange: #bc4c00; --trained: #dafbe1 }
+      --blue: #0969da; --green: #1a7f37; --orange: #bc4c00; --red: #cf222e;
+      --trained: #dafbe1 }
     @media (prefers-color-scheme: dark) {
     :root { --page: #010409; --card: #0d1117; --text: #e6edf3; --quiet: #9198a1; --line: #30363d;
-      --blue: #58a6ff; --green: #3fb950; --orange: #f0883e; --trained: #12401f }
+      --blue: #58a6ff; --green: #3fb950; --orange: #f0883e; --red: #ff7b72;
+      --trained: #12401f }
     }
     * { box-sizing: border-box }
     body { margin: 0; background: var(--page); color: var(--text);

@@ -34,7 +34,7 @@ package struct ReportPage {
     .chart { font-size: 17px } .chart .title { font-size: 20px }
     }
     .running { color: var(--blue) } .finished { color: var(--green) }
-    .interrupted, .incomplete { color: var(--orange) }
+    .interrupted, .incomplete { color: var(--orange) } .failed { color: var(--red) }
     .samples { display: grid; gap: 12px }
     .samples th { width: 6.5em; white-space: nowrap }
     .bar { display: block; height: 8px; border-radius: 4px; background: var(--blue) }
@@ -61,6 +61,9 @@ package struct ReportPage {
       <p class="quiet">\(facts.joined(separator: " · "))</p>
 
       """
+    if run.state == .failed, let failure = run.facts?.failure {
+      output += "<p class=\"failed\">\(escape(failure))</p>\n"
+    }
     if run.state != .finished, let count = run.stepCount {
       output += "<progress max=\"\(count)\" value=\"\(run.step)\"></progress>\n"
     }
