@@ -23,6 +23,7 @@ extension Recipe {
 extension RecipeDecoder {
   /// Each task has its own kind of rows and keys.
   mutating func checkTask(of recipe: Recipe) {
+    guard !refused.contains("task") else { return }
     let lists = [("data.train", recipe.data.train), ("data.validation", recipe.data.validation)]
     for (list, sources) in lists {
       for (index, source) in sources.enumerated() where !recipe.task.takes(source.format) {

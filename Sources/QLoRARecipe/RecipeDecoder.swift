@@ -9,6 +9,8 @@ package struct RecipeDecoder {
 
   let capabilities: Capabilities
   private(set) var diagnostics: [Diagnostic] = []
+  /// Paths whose values were refused: what follows from the default in their place is no error.
+  private(set) var refused: Set<String> = []
   /// Who decided each value that is not at its default, by dotted path.
   private(set) var origins: [String: FieldOrigin] = [:]
 
@@ -103,6 +105,7 @@ package struct RecipeDecoder {
   }
 
   private mutating func report(_ problem: ValueProblem, _ path: String, _ origin: FieldOrigin) {
+    refused.insert(path)
     let name = path.isEmpty ? "the recipe" : path + problem.place
     report(problem.code, "\(name) \(problem.message)", at: origin, remedy: problem.remedy)
   }

@@ -258,6 +258,17 @@ import Testing
       ])
   }
 
+  /// Its rows fit the task that was meant, so they are no second mistake.
+  @Test func aMisspeltTaskIsOneMistake() {
+    let text = #"{"task":"clasification","model":{"path":"m"},"#
+      + #""data":{"train":[{"path":"t","format":"classification"}],"labels":["a","b"]}}"#
+    #expect(
+      RecipeTexts.problems(text) == [
+        #"r.json:1:2: error[E0106]: task must be "language", "classification" or "image", "#
+          + #"found "clasification"; did you mean "classification"?"#
+      ])
+  }
+
   @Test func limits() {
     let deep = String(repeating: "[", count: 40)
     #expect(
