@@ -143,8 +143,8 @@ extension Recipe.Source: RecipeSection {
       required: true),
     Field(
       "format", \.format, .choice(Recipe.RowFormat.allCases.map(\.rawValue)),
-      "What a row of the file looks like; latents is a folder of cached latents and prompts, for "
-        + "the task image."),
+      "What a row of the file looks like; latents is a folder of cached latents and prompts. The "
+        + "tasks classification and image have one format each, which need not be named."),
     Field(
       "weight", \.weight, .number(.atLeast(0.001, below: 1001)),
       "How often an epoch sees each row of the file, 1 where it is not given: 2 is twice, 0.5 is "

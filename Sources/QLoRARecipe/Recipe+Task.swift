@@ -21,6 +21,18 @@ extension Recipe {
 }
 
 extension RecipeDecoder {
+  /// Rows whose format is not said have the one that the task takes, where it takes one alone.
+  func settleFormats(in recipe: inout Recipe) {
+    guard let format = recipe.task.format else { return }
+    func settle(_ sources: inout [Recipe.Source], _ list: String) {
+      for index in sources.indices where origins["\(list).\(index).format"] == nil {
+        sources[index].format = format
+      }
+    }
+    settle(&recipe.data.train, "data.train")
+    settle(&recipe.data.validation, "data.validation")
+  }
+
   /// Each task has its own kind of rows and keys.
   mutating func checkTask(of recipe: Recipe) {
     guard !refused.contains("task") else { return }

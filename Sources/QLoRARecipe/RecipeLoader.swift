@@ -54,6 +54,7 @@ package enum RecipeLoader {
     }
     var recipe = Recipe()
     decoder.section(root, "", into: &recipe)
+    decoder.settleFormats(in: &recipe)
     decoder.checkConsistency(of: recipe)
     let paths = RecipePaths(
       recipeFile: file, workingDirectory: workingDirectory,

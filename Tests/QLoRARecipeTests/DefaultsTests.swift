@@ -118,6 +118,15 @@ import Testing
     }
   }
 
+  @Test(arguments: [("language", "messages"), ("classification", "classification"),
+    ("image", "latents")])
+  func rowsAreOfTheTasksOwnKind(task: String, format: String) throws {
+    let text = #"{"task":"\#(task)","model":{"path":"m"},"#
+      + #""data":{"train":[{"path":"t"}],"validation":[{"path":"v"}]}}"#
+    let data = try RecipeTexts.load(text, capabilities: .everything).recipe.data
+    #expect((data.train + data.validation).map(\.format.rawValue) == [format, format])
+  }
+
   /// The canonical form has only the keys that the type takes, so that it reads back.
   @Test(arguments: [
     ("adamw8bit", "learningRate beta1 beta2 epsilon weightDecay"),
