@@ -104,7 +104,7 @@ let package = Package(
     library(
       "QLoRA",
       [
-        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRAData", "QLoRATensor",
+        "QLoRAPipeline", "QLoRARecipe", "QLoRATraining", "QLoRAData", "QLoRAHub", "QLoRATensor",
         "QLoRADiagnostics", "QLoRAJSON",
       ]),
     .executableTarget(name: "train-from-swift", dependencies: ["QLoRA"]),

@@ -1,4 +1,5 @@
 // Models into the formats of bitsandbytes and back, as `qlora quantize` and `dequantize` do it.
+import QLoRAHub
 import QLoRAPipeline
 import QLoRATensor
 
@@ -16,7 +17,8 @@ public enum ModelFolder {
   /// loads it.
   ///
   /// - Parameters:
-  ///   - model: a folder with config.json and safetensors, or a GGUF file.
+  ///   - model: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub that
+  ///     `qlora download` has fetched.
   ///   - output: a new folder, which appears complete or not at all.
   ///   - type: what the linears become.
   ///   - skip: modules that stay as they are: names, suffixes or regular expressions.
@@ -30,7 +32,7 @@ public enum ModelFolder {
       options.quantization = quantization
     }
     options.skip = skip
-    return try Pipeline.quantize(model: model, options, to: output)
+    return try Pipeline.quantize(model: HubCache.place(of: model), options, to: output)
   }
 
   /// Writes a quantized folder as plain float32 again.
@@ -40,6 +42,6 @@ public enum ModelFolder {
   ///   - output: a new folder, which appears complete or not at all.
   /// - Throws: as `quantize`.
   public static func dequantize(_ model: String, to output: String) throws {
-    try Pipeline.dequantize(model, dtype: .float32, to: output)
+    try Pipeline.dequantize(HubCache.place(of: model), dtype: .float32, to: output)
   }
 }

@@ -1,5 +1,6 @@
 // A loaded model that answers and is measured: what `qlora generate` and `qlora eval` do.
 import QLoRAData
+import QLoRAHub
 import QLoRAPipeline
 
 /// How the weights of a base model are held.
@@ -33,7 +34,8 @@ public final class LanguageModel {
   private let loaded: LoadedModel
 
   /// - Parameters:
-  ///   - path: a folder with config.json and safetensors, or a GGUF file.
+  ///   - path: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub that
+  ///     `qlora download` has fetched.
   ///   - adapter: a PEFT folder, a run's folder or a checkpoint.
   ///   - weights: how the base is held.
   ///   - threads: 0 = all cores.
@@ -43,7 +45,8 @@ public final class LanguageModel {
   ) throws {
     loaded = try Pipeline.load(
       BaseOptions(
-        model: path, adapter: adapter, quantization: weights.word, computeDType: nil,
+        model: try HubCache.place(of: path),
+        adapter: try adapter.map { try HubCache.place(of: $0) }, quantization: weights.word, computeDType: nil,
         threads: threads))
   }
 

@@ -4,6 +4,12 @@ import QLoRADiagnostics
 import QLoRAJSON
 import QLoRARecipe
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 /// What to train on what, key by key as in a recipe file.
 ///
 /// Keys have dots: `training.optimizer.learningRate`. Which there are, and what they take, is in
@@ -27,7 +33,8 @@ public struct TrainingRecipe: Sendable {
   /// A recipe of its own; inputs are relative to the working directory.
   ///
   /// - Parameters:
-  ///   - model: a folder with config.json and safetensors, or a GGUF file.
+  ///   - model: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub that
+  ///     `qlora download` has fetched.
   ///   - rows: files of rows to train on.
   ///   - format: what the rows are.
   ///   - name: of the run, which goes to `runs/NAME` unless `output` is set.
@@ -53,17 +60,24 @@ public struct TrainingRecipe: Sendable {
     _ = try resolved()
   }
 
+  /// Those that say where the hub's cache is. A program sets its keys itself: variables that change
+  /// recipes are the command's.
+  private static var hubVariables: [String: String] {
+    ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("QLORA_") }
+  }
+
   func resolved() throws(Diagnostics) -> ResolvedRecipe {
     switch origin {
     case .file(let path):
-      return try RecipeLoader.load(path: path, overrides: settings, requiresInputs: true)
+      return try RecipeLoader.load(
+        path: path, overrides: settings, environment: Self.hubVariables, requiresInputs: true)
     case .model(let model, let name):
       let base = JSONValue.dictionary([
         ("name", .string(name)), ("model", .dictionary([("path", .string(model))])),
       ])
       return try RecipeLoader.load(
         bytes: Array(JSONWriter.text(base).utf8), file: name, overrides: settings,
-        requiresInputs: true)
+        environment: Self.hubVariables, requiresInputs: true)
     }
   }
 }

@@ -89,6 +89,22 @@ import Testing
     #expect(failure?.all.map(\.code.number).sorted() == ["E0102", "E0105"])
   }
 
+  /// Nothing of that name was fetched, so each says how to fetch it.
+  @Test func looksUpModelsOfTheHub() {
+    let name = "qlora-tests/fetched-by-nobody"
+    let recipe = TrainingRecipe(model: name, rows: [folder.path("rows.jsonl")], name: "hub")
+    let failures = #expect(throws: Diagnostics.self) { try recipe.check() }
+    #expect(failures?.all.map { $0.remedy?.contains("qlora download \(name)") } == [true])
+    for failure in [
+      #expect(throws: Diagnostic.self, performing: { _ = try LanguageModel(name) }),
+      #expect(throws: Diagnostic.self) {
+        _ = try ModelFolder.quantize(name, to: folder.path("out"))
+      },
+    ] {
+      #expect(failure?.remedy?.contains("qlora download \(name)") == true)
+    }
+  }
+
   @Test func quantizesAndGoesBack() throws {
     _ = try ModelFolder.quantize(folder.path("model"), to: folder.path("nf4"), as: .nf4)
     try ModelFolder.dequantize(folder.path("nf4"), to: folder.path("plain"))
