@@ -65,6 +65,9 @@ CASES = [
         "head_dim": 16, "sliding_window": 5, "query_pre_attn_scalar": 24, "rope_parameters": {
             "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6},
             "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}}),
+    # The decoder of a model that sees images, too.
+    ("gemma3-images", "Gemma3Images", kinds(SLIDING, FULL) | {
+        "head_dim": 16, "sliding_window": 5, "query_pre_attn_scalar": 16}),
     ("phi3", "Phi3", {"head_dim": 8} | rope(
         "longrope", short_factor=[1.0, 1.1, 1.3, 1.7], long_factor=[1.0, 2.0, 4.0, 7.0],
         original_max_position_embeddings=16) | {"original_max_position_embeddings": 16}),
@@ -90,11 +93,28 @@ CASES = [
 
 
 def make_model(kind, more):
+    if kind == "Gemma3Images":
+        return random_weights(with_images(SIZES | more), kind)
     sizes = GPT2_SIZES if kind == "GPT2" else SIZES
     config = getattr(transformers, ("Gemma3Text" if kind == "Gemma3" else kind) + "Config")(
         **(sizes | more))
     name = "GPT2LMHeadModel" if kind == "GPT2" else kind + "ForCausalLM"
-    model = getattr(transformers, name)._from_config(config, attn_implementation="eager")
+    return random_weights(
+        getattr(transformers, name)._from_config(config, attn_implementation="eager"), kind)
+
+
+def with_images(text):
+    vision = {
+        "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "image_size": 8, "patch_size": 4}
+    config = transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4, image_token_index=95,
+        boi_token_index=93, eoi_token_index=94, bos_token_id=1, eos_token_id=[2, 3])
+    return transformers.Gemma3ForConditionalGeneration._from_config(
+        config, attn_implementation="eager")
+
+
+def random_weights(model, kind):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             noise = torch.randn_like(parameter)
@@ -113,7 +133,8 @@ def linears(model):
     """Every linear of the blocks as (name in files, parameter, slice as [out, in])."""
     found = []
     for name, parameter in model.named_parameters():
-        if ".layers." not in name and ".h." not in name or parameter.dim() < 2:
+        outside = "vision_tower" in name or ".layers." not in name and ".h." not in name
+        if outside or parameter.dim() < 2:
             continue
         if "experts" in name:
             found += experts(model.config.model_type, name, parameter)
@@ -336,8 +357,9 @@ def make(name, kind, more):
     # A copy: tables of rotary frequencies would be rounded with the weights.
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(str(folder))
     (folder / "generation_config.json").unlink(missing_ok=True)
-    # llama.cpp has no dynamic scaling and nothing that tells windows of Mistral.
-    if name != "llama-dynamic":
+    # llama.cpp has no dynamic scaling and nothing that tells windows of Mistral; what sees images
+    # is in another file there.
+    if name not in ("llama-dynamic", "gemma3-images"):
         write_gguf(folder / "model.gguf", model)
     tokens = torch.randint(0, VOCABULARY, (2, LENGTH))
     labels = tokens.clone()

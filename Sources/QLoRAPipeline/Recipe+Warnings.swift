@@ -8,7 +8,7 @@ extension Recipe {
   /// - Throws: for a pattern that is no regular expression, or finds no end.
   func warnings(about model: DecoderModel) throws -> [Diagnostic] {
     // Never quantized, so naming them is needless and no slip.
-    let names = model.config.family.names
+    let names = model.config.names
     let modules = model.linears.map(\.name) + [names.head, names.embedding]
     return try ModulePatterns(self.model.quantization.skip).unmatched(among: modules).map {
       Diagnostic(

@@ -203,7 +203,9 @@ package struct TrainingRun {
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
     let initial = try recipe.recipe.addAdapters(to: model)
-    return adapterConfig(model.linears, classifier: model.classifier, initial: initial)
+    return adapterConfig(
+      model.linears, isWhole: model.config.holder == nil, classifier: model.classifier,
+      initial: initial)
   }
 
   private func train(
@@ -299,18 +301,21 @@ package struct TrainingRun {
   }
 
   /// - Parameters:
+  ///   - isWhole: whether these are all the linears that there are.
   ///   - classifier: the head that is trained whole.
   ///   - initial: of the adapter that training began with, whose scale is kept.
   func adapterConfig(
-    _ linears: [AdaptedLinear], classifier: Classifier? = nil, initial: PEFTAdapterConfig?
+    _ linears: [AdaptedLinear], isWhole: Bool, classifier: Classifier? = nil,
+    initial: PEFTAdapterConfig?
   ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     let modules = linears.filter { $0.adapter != nil }
     let suffixes = Set(modules.compactMap { $0.name.split(separator: ".").last.map(String.init) })
-    // Those of image models end in numbers, as modules do that are no linears. A suffix that is one
-    // of the head's too would give the head an adapter where PEFT loads it.
+    // Those of image models end in numbers, as modules do that are no linears; a part that sees
+    // images has linears of the same suffixes. A suffix that is one of the head's too would give
+    // the head an adapter where PEFT loads it.
     let bare = linears.filter { $0.adapter == nil }.map(\.name)
-    let everySuffix = recipe.task != .image && (bare + (classifier?.layerNames ?? []))
+    let everySuffix = isWhole && (bare + (classifier?.layerNames ?? []))
       .allSatisfy { name in
         !suffixes.contains { name == $0 || name.hasSuffix("." + $0) }
       }

@@ -31,7 +31,7 @@ private struct NamedWeights: WeightSource {
 
 @Suite struct EncoderFilesTests {
   @Test func olderNamesAreFound() throws {
-    let weights = EncoderWeights(
+    let weights = RenamedWeights.encoder(
       NamedWeights(names: [
         "embeddings.LayerNorm.gamma", "embeddings.LayerNorm.beta", "embeddings.position_ids",
         "encoder.layer.0.output.dense.weight", "pooler.dense.bias",
@@ -46,9 +46,24 @@ private struct NamedWeights: WeightSource {
     #expect(throws: Diagnostic.self) { try weights.shape(of: "bert.embeddings.position_ids") }
   }
 
+  /// As files of Gemma 3 have them; of transformers 5 in memory.
+  @Test func aHeldDecoderIsFoundInside() throws {
+    let names = [
+      "language_model.model.norm.weight", "language_model.lm_head.weight",
+      "model.language_model.embed_tokens.weight", "vision_tower.post_layernorm.weight",
+    ]
+    let weights = RenamedWeights.held(NamedWeights(names: names), by: "language_model")
+    #expect(
+      weights.names == [
+        "model.language_model.norm.weight", "lm_head.weight",
+        "model.language_model.embed_tokens.weight", "vision_tower.post_layernorm.weight",
+      ])
+    #expect(try weights.tensor("lm_head.weight").floats() == [2, 2])
+  }
+
   @Test func newerNamesStay() throws {
     let names = ["roberta.embeddings.LayerNorm.weight", "classifier.dense.weight", "lm_head.bias"]
-    let weights = EncoderWeights(NamedWeights(names: names), .roberta)
+    let weights = RenamedWeights.encoder(NamedWeights(names: names), .roberta)
     #expect(weights.names == names)
     #expect(try weights.shape(of: "classifier.dense.weight") == [2])
   }

@@ -19,6 +19,39 @@ struct FamilyConfigTests {
     try ModelConfig(configPath: Goldens.path("families/\(name)/config.json"))
   }
 
+  /// As published: what the classes of transformers have by default is left out.
+  @Test func aDecoderAmongOtherPartsIsFound() throws {
+    let gemma = try ModelConfig(
+      json: JSONValue(parsing: """
+        {"model_type": "gemma3", "eos_token_id": [1, 106], "torch_dtype": "bfloat16",
+        "vision_config": {"hidden_size": 1152, "model_type": "siglip_vision_model"},
+        "text_config": {"hidden_size": 2560, "intermediate_size": 10240,
+        "model_type": "gemma3_text", "num_hidden_layers": 34, "sliding_window": 1024,
+        "rope_scaling": {"factor": 8.0, "rope_type": "linear"}}}
+        """), path: "config.json")
+    #expect(gemma.family == .gemma3 && gemma.vocabularySize == 262_208 && gemma.tiesEmbeddings)
+    #expect(gemma.heads == 8 && gemma.kvHeads == 4 && gemma.headDim == 256)
+    #expect(gemma.eosTokens == [1, 106] && gemma.dtype == .bfloat16 && gemma.maxPositions == 131_072)
+    #expect(gemma.names.layers == "model.language_model.layers.")
+    #expect(gemma.isLinear("model.language_model.layers.33.mlp.up_proj"))
+    #expect(!gemma.isLinear("model.vision_tower.encoder.layers.0.mlp.fc1"))
+
+    let mistral = try ModelConfig(
+      json: JSONValue(parsing: """
+        {"model_type": "mistral3", "vision_config": {"model_type": "pixtral"},
+        "text_config": {"head_dim": 128, "hidden_size": 5120, "intermediate_size": 32768,
+        "max_position_embeddings": 131072, "model_type": "mistral", "num_attention_heads": 32,
+        "num_hidden_layers": 40, "num_key_value_heads": 8, "rms_norm_eps": 1e-05,
+        "rope_theta": 1000000000.0, "sliding_window": null, "vocab_size": 131072}}
+        """), path: "config.json")
+    #expect(mistral.family == .mistral && !mistral.tiesEmbeddings && mistral.form.window == 0)
+    #expect(mistral.weightShapes.last?.name == "lm_head.weight")
+    let failure = #expect(throws: Diagnostic.self) {
+      try ModelConfig(json: JSONValue(parsing: #"{"model_type": "gemma3"}"#), path: "config.json")
+    }
+    #expect(failure?.message.contains("text_config") == true)
+  }
+
   @Test(arguments: names)
   func jsonIsReadAgain(_ name: String) throws {
     let config = try golden(name)

@@ -54,7 +54,7 @@ import QLoRAModels
   }
 
   /// The same model in a GGUF file, as llama.cpp's converter lays it out.
-  @Test(arguments: TinyFamily.names.filter { $0 != "llama-dynamic" }, GoldenBase.allCases)
+  @Test(arguments: TinyFamily.namesOfGGUF, GoldenBase.allCases)
   func logitsFromGGUF(name: String, base: GoldenBase) throws {
     let tiny = try TinyFamily(name, base, adapters: false)
     let model = try ModelLoader(

@@ -19,6 +19,11 @@ package struct TinyFamily {
     return (try? FileManager.default.contentsOfDirectory(atPath: folder.path))?.sorted() ?? []
   }()
 
+  /// Those that are there as a GGUF file, too.
+  package static let namesOfGGUF = names.filter {
+    FileManager.default.fileExists(atPath: Goldens.path("families/\($0)/model.gguf"))
+  }
+
   package init(
     _ name: String, _ base: GoldenBase, threads: Int = 2, adapters: Bool = true,
     computeDType: DType = .float32

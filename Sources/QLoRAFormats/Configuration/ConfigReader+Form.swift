@@ -13,6 +13,11 @@ struct ConfigKeys {
   var normEpsilon = "rms_norm_eps"
   var usualNormEpsilon = 1e-6
   var activation = "hidden_act"
+  // What a configuration may leave out.
+  var usualHeads: Int?
+  var usualKeyHeads: Int?
+  var usualVocabulary: Int?
+  var usualPositions = 2048
 
   init(_ family: ModelFamily) {
     switch family {
@@ -24,7 +29,11 @@ struct ConfigKeys {
     case .bert, .roberta: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-12)
     case .gptNeoX, .stablelm: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
     case .qwen3Moe: intermediate = "moe_intermediate_size"
-    case .gemma, .gemma2, .gemma3: activation = "hidden_activation"
+    case .gemma, .gemma2: activation = "hidden_activation"
+    case .gemma3:
+      activation = "hidden_activation"
+      (usualHeads, usualKeyHeads, usualVocabulary) = (8, 4, 262_208)
+      usualPositions = 131_072
     default: break
     }
   }
@@ -51,6 +60,21 @@ extension ModelFamily {
 }
 
 extension ConfigReader {
+  /// Models that see images too, and keep the decoder's configuration in one of its own.
+  private static let holders = ["gemma3", "mistral3"]
+
+  /// The decoder's configuration, and the module that holds the decoder where it is a part.
+  func decoder() throws(Diagnostic) -> (reader: ConfigReader, holder: String?) {
+    let key = "text_config"
+    guard let name = value("model_type")?.stringValue, Self.holders.contains(name) else {
+      return (self, nil)
+    }
+    guard let text = value(key), text.objectMembers != nil else {
+      throw wrong(key, "an object", value(key))
+    }
+    return (ConfigReader(json: text, path: path), "language_model")
+  }
+
   /// - Throws: `architectureUnsupported` naming the nearest family.
   func family() throws(Diagnostic) -> ModelFamily {
     guard let name = value("model_type")?.stringValue else {

@@ -77,6 +77,12 @@ struct ConfigReader {
     return tokens
   }
 
+  /// Those of `other` where there are none here.
+  func tokens(_ key: String, or other: ConfigReader) throws(Diagnostic) -> [Int] {
+    let own = try tokens(key)
+    return own.isEmpty ? try other.tokens(key) : own
+  }
+
   func string(_ key: String) throws(Diagnostic) -> String? {
     guard let found = value(key) else { return nil }
     guard let text = found.stringValue else { throw wrong(key, "a string", found) }

@@ -40,34 +40,38 @@ extension ModelConfig {
   }
 
   package init(json: JSONValue, path: String) throws(Diagnostic) {
-    let reader = ConfigReader(json: json, path: path)
+    let whole = ConfigReader(json: json, path: path)
+    try whole.checkQuantization()
+    let (reader, holder) = try whole.decoder()
     let family = try reader.family()
-    try reader.checkQuantization()
     let keys = ConfigKeys(family)
-    let heads = try reader.int(keys.heads)
+    let heads = try reader.int(keys.heads, default: keys.usualHeads)
     let hidden = try reader.int(keys.hidden)
     let layers = try reader.int(keys.layers)
-    let maxPositions = try reader.int(keys.maxPositions, default: 2048)
+    let maxPositions = try reader.int(keys.maxPositions, default: keys.usualPositions)
     let usual = heads > 0 ? hidden / heads : 0
     let headDim = try reader.int("head_dim", default: family.usualHeadDim ?? usual)
     self.init(
-      vocabularySize: try reader.int("vocab_size"),
+      vocabularySize: try reader.int("vocab_size", default: keys.usualVocabulary),
       hidden: hidden,
       intermediate: try reader.int(
         keys.intermediate, default: family == .gpt2 ? 4 * hidden : nil),
       layers: layers,
       heads: heads,
       kvHeads: family.groupsQueries
-        ? try reader.int("num_key_value_heads", default: heads) : heads,
+        ? try reader.int("num_key_value_heads", default: keys.usualKeyHeads ?? heads) : heads,
       headDim: headDim,
       normEpsilon: try reader.float(keys.normEpsilon, default: keys.usualNormEpsilon),
       rope: try reader.rope(maxPositions: maxPositions, usualTheta: family.usualTheta),
       maxPositions: maxPositions,
-      tiesEmbeddings: try reader.bool("tie_word_embeddings", default: family.tiesByDefault),
-      bosTokens: try reader.tokens("bos_token_id"),
-      eosTokens: try reader.tokens("eos_token_id"),
-      dtype: reader.dtype())
+      tiesEmbeddings: try reader.bool(
+        "tie_word_embeddings",
+        default: try whole.bool("tie_word_embeddings", default: family.tiesByDefault)),
+      bosTokens: try whole.tokens("bos_token_id", or: reader),
+      eosTokens: try whole.tokens("eos_token_id", or: reader),
+      dtype: whole.dtype() ?? reader.dtype())
     self.family = family
+    self.holder = holder
     form = try reader.form(of: family, layers: layers, headDim: headDim)
     if family.isEncoder { tiesEmbeddings = true }
     try check(at: .file(path))

@@ -2,6 +2,19 @@
 import QLoRATensor
 
 extension ModelConfig {
+  /// What files call the modules.
+  package var names: FamilyNames {
+    var names = family.names
+    guard let holder else { return names }
+    func inside(_ name: String) -> String {
+      "model.\(holder)." + name.dropFirst("model.".count)
+    }
+    names.embedding = inside(names.embedding)
+    names.finalNorm = inside(names.finalNorm)
+    names.layers = inside(names.layers)
+    return names
+  }
+
   /// `[out, in]` of a linear, `[width]` of a norm; of one expert where there are several.
   package func shape(of role: WeightRole) -> Shape {
     let (query, key) = (heads * headDim, kvHeads * headDim)
@@ -27,7 +40,7 @@ extension ModelConfig {
 
   /// Modules of one block: each expert's by itself.
   package func modules(ofBlock index: Int) -> [(role: WeightRole, name: String)] {
-    let names = family.names
+    let names = names
     return names.modules.filter { $0.role != .mlpNorm || !form.sharesNorm }.flatMap { role, name in
       (role.isOfExperts ? Array(0..<(form.experts?.count ?? 0)) : [0]).map { expert in
         (role, "\(names.layers)\(index)." + name.replacing("*", with: "\(expert)"))
@@ -37,7 +50,7 @@ extension ModelConfig {
 
   /// The block and the role of a module by its full name; nil where it is not in a block.
   package func role(of module: String) -> (block: Int, role: WeightRole, expert: Int)? {
-    let names = family.names
+    let names = names
     guard module.hasPrefix(names.layers) else { return nil }
     let rest = module.dropFirst(names.layers.count)
     guard let dot = rest.firstIndex(of: "."), let block = Int(rest[..<dot]) else { return nil }
@@ -65,7 +78,7 @@ extension ModelConfig {
 
   /// Weights of the blocks' linears that a token meets: of experts those that it takes.
   package var linearWeightsPerToken: Int {
-    family.names.modules.filter(\.role.isLinear).reduce(0) { sum, module in
+    names.modules.filter(\.role.isLinear).reduce(0) { sum, module in
       let times = module.role.isOfExperts ? form.experts?.chosen ?? 1 : 1
       return sum + times * shape(of: module.role).count
     } * layers
@@ -74,7 +87,7 @@ extension ModelConfig {
   /// Names and shapes of all weights, as Hugging Face folders call them, in the order in which
   /// llama.cpp lists them; linears as `[out, in]` whatever the files have.
   package var weightShapes: [(name: String, shape: Shape)] {
-    let names = family.names
+    let names = names
     let table: Shape = [vocabularySize, hidden]
     let places: Shape = [maxPositions, hidden]
     let positions = names.positions.map { [(name: $0 + ".weight", shape: places)] }

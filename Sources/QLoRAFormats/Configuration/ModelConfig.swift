@@ -24,6 +24,9 @@ package struct ModelConfig: Sendable, Hashable {
   package var eosTokens: [Int]
   /// The weights' own type where the configuration names one.
   package var dtype: DType?
+  /// The module that holds the decoder in a model that sees images too, `language_model`; nil
+  /// where the decoder is the model.
+  package var holder: String?
 
   package init(
     vocabularySize: Int, hidden: Int, intermediate: Int, layers: Int, heads: Int, kvHeads: Int,

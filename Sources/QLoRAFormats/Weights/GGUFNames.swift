@@ -4,7 +4,7 @@ package enum GGUFNames {
   /// The tensors of a folder that one tensor of GGUF holds: one, or one for each expert; empty for
   /// unknown names.
   static func huggingFace(_ name: String, _ config: ModelConfig) -> [String] {
-    let names = config.family.names
+    let names = config.names
     let parts = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
     guard let kind = parts.last, kind == "weight" || kind == "bias" else { return [] }
     if parts.count == 2 {
@@ -25,7 +25,7 @@ package enum GGUFNames {
     guard let dot = name.lastIndex(of: ".") else { return nil }
     let (module, kind) = (String(name[..<dot]), name[dot...])
     guard kind == ".weight" || kind == ".bias" else { return nil }
-    if let outer = outer(config.family.names).first(where: { $0.module == module }) {
+    if let outer = outer(config.names).first(where: { $0.module == module }) {
       return outer.gguf + kind
     }
     guard let (layer, role, _) = config.role(of: module), !role.isOfExperts else { return nil }

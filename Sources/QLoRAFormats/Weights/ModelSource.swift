@@ -95,7 +95,9 @@ package struct ModelSource: Sendable {
     if config.family.isTransposed {
       seen = TransposedWeights(weights) { config.isLinear($0) }
     } else if config.family.isEncoder {
-      seen = EncoderWeights(weights, config.family)
+      seen = RenamedWeights.encoder(weights, config.family)
+    } else if let holder = config.holder {
+      seen = RenamedWeights.held(weights, by: holder)
     }
     return ModelSource(
       config: config, weights: seen, origin: .folder(folder),

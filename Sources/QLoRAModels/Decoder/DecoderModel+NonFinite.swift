@@ -21,6 +21,6 @@ extension DecoderModel {
     let sum = tape.linearCrossEntropy(
       hidden, rows: batch.rows, targets: batch.targets, head: head,
       softCap: config.form.logitCap)
-    return sum.isFinite ? nil : config.family.names.head
+    return sum.isFinite ? nil : config.names.head
   }
 }

@@ -94,7 +94,7 @@ package final class DecoderModel {
     announcePass(isRecording: tape.isRecording)
     let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
     embed(tokens, types, positions, into: embedded)
-    let names = config.family.names
+    let names = config.names
     observe(names.embedding, embedded)
     var hidden = Variable(encoded(noisy(embedded, attention, dropout)))
     for (block, policy) in zip(blocks, activationPolicies) {

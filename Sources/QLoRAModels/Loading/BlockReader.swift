@@ -9,7 +9,7 @@ struct BlockReader {
   let index: Int
 
   private func module(_ role: WeightRole, expert: Int = 0) -> String {
-    let names = config.family.names
+    let names = config.names
     let name = names.name(role) ?? role.rawValue
     return "\(names.layers)\(index)." + name.replacing("*", with: "\(expert)")
   }

@@ -6,7 +6,7 @@ extension DecoderModel {
   /// Every matrix once, in the order of loading: the embedding, the head unless it is tied to it,
   /// learned positions, what else encoders have, and those of the blocks.
   package var weightsByModule: [(module: String, weight: any PreparedWeight)] {
-    let names = config.family.names
+    let names = config.names
     var weights: [(module: String, weight: any PreparedWeight)] = [(names.embedding, embedding)]
     if embedding !== head { weights.append((names.head, head)) }
     if let positions, let name = names.positions { weights.append((name, positions)) }

@@ -79,7 +79,7 @@ package struct ModelLoader {
         "heads have \(config.headDim) elements; computed are multiples of 8 up to "
           + "\(Self.largestHead)", at: .file(source.path))
     }
-    let names = config.family.names
+    let names = config.names
     func table(_ module: String, _ rows: Int) throws -> any PreparedWeight {
       try weight(module, [rows, config.hidden], quantized: false)
     }
@@ -106,8 +106,8 @@ package struct ModelLoader {
     _ table: (_ module: String, _ rows: Int) throws -> any PreparedWeight
   ) throws -> EncoderEmbedding? {
     let config = source.config
-    guard let types = config.family.names.tokenTypes,
-      let norm = config.family.names.embeddingNorm
+    guard let types = config.names.tokenTypes,
+      let norm = config.names.embeddingNorm
     else { return nil }
     return EncoderEmbedding(
       types: try table(types, config.form.tokenTypes), norm: try self.norm(norm, config.hidden))

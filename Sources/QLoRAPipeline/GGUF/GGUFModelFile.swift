@@ -84,12 +84,19 @@ struct GGUFModelFile {
       // What a tied head or a frequency table holds is elsewhere, too.
       let isRedundant =
         name.hasSuffix(".rotary_emb.inv_freq")
-        || name == source.config.family.names.head + ".weight" && source.config.tiesEmbeddings
-      guard !isRedundant else { continue }
+        || name == source.config.names.head + ".weight" && source.config.tiesEmbeddings
+      guard !isRedundant, !isOutside(name) else { continue }
       throw Diagnostic(
         .architectureUnsupported, "a model of this configuration has no such tensor",
         at: .tensor(file: source.path, name: name))
     }
+  }
+
+  /// Whether a tensor is of the part that sees images, which llama.cpp keeps in a file of its own.
+  private func isOutside(_ name: String) -> Bool {
+    guard let holder = source.config.holder else { return false }
+    let own = ["model.\(holder).", source.config.names.head + "."]
+    return !own.contains { name.hasPrefix($0) }
   }
 
   private func write(_ item: Item, to writer: inout GGUFWriter) throws {

@@ -35,7 +35,7 @@ extension TrainingRun {
     }
     model.dropoutSeed = recipe.dropoutSeed
     model.recomputes = recipe.training.recomputesImages
-    let config = adapterConfig(model.linears, initial: initial?.config)
+    let config = adapterConfig(model.linears, isWhole: false, initial: initial?.config)
     let inputs = TrainingInputs(
       model: ImageTrainee(model, data.files, try recipe.flowMatching(folder)), backend: backend,
       batches: data, validation: data.validationBatches,
