@@ -280,7 +280,11 @@ struct JSONParser {
 
   mutating func skipBlank() throws(JSONError) {
     // Indentation is a third of a pretty file.
-    while index < bytes.count, bytes[index] == 0x20 { index += 1 }
+    index = bytes.withUnsafeBufferPointer { [index] bytes in
+      var place = index
+      while place < bytes.count, bytes[place] == 0x20 { place += 1 }
+      return place
+    }
     while let byte = current {
       switch byte {
       case 0x0A:

@@ -106,7 +106,7 @@ struct TokenizerModelReader {
       text.removeAll(keepingCapacity: true)
       let place = reader.position
       let middle = try readMerge(&reader, into: &text, rank: list.count)
-      guard let merge = merge(text, middle), list.count < Tokenizer.maximumFileValues else {
+      guard let merge = merge(text, middle, after: list.results.last ?? -1), list.count < Tokenizer.maximumFileValues else {
         throw file.malformed(
           "merge \(list.count) (\"\(String(decoding: text[..<middle], as: UTF8.self))\" + "
             + "\"\(String(decoding: text[middle...], as: UTF8.self))\") has a part or result that "
@@ -124,9 +124,7 @@ struct TokenizerModelReader {
     let place = reader.position
     if reader.isAtString {
       try reader.string(into: &text)
-      if let space = text.firstIndex(of: 0x20), space > 0, space + 1 < text.count,
-        text.lastIndex(of: 0x20) == space
-      {
+      if let space = Self.onlySpace(text), space > 0, space + 1 < text.count {
         text.remove(at: space)
         return space
       }
@@ -144,14 +142,28 @@ struct TokenizerModelReader {
     throw file.malformed("merge \(rank) is neither \"a b\" nor [\"a\", \"b\"]", place)
   }
 
+  /// Where the only space of a text is; nil where there are none or several.
+  private static func onlySpace(_ text: [UInt8]) -> Int? {
+    var (place, count) = (0, 0)
+    for index in text.indices where text[index] == 0x20 { (place, count) = (index, count + 1) }
+    return count == 1 ? place : nil
+  }
+
   private func merge(
-    _ text: [UInt8], _ middle: Int
+    _ text: [UInt8], _ middle: Int, after last: Int32
   ) -> (left: Int32, right: Int32, result: Int32)? {
     guard let left = vocabulary.id(of: text, 0..<middle),
       let right = vocabulary.id(of: text, middle..<text.count)
     else { return nil }
     if prefixOfMerges.isEmpty {
-      return vocabulary.id(of: text, 0..<text.count).map { (left, right, $0) }
+      // Most files have merges in the order of what they make, which spares a search.
+      let whole = 0..<text.count
+      if vocabulary.surelyGives(last, text, whole) { return (left, right, last) }
+      let next = last &+ 1
+      if vocabulary.surelyGives(next, text, whole) {
+        return (left, right, next)
+      }
+      return vocabulary.id(of: text, whole).map { (left, right, $0) }
     }
     let rest = text[middle...].dropFirst(prefixOfMerges.count)
     return vocabulary.id(of: Array(text[..<middle]) + rest).map { (left, right, $0) }

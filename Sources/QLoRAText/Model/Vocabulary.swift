@@ -36,6 +36,15 @@ struct Vocabulary: Sendable {
   func id(of bytes: [UInt8], _ range: Range<Int>) -> Int32? { table.value(of: bytes, range) }
   func id(of text: String) -> Int32? { table.value(of: Array(text.utf8)) }
 
+  /// Whether that text gives this id; false says nothing.
+  @inline(__always)
+  func surelyGives(_ id: Int32, _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+    guard !table.hasEqualKeys, entries.indices.contains(Int(id)), entries[Int(id)] >= 0 else {
+      return false
+    }
+    return table.matches(table.key(Int(entries[Int(id)])), bytes, range)
+  }
+
   /// The bytes of a token's text; none for an id without a token.
   func bytes(of id: Int32) -> ArraySlice<UInt8> {
     guard entries.indices.contains(Int(id)), entries[Int(id)] >= 0 else { return [] }

@@ -24,6 +24,7 @@ struct Words {
     _ behavior: SplitBehavior, isInverted: Bool = false,
     _ find: (Range<Int>, (Range<Int>) -> Void) -> Void
   ) {
+    if behavior == .isolated { return isolate(find) }
     var pieces: [SplitBehavior.Piece] = []
     cut { word, words in
       pieces.removeAll(keepingCapacity: true)
@@ -37,10 +38,23 @@ struct Words {
       let first = words.count
       behavior.join(pieces, into: &words)
       // Expressions may match nothing at a place, which makes no word.
-      if words[first...].contains(where: \.isEmpty) {
+      if words[first...].contains(where: { $0.isEmpty }) {
         let kept = words[first...].filter { !$0.isEmpty }
         words.replaceSubrange(first..., with: kept)
       }
+    }
+  }
+
+  /// Makes words of matches and of what lies between them.
+  private mutating func isolate(_ find: (Range<Int>, (Range<Int>) -> Void) -> Void) {
+    cut { word, words in
+      var end = word.lowerBound
+      find(word) { match in
+        if end < match.lowerBound { words.append(end..<match.lowerBound) }
+        if !match.isEmpty { words.append(match) }
+        end = match.upperBound
+      }
+      if end < word.upperBound { words.append(end..<word.upperBound) }
     }
   }
 
