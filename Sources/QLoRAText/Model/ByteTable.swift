@@ -48,6 +48,26 @@ struct ByteTable: Sendable {
     return slot.entry == 0 ? nil : slot.value
   }
 
+  /// The values of many keys, -1 where there is none. Of a large table each place is far away, so
+  /// those of several keys are fetched before the first is looked at.
+  func values(of bytes: [UInt8], _ ranges: [Range<Int>], into values: inout [Int32]) {
+    values.removeAll(keepingCapacity: true)
+    let fetched = ranges.map { range -> (packed: UInt64, slot: Slot) in
+      let packed = Self.packed(bytes, range)
+      return (packed, slots[start(packed)])
+    }
+    for (range, first) in zip(ranges, fetched) {
+      if first.slot.entry == 0 {
+        values.append(-1)
+      } else if first.slot.key == first.packed, range.count <= Self.shortKey {
+        values.append(first.slot.value)
+      } else {
+        let slot = slots[place(of: bytes, range, first.packed)]
+        values.append(slot.entry == 0 ? -1 : slot.value)
+      }
+    }
+  }
+
   /// Adds an entry; of equal keys the first is found.
   mutating func insert(_ bytes: [UInt8], _ range: Range<Int>, _ value: Int32) {
     let packed = Self.packed(bytes, range)
