@@ -24,7 +24,8 @@ struct Words {
     _ behavior: SplitBehavior, isInverted: Bool = false,
     _ find: (Range<Int>, (Range<Int>) -> Void) -> Void
   ) {
-    if behavior == .isolated { return isolate(find) }
+    if behavior == .isolated { return keep(find, matches: true, others: true) }
+    if behavior == .removed { return keep(find, matches: isInverted, others: !isInverted) }
     var pieces: [SplitBehavior.Piece] = []
     cut { word, words in
       pieces.removeAll(keepingCapacity: true)
@@ -45,16 +46,18 @@ struct Words {
     }
   }
 
-  /// Makes words of matches and of what lies between them.
-  private mutating func isolate(_ find: (Range<Int>, (Range<Int>) -> Void) -> Void) {
+  /// Makes words of matches, of what lies between them, or of both.
+  private mutating func keep(
+    _ find: (Range<Int>, (Range<Int>) -> Void) -> Void, matches: Bool, others: Bool
+  ) {
     cut { word, words in
       var end = word.lowerBound
       find(word) { match in
-        if end < match.lowerBound { words.append(end..<match.lowerBound) }
-        if !match.isEmpty { words.append(match) }
+        if others, end < match.lowerBound { words.append(end..<match.lowerBound) }
+        if matches, !match.isEmpty { words.append(match) }
         end = match.upperBound
       }
-      if end < word.upperBound { words.append(end..<word.upperBound) }
+      if others, end < word.upperBound { words.append(end..<word.upperBound) }
     }
   }
 
