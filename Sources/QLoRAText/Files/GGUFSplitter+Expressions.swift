@@ -1,6 +1,6 @@
-// The splitters of byte-level vocabularies that are expressions, by the names of GGUF files: what is
-// cut apart by the first is cut by the next.
-// Source: llama.cpp's `tokenizer.ggml.pre`; the expressions are those of the models' tokenizer.json.
+// The splitters of byte-level vocabularies that are expressions, by the names of GGUF files: what
+// the first cuts apart is cut by the next.
+// Source: llama.cpp's `tokenizer.ggml.pre`; the expressions stand in the models' tokenizer.json.
 
 extension GGUFSplitter {
   /// nil for a name that no list of expressions stands for.

@@ -92,7 +92,8 @@ struct MergeReader {
 
   private func result(_ left: Range<Int>, _ right: Range<Int>) -> Int32? {
     guard prefix.isEmpty else {
-      return vocabulary.id(of: Array(block.bytes[left]) + block.bytes[right].dropFirst(prefix.count))
+      let rest = block.bytes[right].dropFirst(prefix.count)
+      return vocabulary.id(of: Array(block.bytes[left]) + rest)
     }
     // Most files have merges in the order of what they make, which spares a search.
     let whole = left.lowerBound..<right.upperBound

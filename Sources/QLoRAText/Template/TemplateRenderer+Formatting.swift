@@ -159,7 +159,8 @@ extension TemplateRenderer {
       text = TaggedText(try real(value, conversion, at: offset), value.origin)
     case "c":
       isNumber = false
-      if let code = value.intValue, let scalar = UInt32(exactly: code).flatMap(Unicode.Scalar.init) {
+      let scalar = value.intValue.flatMap { UInt32(exactly: $0) }.flatMap(Unicode.Scalar.init)
+      if let scalar {
         text = TaggedText(String(scalar), value.origin)
       } else if let given = value.textValue, given.count == 1 {
         text = given
