@@ -119,8 +119,8 @@ let package = Package(
     .executableTarget(
       name: "qlora-bench",
       dependencies: [
-        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRACUDA", "QLoRATensor", "COpenBLAS",
-        "BackendCases", "ProductCases", "TinyModel",
+        "QLoRAPipeline", "QLoRAModels", "QLoRACPU", "QLoRACUDA", "QLoRASystem", "QLoRAText",
+        "QLoRATensor", "COpenBLAS", "BackendCases", "ProductCases", "TinyModel",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     // The generator of Datasets/tool-calls, a library so that tests can check the committed files.

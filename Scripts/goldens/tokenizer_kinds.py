@@ -11,7 +11,7 @@ import random
 import tempfile
 
 import sentencepiece
-from make_tokenizer_goldens import LLAMA3, WORDS, byte_level, split
+from make_tokenizer_goldens import LLAMA3, SPLITTERS, WORDS, byte_level, split
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 from tokenizers import pre_tokenizers, processors, trainers
@@ -205,6 +205,38 @@ def engine(seed, size):
             pre_tokenizers.Digits(individual_digits=True), byte_level(False)]))
 
 
+def deepseek(seed, size):
+    """DeepSeek's since its third model: three expressions, one inside of what the others leave."""
+    return bytes_bpe(
+        seed, size, pre_tokenizers.Sequence([
+            split(r"\p{N}{1,3}"), split("[一-龥\u3040-ゟ゠-ヿ]+"),
+            split("[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
+                  "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
+                  "|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"),
+            byte_level(False)]))
+
+
+def falcon(seed, size):
+    return bytes_bpe(
+        seed, size, pre_tokenizers.Sequence([
+            pre_tokenizers.Punctuation("contiguous"), byte_level(True),
+            pre_tokenizers.Digits(individual_digits=False), split("[0-9][0-9][0-9]")]))
+
+
+def qwen35(seed, size):
+    return bytes_bpe(
+        seed, size, pre_tokenizers.Sequence([
+            split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+                  r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
+            byte_level(False)]), normalizers.NFC())
+
+
+def splitter(name):
+    """A splitter of make_tokenizer_goldens.py, with a vocabulary of its own."""
+    return lambda seed, size: bytes_bpe(
+        seed, size, SPLITTERS[name], normalizers.NFC() if name == "qwen2" else None)
+
+
 def spelled(seed, size):
     """The byte alphabet as a normalizer, behind which a splitter sees its characters."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
@@ -354,6 +386,9 @@ def kinds():
         "phi3": lambda seed, size: marks(seed, size, "phi3"),
         "tekken": tekken, "gpt4o": gpt4o, "neox": neox, "clip": clip, "roberta": roberta,
         "engine": engine, "spelled": spelled,
+        "deepseek": deepseek, "falcon": falcon, "qwen35": qwen35,
+        "gpt2": splitter("gpt2"), "llama3": splitter("llama3"), "qwen2": splitter("qwen2"),
+        "smollm": splitter("smollm"),
         "t5": lambda seed, size: unigram(seed, size, "t5"),
         "albert": lambda seed, size: unigram(seed, size, "albert"),
         "unigram-bytes": lambda seed, size: unigram(seed, size, "bytes"),

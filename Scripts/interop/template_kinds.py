@@ -222,6 +222,34 @@ Reasoning: {{ reasoning }}
 {{'<|' + message['role'] + '|>' + '\\n' + message['content']}}{{ '<|endoftext|>' if not loop.last }}
 {% endfor %}{% if add_generation_prompt %}<|assistant|>
 {% endif %}""",
+    "functionary": """{%- if not tools is defined %}{% set tools = none %}{% endif -%}
+{%- set runs = tools | selectattr("type", "equalto", "code_interpreter") | list | length > 0 -%}
+{%- set tools = tools | rejectattr("type", "equalto", "code_interpreter") | list -%}
+{{ bos_token }}{% for tool in tools %}{{ tool.function | tojson(indent=2) }}{% endfor %}{{ runs }}
+{% for message in messages %}{{ "<%s>%s\\n" % (message.role, message.content) }}{% endfor %}""",
+    "recursive": """{%- macro kind(value) -%}
+{{ "map" if value is mapping else "text" if value is string else "list" if value is iterable
+   else "none" if value is none else "%s" | format(value) }}{%- endmacro -%}
+{%- for message in messages %}{{ loop.depth }}
+  {%- for key, value in message.items() recursive -%}
+    [{{ loop.depth }}{{ loop.index }}/{{ loop.length }} {{ key }}={{ kind(value) }}
+    {%- if value is mapping and value -%}{{ loop(value.items()) }}
+    {%- elif value is string %}{{ "%.5s|%-4s|%3s" % (value, key, loop.index0) }}
+    {%- elif value is iterable %}{% for one in value if (one is not none) recursive -%}
+      {%- if one is mapping %}{{ one | length }}{% elif one is string %}{{ one }}
+      {%- elif one is iterable %}{{ "(" ~ loop(one) ~ ")" }}{% else %}{{ one }}{% endif -%}
+      {% else %}nothing{% endfor %}
+    {%- endif %}]{% endfor %}
+{% endfor %}""",
+    "formats": """{%- for message in messages %}
+{{ "%5d|%-5i|%05d|%+d|% d|%x|%#X|%o" % (loop.index, loop.index0, loop.index, -loop.index,
+   loop.length, loop.index + 250, loop.index + 250, loop.index + 60) }}
+{{ "%.2f %8.3f %-9.1e| %g %G %F %.0f" % (loop.index / 3, -loop.index / 7, loop.index * 1e5,
+   loop.index / 4, loop.index * 1e9, loop.index, loop.index / 2) }}
+{{ "%(role)s: %(role)r %%" % message }}{{ "%*d %.*f" % (6, loop.index, 2, loop.index / 9) }}
+{{ "%s and %s" | format(message.role, message.content) }}{{ "%r" % message.content }}
+{{ "%c%c" % ("é", 8364) }}{{ "%s" % none }}{{ "%s" % [1, "a"] }}{{ "%d" % 3.9 }}{{ "%d" % true }}
+{%- endfor %}""",
 }
 
 TEXTS = ["hi", "", " ", "  two  ", "\n", "line\nline\n", "\ttab", "é\u00a0ü", "日本語 🙂", "<|im_end|>",

@@ -279,18 +279,33 @@ struct JSONParser {
   }
 
   mutating func skipBlank() throws(JSONError) {
-    // Indentation is a third of a pretty file.
-    while index < bytes.count, bytes[index] == 0x20 { index += 1 }
+    skipSpaces()
     while let byte = current {
       switch byte {
       case 0x0A:
         index += 1
         line += 1
         lineStart = index
+        skipSpaces()
       case 0x20, 0x09, 0x0D: index += 1
       case UInt8(ascii: "/") where options.allowsComments: try skipComment()
       default: return
       }
+    }
+  }
+
+  /// Indentation is a third of a pretty file.
+  private mutating func skipSpaces() {
+    guard current == 0x20 else { return }
+    index = bytes.withUnsafeBytes { [index] bytes in
+      var place = index
+      while place + 8 <= bytes.count,
+        bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self) == 0x2020_2020_2020_2020
+      {
+        place += 8
+      }
+      while place < bytes.count, bytes[place] == 0x20 { place += 1 }
+      return place
     }
   }
 

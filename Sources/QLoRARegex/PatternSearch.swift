@@ -9,7 +9,7 @@ package final class PatternSearch: Sendable {
 
   package let pattern: String
   // SAFETY: a compiled expression is not changed by searching; only `deinit` frees it.
-  private nonisolated(unsafe) let expression: OnigRegex
+  fileprivate nonisolated(unsafe) let expression: OnigRegex
 
   /// - Throws: `invalid`.
   package init(_ pattern: String) throws(RegularExpressionError) {
@@ -18,6 +18,34 @@ package final class PatternSearch: Sendable {
   }
 
   deinit { onig_free(expression) }
+
+  /// As `PatternScan.forEachMatch`, for one range.
+  package func forEachMatch(
+    in bytes: [UInt8], _ range: Range<Int>, _ body: (Range<Int>) -> Void
+  ) -> Bool {
+    PatternScan(self).forEachMatch(in: bytes, range, body)
+  }
+}
+
+/// What searching for one expression needs beside it, kept from range to range.
+package struct PatternScan: ~Copyable {
+  private let search: PatternSearch
+  // SAFETY: both are made here and freed by `deinit`; nothing else knows them.
+  private let region: UnsafeMutablePointer<OnigRegion>?
+  private let limits: OpaquePointer?
+
+  package init(_ search: PatternSearch) {
+    self.search = search
+    region = onig_region_new()
+    limits = onig_new_match_param()
+    onig_initialize_match_param(limits)
+    onig_set_retry_limit_in_match_of_match_param(limits, UInt(PatternSearch.retryLimit))
+  }
+
+  deinit {
+    onig_region_free(region, 1)
+    onig_free_match_param(limits)
+  }
 
   /// Calls `body` with each match in a range of `bytes`, which is valid UTF-8 and seen as a text of
   /// its own, from left to right. An empty match at the end of the one before is none.
@@ -28,15 +56,7 @@ package final class PatternSearch: Sendable {
     in bytes: [UInt8], _ range: Range<Int>, _ body: (Range<Int>) -> Void
   ) -> Bool {
     bytes.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress, !range.isEmpty else { return true }
-      let region = onig_region_new()
-      let limits = onig_new_match_param()
-      defer {
-        onig_region_free(region, 1)
-        onig_free_match_param(limits)
-      }
-      onig_initialize_match_param(limits)
-      onig_set_retry_limit_in_match_of_match_param(limits, UInt(Self.retryLimit))
+      guard let base = buffer.baseAddress, let region, !range.isEmpty else { return true }
       // SAFETY: the addresses lie in the buffer, whose range the caller gives, and the region is
       // filled where a match is found.
       let start = base + range.lowerBound
@@ -44,11 +64,10 @@ package final class PatternSearch: Sendable {
       var place = start
       var lastEnd: UnsafePointer<UInt8>?
       while place <= end {
-        let found = withExtendedLifetime(self) {
-          onig_search_with_param(
-            expression, start, end, place, end, region, OnigOptionType(ONIG_OPTION_NONE), limits)
-        }
-        guard found >= 0, let region else { return found == ONIG_MISMATCH }
+        let found = onig_search_with_param(
+          search.expression, start, end, place, end, region, OnigOptionType(ONIG_OPTION_NONE),
+          limits)
+        guard found >= 0 else { return found == ONIG_MISMATCH }
         let first = start + Int(region.pointee.beg[0])
         let last = start + Int(region.pointee.end[0])
         if first == last, last == lastEnd {

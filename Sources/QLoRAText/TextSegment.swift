@@ -36,6 +36,12 @@ package struct TokenizedText: Sendable, Equatable {
     self.isControl = isControl
   }
 
+  mutating func reserve(_ count: Int) {
+    ids.reserveCapacity(count)
+    byteRanges.reserveCapacity(count)
+    isControl.reserveCapacity(count)
+  }
+
   mutating func append(_ id: Int32, _ range: Range<Int>, isControl control: Bool) {
     ids.append(id)
     byteRanges.append(range)

@@ -46,6 +46,8 @@ extension Tokenizer {
     _ bytes: [UInt8], _ allowed: [Range<Int>], _ cache: inout WordCache
   ) -> TokenizedText {
     var result = TokenizedText()
+    // Of most texts a token has about four bytes.
+    result.reserve(bytes.count / 4)
     var position = 0
     for match in rawAddedTokens.matches(in: bytes, 0..<bytes.count, allowed: allowed) {
       encodeText(bytes, position..<match.range.lowerBound, allowed, &cache, into: &result)
@@ -87,33 +89,29 @@ extension Tokenizer {
     if model.mayCutBeforeMarks { words.cutBeforeMarks() }
     var fresh: [WordToken] = []
     for word in words.ranges {
-      if !model.isWorthCaching {
-        fresh.removeAll(keepingCapacity: true)
-        model.tokenize(words.text.bytes, word, into: &fresh)
-        append(fresh[...], word, words.text, into: &result)
-      } else if let known = cache.find(words.text.bytes, word) {
-        append(known, word, words.text, into: &result)
-      } else {
-        fresh.removeAll(keepingCapacity: true)
-        model.tokenize(words.text.bytes, word, into: &fresh)
-        cache.add(words.text.bytes, word, fresh[...])
-        append(fresh[...], word, words.text, into: &result)
+      if model.isWorthCaching, let known = cache.find(words.text.bytes, word) {
+        append(cache.tokens, known, word, words.text, into: &result)
+        continue
       }
+      fresh.removeAll(keepingCapacity: true)
+      model.tokenize(words.text.bytes, word, into: &fresh)
+      if model.isWorthCaching { cache.add(words.text.bytes, word, fresh) }
+      append(fresh, 0..<fresh.count, word, words.text, into: &result)
     }
   }
 
   /// Appends the tokens of one word.
   private func append(
-    _ tokens: ArraySlice<WordToken>, _ word: Range<Int>, _ text: AlignedText,
+    _ tokens: [WordToken], _ range: Range<Int>, _ word: Range<Int>, _ text: AlignedText,
     into result: inout TokenizedText
   ) {
     var end = word.lowerBound
-    for (index, token) in zip(tokens.indices, tokens) {
+    for index in range {
       let start = end
-      end = min(end + Int(token.byteCount), word.upperBound)
+      end = min(end + Int(tokens[index].byteCount), word.upperBound)
       // What the vocabulary lacks may have no token; the last one stands for it too.
-      if index == tokens.endIndex - 1 { end = word.upperBound }
-      result.append(token.id, text.original(start..<end), isControl: false)
+      if index == range.upperBound - 1 { end = word.upperBound }
+      result.append(tokens[index].id, text.original(start..<end), isControl: false)
     }
   }
 }

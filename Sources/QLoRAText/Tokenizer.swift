@@ -93,17 +93,18 @@ struct WordCache: Sendable {
   static let longestWord = 64
 
   private var table = ByteTable(minimumCapacity: 4096)
-  private var tokens: [WordToken] = []
+  private(set) var tokens: [WordToken] = []
   private var starts: [Int32] = [0]
 
-  func find(_ bytes: [UInt8], _ word: Range<Int>) -> ArraySlice<WordToken>? {
+  /// Where in `tokens` those of a word are.
+  func find(_ bytes: [UInt8], _ word: Range<Int>) -> Range<Int>? {
     guard word.count <= Self.longestWord, let entry = table.value(of: bytes, word) else {
       return nil
     }
-    return tokens[Int(starts[Int(entry)])..<Int(starts[Int(entry) + 1])]
+    return Int(starts[Int(entry)])..<Int(starts[Int(entry) + 1])
   }
 
-  mutating func add(_ bytes: [UInt8], _ word: Range<Int>, _ new: ArraySlice<WordToken>) {
+  mutating func add(_ bytes: [UInt8], _ word: Range<Int>, _ new: [WordToken]) {
     guard word.count <= Self.longestWord else { return }
     if table.byteCount > Self.maximumBytes { self = WordCache() }
     table.insert(bytes, word, Int32(starts.count - 1))

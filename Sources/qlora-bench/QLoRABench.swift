@@ -8,6 +8,6 @@ struct QLoRABench: ParsableCommand {
     abstract: "Measures kernels and training steps; writes JSON lines.",
     subcommands: [
       KernelBenchmark.self, QuantizeBenchmark.self, LoadBenchmark.self, StepBenchmark.self,
-      DecodeBenchmark.self, CheckBenchmark.self, DeviceBenchmark.self,
+      DecodeBenchmark.self, CheckBenchmark.self, DeviceBenchmark.self, TokenizeBenchmark.self,
     ])
 }

@@ -12,44 +12,70 @@ struct GGUFSplitter: Equatable {
 
   /// The names of splitters that differ, each the most common of its kind.
   static let names = [
-    "gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "stablelm2", "tekken", "gpt-4o",
+    "gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "stablelm2", "tekken", "gpt-4o", "falcon",
+    "deepseek-llm", "deepseek-coder", "deepseek-v3", "bloom", "viking", "qwen35", "bailingmoe",
+    "seed-coder", "exaone-moe", "minicpm5", "tiny_aya", "superbpe", "default",
   ]
 
   /// - Throws: `Diagnostic` E0303 for a name unknown here.
   init(name: String, source: String) throws {
-    func split(_ pattern: SplitPattern) -> [PreTokenizer] {
-      [
-        .split(.known(pattern), .isolated, isInverted: false),
-        .byteLevel(addsPrefixSpace: false, splits: false),
-      ]
-    }
     let gpt2 = [PreTokenizer.byteLevel(addsPrefixSpace: false, splits: true)]
     switch name {
-    case "gpt-2", "mpt", "olmo", "phi-2", "jais", "trillion", "granite-docling":
+    case "gpt-2", "mpt", "olmo", "phi-2", "jais", "trillion", "granite-docling", "jina-es",
+      "jina-de", "jina-v2-es", "jina-v2-de", "jina-v1-en", "jina-v2-code", "roberta-bpe",
+      "gigachat", "a.x-4.0", "mellum", "modern-bert", "exaone4":
       preTokenizers = gpt2
-    case "smollm", "refact", "codeshell", "starcoder", "command-r", "exaone", "minerva-7b":
+    case "smollm", "refact", "codeshell", "starcoder", "command-r", "cohere2_moe", "exaone",
+      "minerva-7b", "mellum2":
       preTokenizers = [.digits(oneByOne: true)] + gpt2
-    case "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2":
-      preTokenizers = split(.llama3)
+    case "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+      "jina-v5-nano":
+      preTokenizers = Self.split(.llama3)
       ignoresMerges = true
       addsBOS = true
-    case "dbrx", "smaug-bpe", "chatglm-bpe", "glm4": preTokenizers = split(.llama3)
-    case "qwen2", "deepseek-r1-qwen":
-      preTokenizers = split(.qwen2)
+    case "dbrx", "smaug-bpe", "chatglm-bpe", "glm4": preTokenizers = Self.split(.llama3)
+    case "qwen2", "deepseek-r1-qwen", "f2llmv2":
+      preTokenizers = Self.split(.qwen2)
       // GGUF has no key for it, but the model saw composed text only.
       normalizer = .form(.nfc)
-    case "stablelm2", "hunyuan", "megrez": preTokenizers = split(.qwen2)
+    case "stablelm2", "hunyuan", "megrez", "kormo", "openpangu", "grok-2", "solar-open":
+      preTokenizers = Self.split(.qwen2)
     case "tekken":
-      preTokenizers = split(.tekken)
+      preTokenizers = Self.split(.tekken)
       ignoresMerges = true
       addsBOS = true
-    case "gpt-4o", "llama4": preTokenizers = split(.gpt4o)
+    case "gpt-4o", "llama4", "kanana2", "minimax-m2": preTokenizers = Self.split(.gpt4o)
+    case "falcon":
+      preTokenizers =
+        [.punctuation(.contiguous)] + gpt2
+        + [.digits(oneByOne: false), try Self.split("[0-9][0-9][0-9]", source)]
     default:
+      guard let expressions = Self.expressions(name) else {
+        throw Diagnostic(
+          .tokenizerUnsupported,
+          "tokenizer.ggml.pre is \"\(name)\"; known are "
+            + Self.names.joined(separator: ", ") + " and their other names",
+          at: .file(source), remedy: "use the model's Hugging Face folder with its tokenizer.json")
+      }
+      preTokenizers = try expressions.map { try Self.split($0, source) } + [Self.spelledByBytes]
+      if name == "qwen35" { normalizer = .form(.nfc) }
+    }
+  }
+
+  private static let spelledByBytes = PreTokenizer.byteLevel(addsPrefixSpace: false, splits: false)
+
+  private static func split(_ pattern: SplitPattern) -> [PreTokenizer] {
+    [.split(.known(pattern), .isolated, isInverted: false), spelledByBytes]
+  }
+
+  private static func split(_ expression: String, _ source: String) throws -> PreTokenizer {
+    do {
+      return .split(try TextPattern(expression: expression), .isolated, isInverted: false)
+    } catch {
       throw Diagnostic(
         .tokenizerUnsupported,
-        "tokenizer.ggml.pre is \"\(name)\"; known are "
-          + Self.names.joined(separator: ", ") + " and their other names",
-        at: .file(source), remedy: "use the model's Hugging Face folder with its tokenizer.json")
+        "this Oniguruma does not compile the splitter \"\(expression)\" (\(error))",
+        at: .file(source))
     }
   }
 

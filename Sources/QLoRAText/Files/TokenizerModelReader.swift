@@ -3,9 +3,9 @@ import QLoRADiagnostics
 import QLoRAJSON
 
 struct TokenizerModelReader {
-  private let file: TokenizerFileFacts
+  let file: TokenizerFileFacts
   private var settings: [String: JSONValue] = [:]
-  private var vocabulary = Vocabulary()
+  private(set) var vocabulary = Vocabulary()
   /// Scores by id, of a vocabulary that is a list.
   private var scores: [Double]?
   private var hasVocabulary = false
@@ -23,7 +23,7 @@ struct TokenizerModelReader {
       case "merges":
         mergesPlace = reader.bookmark
         // Merges name tokens by their texts, so they wait for the vocabulary and the prefix.
-        if hasVocabulary { try readMerges(&reader) } else { try reader.skip() }
+        if hasVocabulary { merges = try readMerges(&reader) } else { try reader.skip() }
       default: settings[key] = try reader.value()
       }
     }
@@ -31,16 +31,22 @@ struct TokenizerModelReader {
     if let place = mergesPlace, merges == nil || isPrefixLate, hasVocabulary {
       let end = reader.bookmark
       reader.bookmark = place
-      try readMerges(&reader)
+      merges = try readMerges(&reader)
       reader.bookmark = end
     }
   }
 
-  private var prefix: [UInt8] {
+  var prefix: [UInt8] {
     Array((settings["continuing_subword_prefix"]?.stringValue ?? "").utf8)
   }
   /// The prefix that the merges were read with.
   private var prefixOfMerges: [UInt8] = []
+
+  private mutating func readMerges(_ reader: inout JSONPullReader) throws -> MergeList {
+    prefixOfMerges = prefix
+    var merges = MergeReader(file: file, vocabulary: vocabulary, prefix: prefix)
+    return try merges.read(&reader)
+  }
 
   private mutating func readVocabulary(_ reader: inout JSONPullReader) throws {
     hasVocabulary = true
@@ -53,6 +59,8 @@ struct TokenizerModelReader {
     }
     try reader.enterObject()
     var text: [UInt8] = []
+    var block = TokenBlock()
+    var ids: [Int] = []
     while true {
       text.removeAll(keepingCapacity: true)
       guard try reader.nextKey(into: &text) else { break }
@@ -62,8 +70,15 @@ struct TokenizerModelReader {
           "the token \"\(String(decoding: text, as: UTF8.self))\" has an id that is no number in "
             + "range", place)
       }
-      vocabulary.insert(text, id)
+      block.append(text)
+      ids.append(id)
+      if block.isFull {
+        vocabulary.insert(block, ids: ids)
+        block.removeAll()
+        ids.removeAll(keepingCapacity: true)
+      }
     }
+    vocabulary.insert(block, ids: ids)
     // Vocabularies may have gaps, but none as wide as themselves.
     guard vocabulary.count <= 2 * vocabulary.tokenCount + 1024 else {
       throw file.malformed("model.vocab has ids far beyond the number of its tokens")
@@ -91,70 +106,6 @@ struct TokenizerModelReader {
     }
     guard vocabulary.isUTF8 else { throw file.malformed("a token of model.vocab is not UTF-8") }
     self.scores = scores
-  }
-
-  private mutating func readMerges(_ reader: inout JSONPullReader) throws {
-    prefixOfMerges = prefix
-    var list = MergeList()
-    list.reserve(vocabulary.count)
-    var text: [UInt8] = []
-    guard reader.isAtArray else {
-      throw file.malformed("model.merges must be an array", reader.position)
-    }
-    try reader.enterArray()
-    while try reader.nextElement() {
-      text.removeAll(keepingCapacity: true)
-      let place = reader.position
-      let middle = try readMerge(&reader, into: &text, rank: list.count)
-      guard let merge = merge(text, middle), list.count < Tokenizer.maximumFileValues else {
-        throw file.malformed(
-          "merge \(list.count) (\"\(String(decoding: text[..<middle], as: UTF8.self))\" + "
-            + "\"\(String(decoding: text[middle...], as: UTF8.self))\") has a part or result that "
-            + "is no token of the vocabulary", place)
-      }
-      list.append(merge.left, merge.right, merge.result)
-    }
-    merges = list
-  }
-
-  /// Reads `"a b"` or `["a", "b"]` as one text; gives where its second part begins.
-  private func readMerge(
-    _ reader: inout JSONPullReader, into text: inout [UInt8], rank: Int
-  ) throws -> Int {
-    let place = reader.position
-    if reader.isAtString {
-      try reader.string(into: &text)
-      if let space = text.firstIndex(of: 0x20), space > 0, space + 1 < text.count,
-        text.lastIndex(of: 0x20) == space
-      {
-        text.remove(at: space)
-        return space
-      }
-    } else if reader.isAtArray {
-      try reader.enterArray()
-      if try reader.nextElement(), reader.isAtString {
-        try reader.string(into: &text)
-        let middle = text.count
-        if try reader.nextElement(), reader.isAtString {
-          try reader.string(into: &text)
-          if try !reader.nextElement() { return middle }
-        }
-      }
-    }
-    throw file.malformed("merge \(rank) is neither \"a b\" nor [\"a\", \"b\"]", place)
-  }
-
-  private func merge(
-    _ text: [UInt8], _ middle: Int
-  ) -> (left: Int32, right: Int32, result: Int32)? {
-    guard let left = vocabulary.id(of: text, 0..<middle),
-      let right = vocabulary.id(of: text, middle..<text.count)
-    else { return nil }
-    if prefixOfMerges.isEmpty {
-      return vocabulary.id(of: text, 0..<text.count).map { (left, right, $0) }
-    }
-    let rest = text[middle...].dropFirst(prefixOfMerges.count)
-    return vocabulary.id(of: Array(text[..<middle]) + rest).map { (left, right, $0) }
   }
 
   /// The vocabulary, and how it makes tokens.

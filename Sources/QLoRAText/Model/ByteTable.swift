@@ -17,6 +17,8 @@ struct ByteTable: Sendable {
   /// A power of two, at most half full.
   private var slots: [Slot]
   private var shift: UInt64
+  /// Whether two entries have equal keys.
+  private(set) var hasEqualKeys = false
 
   init(minimumCapacity: Int = 32) {
     (slots, shift) = ([], 64)
@@ -46,13 +48,36 @@ struct ByteTable: Sendable {
     return slot.entry == 0 ? nil : slot.value
   }
 
+  /// The values of many keys, -1 where there is none. Of a large table each place is far away, so
+  /// those of several keys are fetched before the first is looked at.
+  func values(of bytes: [UInt8], _ ranges: [Range<Int>], into values: inout [Int32]) {
+    values.removeAll(keepingCapacity: true)
+    let fetched = ranges.map { range -> (packed: UInt64, slot: Slot) in
+      let packed = Self.packed(bytes, range)
+      return (packed, slots[start(packed)])
+    }
+    for (range, first) in zip(ranges, fetched) {
+      if first.slot.entry == 0 {
+        values.append(-1)
+      } else if first.slot.key == first.packed, range.count <= Self.shortKey {
+        values.append(first.slot.value)
+      } else {
+        let slot = slots[place(of: bytes, range, first.packed)]
+        values.append(slot.entry == 0 ? -1 : slot.value)
+      }
+    }
+  }
+
   /// Adds an entry; of equal keys the first is found.
   mutating func insert(_ bytes: [UInt8], _ range: Range<Int>, _ value: Int32) {
     let packed = Self.packed(bytes, range)
     let place = place(of: bytes, range, packed)
     arena.append(contentsOf: bytes[range])
     ends.append(UInt32(truncatingIfNeeded: arena.count))
-    guard slots[place].entry == 0 else { return }
+    guard slots[place].entry == 0 else {
+      hasEqualKeys = true
+      return
+    }
     slots[place] = Slot(key: packed, entry: UInt32(ends.count), value: value)
     if ends.count * 2 > slots.count { resize(slots.count) }
   }
@@ -76,8 +101,7 @@ struct ByteTable: Sendable {
   /// Fibonacci hashing: the golden ratio's fraction spreads what differs in few bits.
   @inline(__always)
   private func start(_ packed: UInt64) -> Int {
-    let mixed = (packed ^ (packed >> 29)) &* 0x9E37_79B9_7F4A_7C15
-    return Int(truncatingIfNeeded: mixed >> shift)
+    Int(truncatingIfNeeded: ((packed ^ (packed >> 29)) &* 0x9E37_79B9_7F4A_7C15) >> shift)
   }
 
   /// The slot that holds the key, or the free one where it belongs.
@@ -96,13 +120,25 @@ struct ByteTable: Sendable {
     return place
   }
 
-  private func matches(_ key: Range<Int>, _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+  /// Whether a key is that range of `bytes`.
+  @inline(__always)
+  func matches(_ key: Range<Int>, _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
     guard key.count == range.count else { return false }
-    for step in 0..<key.count
-    where arena[key.lowerBound + step] != bytes[range.lowerBound + step] {
-      return false
+    return arena.withUnsafeBytes { arena in
+      bytes.withUnsafeBytes { bytes in
+        var step = 0
+        while step + 8 <= range.count {
+          let known = Self.eightBytes(arena, key.lowerBound + step)
+          guard known == Self.eightBytes(bytes, range.lowerBound + step) else { return false }
+          step += 8
+        }
+        while step < range.count {
+          guard arena[key.lowerBound + step] == bytes[range.lowerBound + step] else { return false }
+          step += 1
+        }
+        return true
+      }
     }
-    return true
   }
 
   /// Keys up to this length are packed whole.
@@ -110,14 +146,45 @@ struct ByteTable: Sendable {
 
   @inline(__always)
   private static func packed(_ bytes: [UInt8], _ range: Range<Int>) -> UInt64 {
-    if range.count <= shortKey {
-      var packed = UInt64(range.count)
-      for index in range { packed = packed << 8 | UInt64(bytes[index]) }
-      return packed
+    bytes.withUnsafeBytes { bytes in
+      range.count <= shortKey ? short(bytes, range) : hash(bytes, range)
     }
-    // FNV-1a with a final mix.
-    var state: UInt64 = 0xCBF2_9CE4_8422_2325
-    for index in range { state = (state ^ UInt64(bytes[index])) &* 0x0000_0100_0000_01B3 }
-    return (state ^ (state >> 29)) | 0xFF00_0000_0000_0000
+  }
+
+  @inline(__always)
+  private static func short(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> UInt64 {
+    let count = UInt64(truncatingIfNeeded: range.count) << 56
+    if range.lowerBound + 8 <= bytes.count {
+      let unused = UInt64(truncatingIfNeeded: 64 - 8 * range.count)
+      return count | (eightBytes(bytes, range.lowerBound) << unused) >> unused
+    }
+    var packed = count
+    for (place, index) in range.enumerated() { packed |= UInt64(bytes[index]) << UInt64(8 * place) }
+    return packed
+  }
+
+  /// Eight bytes at a time, the last eight of them perhaps again, then a final mix.
+  @inline(__always)
+  private static func hash(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> UInt64 {
+    var state = UInt64(truncatingIfNeeded: range.count)
+    var index = range.lowerBound
+    let last = range.upperBound - 8
+    while index < last {
+      state = mixed(state ^ eightBytes(bytes, index))
+      index += 8
+    }
+    return mixed(state ^ eightBytes(bytes, last)) | 0xFF00_0000_0000_0000
+  }
+
+  /// The golden ratio's fraction spreads bits upwards, the shift brings them down again.
+  @inline(__always)
+  private static func mixed(_ value: UInt64) -> UInt64 {
+    let product = value &* 0x9E37_79B9_7F4A_7C15
+    return product ^ (product >> 32)
+  }
+
+  @inline(__always)
+  private static func eightBytes(_ bytes: UnsafeRawBufferPointer, _ index: Int) -> UInt64 {
+    UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self))
   }
 }

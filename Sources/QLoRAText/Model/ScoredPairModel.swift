@@ -29,9 +29,9 @@ struct ScoredPairModel: WordModel {
     self.protected = protected
     fallbackIDs = fallsBackToBytes ? BytePairModel.byteTokens(vocabulary) : []
     longestPiece = (0..<Int32(vocabulary.count)).map { vocabulary.bytes(of: $0).count }.max() ?? 0
+    // Pieces of users are of the vocabulary, too: none of them stands across such a place.
     mayCutBeforeMarks =
-      protected == nil && vocabulary.id(of: SentencePieceNormalizer.mark) != nil
-      && !vocabulary.hasMarksInside
+      vocabulary.id(of: SentencePieceNormalizer.mark) != nil && !vocabulary.hasMarksInside
   }
 
   private struct Symbol {

@@ -2,6 +2,8 @@
 // cross.
 // Source: the documentation of PyPI `tokenizers`, whose words these are.
 
+import QLoRARegex
+
 enum PreTokenizer: Sendable, Equatable {
   case split(TextPattern, SplitBehavior, isInverted: Bool)
   case digits(oneByOne: Bool)
@@ -23,6 +25,12 @@ enum PreTokenizer: Sendable, Equatable {
     switch self {
     case .split(.known(let pattern), .isolated, _) where pattern.coversAll:
       words.cut { word, new in pattern.forEachWord(bytes, word) { new.append($0) } }
+    case .split(.expression(let expression), let behavior, let isInverted):
+      let scan = PatternScan(expression)
+      words.split(behavior, isInverted: isInverted) { word, found in
+        // Where a match takes too long, the rest of the word has none.
+        _ = scan.forEachMatch(in: bytes, word, found)
+      }
     case .split(let pattern, let behavior, let isInverted):
       words.split(behavior, isInverted: isInverted) { word, found in
         pattern.forEachMatch(in: bytes, word, found)

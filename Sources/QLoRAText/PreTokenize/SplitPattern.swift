@@ -47,6 +47,9 @@ enum SplitPattern: Sendable, Equatable {
 }
 
 extension SplitPattern {
+  /// As an expression; each pattern has one.
+  var spelling: String { Self.spellings.first { $0.pattern == self }?.text ?? "" }
+
   /// Whether the alternatives match any character, so that words cover a text.
   var coversAll: Bool { self != .clip }
 

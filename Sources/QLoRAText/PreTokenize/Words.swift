@@ -24,6 +24,8 @@ struct Words {
     _ behavior: SplitBehavior, isInverted: Bool = false,
     _ find: (Range<Int>, (Range<Int>) -> Void) -> Void
   ) {
+    if behavior == .isolated { return keep(find, matches: true, others: true) }
+    if behavior == .removed { return keep(find, matches: isInverted, others: !isInverted) }
     var pieces: [SplitBehavior.Piece] = []
     cut { word, words in
       pieces.removeAll(keepingCapacity: true)
@@ -37,10 +39,25 @@ struct Words {
       let first = words.count
       behavior.join(pieces, into: &words)
       // Expressions may match nothing at a place, which makes no word.
-      if words[first...].contains(where: \.isEmpty) {
+      if words[first...].contains(where: { $0.isEmpty }) {
         let kept = words[first...].filter { !$0.isEmpty }
         words.replaceSubrange(first..., with: kept)
       }
+    }
+  }
+
+  /// Makes words of matches, of what lies between them, or of both.
+  private mutating func keep(
+    _ find: (Range<Int>, (Range<Int>) -> Void) -> Void, matches: Bool, others: Bool
+  ) {
+    cut { word, words in
+      var end = word.lowerBound
+      find(word) { match in
+        if others, end < match.lowerBound { words.append(end..<match.lowerBound) }
+        if matches, !match.isEmpty { words.append(match) }
+        end = match.upperBound
+      }
+      if others, end < word.upperBound { words.append(end..<word.upperBound) }
     }
   }
 

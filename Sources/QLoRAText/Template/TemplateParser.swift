@@ -194,7 +194,7 @@ struct TemplateParser {
     guard skipName("in") else { throw failure("expected \"in\", found \(found)") }
     let items = try parseTuple(allowsConditional: false)
     let filter = skipName("if") ? try parseExpression() : nil
-    if isName("recursive") { throw failure("recursive loops are not supported") }
+    let isRecursive = skipName("recursive")
     try endBlock()
     let body = try parseBody(until: ["else", "endfor"])
     var otherwise: [TemplateStatement] = []
@@ -205,7 +205,8 @@ struct TemplateParser {
     try endBlock()
     return .loop(
       TemplateLoop(
-        target: target, items: items, filter: filter, body: body, otherwise: otherwise))
+        target: target, items: items, filter: filter, body: body, otherwise: otherwise,
+        isRecursive: isRecursive))
   }
 
   private mutating func parseSet() throws(Diagnostic) -> TemplateStatement.Kind {

@@ -36,6 +36,12 @@ extension TemplateRenderer {
     let offset = expression.offset
     let callee = try evaluate(target, scope)
     let arguments = try evaluate(written, scope)
+    if case .loop(let state) = callee.payload {
+      guard let again = state.again, arguments.positional.count == 1, arguments.named.isEmpty else {
+        throw failure("loop() needs a loop that is marked recursive, and one value", at: offset)
+      }
+      return .string(try again(arguments.positional[0], offset))
+    }
     guard case .callable(let callable) = callee.payload else {
       throw failure("\(callee.kindName) cannot be called", at: offset)
     }

@@ -13,7 +13,7 @@ extension TemplateRenderer {
 
   private static let textFilters: Set<String> = [
     "trim", "lower", "upper", "capitalize", "title", "string", "safe", "escape", "e", "forceescape",
-    "replace", "indent",
+    "replace", "indent", "format",
   ]
 
   private func textFilter(
@@ -55,6 +55,12 @@ extension TemplateRenderer {
       let old = try self.text(of: first, at: offset)
       let new = try self.text(of: second, at: offset)
       return .string(try replace(text, old, new, values[2]?.intValue, at: offset))
+    case "format":
+      let named = arguments.named.map { (key: TemplateValue.text($0.name), value: $0.value) }
+      let values = named.isEmpty
+        ? TemplateValue.list(arguments.positional, isTuple: true)
+        : TemplateValue(.dictionary(ValueDictionary(named)))
+      return .string(try formatted(text, values, at: offset))
     case "indent":
       let values = try bound(["width", "first", "blank"])
       return try indent(

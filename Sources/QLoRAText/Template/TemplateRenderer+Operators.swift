@@ -12,6 +12,9 @@ extension TemplateRenderer {
   func binary(
     _ operation: String, _ left: TemplateValue, _ right: TemplateValue, at offset: Int
   ) throws -> TemplateValue {
+    if operation == "%", let format = left.textValue {
+      return .string(try formatted(format, right, at: offset))
+    }
     for case .undefined(let what) in [left.payload, right.payload] {
       throw failure("\(what) is undefined, so \"\(operation)\" cannot use it", at: offset)
     }

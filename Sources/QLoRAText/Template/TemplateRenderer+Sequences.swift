@@ -45,24 +45,31 @@ extension TemplateRenderer {
     case "batch":
       let values = try bound(["linecount", "fill_with"])
       return try batch(elements(value, offset), values[0]?.intValue ?? 0, values[1], offset)
-    case "map": return .list(try map(elements(value, offset), arguments, offset))
+    // Jinja's own generators: what is false has no elements.
+    case "map", "select", "reject", "selectattr", "rejectattr":
+      guard value.isTrue else { return .list([]) }
+      return .list(try choose(name, elements(value, offset), arguments, offset))
+    default: return nil
+    }
+  }
+
+  private func choose(
+    _ name: String, _ elements: [TemplateValue], _ arguments: ValueArguments, _ offset: Int
+  ) throws -> [TemplateValue] {
+    switch name {
+    case "map": return try map(elements, arguments, offset)
     case "select", "reject":
-      return .list(
-        try elements(value, offset).filter {
-          try passes($0, arguments, at: offset) == (name == "select")
-        })
-    case "selectattr", "rejectattr":
+      return try elements.filter { try passes($0, arguments, at: offset) == (name == "select") }
+    default:
       guard let attribute = arguments.positional.first else {
         throw failure("\(name) needs an attribute", at: offset)
       }
       var rest = arguments
       rest.positional.removeFirst()
-      return .list(
-        try elements(value, offset).filter { element in
-          let part = try member(element, attribute, offset)
-          return try passes(part, rest, at: offset) == (name == "selectattr")
-        })
-    default: return nil
+      return try elements.filter { element in
+        let part = try member(element, attribute, offset)
+        return try passes(part, rest, at: offset) == (name == "selectattr")
+      }
     }
   }
 

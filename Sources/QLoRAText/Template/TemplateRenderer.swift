@@ -14,7 +14,6 @@ final class TemplateRenderer {
   private var textWork = 0
   private var evaluationDepth = 0
   private var macroDepth = 0
-  private var loopDepth = 0
   /// What may refer to itself in circles, to be emptied at the end.
   private var scopes: [Scope] = []
   private var loops: [LoopState] = []
@@ -189,7 +188,14 @@ final class TemplateRenderer {
   }
 
   private func run(_ loop: TemplateLoop, _ scope: Scope, _ offset: Int) throws -> Flow {
-    var elements = try iterate(evaluate(loop.items, scope), at: loop.items.offset)
+    try run(loop, over: evaluate(loop.items, scope), scope, depth: 1, offset)
+  }
+
+  /// - Parameter depth: how often a recursive loop called itself, plus one.
+  private func run(
+    _ loop: TemplateLoop, over items: TemplateValue, _ scope: Scope, depth: Int, _ offset: Int
+  ) throws -> Flow {
+    var elements = try iterate(items, at: loop.items.offset)
     try step(elements.count, at: offset)
     if let filter = loop.filter {
       elements = try elements.filter { element in
@@ -199,10 +205,19 @@ final class TemplateRenderer {
       }
     }
     if elements.isEmpty { return try run(loop.otherwise, Scope(parent: scope)) }
-    loopDepth += 1
-    defer { loopDepth -= 1 }
-    let state = LoopState(elements, depth: loopDepth)
+    let state = LoopState(elements, depth: depth)
     loops.append(state)
+    if loop.isRecursive {
+      state.again = { [unowned self] items, place in
+        try nested(at: place, "loops") {
+          try capture {
+            guard try run(loop, over: items, scope, depth: depth + 1, place) == .normal else {
+              throw failure("break or continue across a loop", at: place)
+            }
+          }
+        }
+      }
+    }
     for (index, element) in elements.enumerated() {
       state.index = index
       let inner = Scope(["loop": TemplateValue(.loop(state))], parent: scope)
@@ -237,12 +252,6 @@ final class TemplateRenderer {
     _ macro: TemplateMacro, _ definition: Scope, _ arguments: ValueArguments,
     caller: TemplateValue?, at offset: Int
   ) throws -> TemplateValue {
-    macroDepth += 1
-    defer { macroDepth -= 1 }
-    if macroDepth > source.limits.macroDepth {
-      throw limitFailure(
-        "macros calling macros deeper than \(source.limits.macroDepth) levels", at: offset)
-    }
     let scope = Scope(parent: definition)
     let values = try bind(arguments, macro.parameters.map(\.name), "\(macro.name)()", at: offset)
     for (parameter, value) in zip(macro.parameters, values) {
@@ -255,6 +264,22 @@ final class TemplateRenderer {
       }
     }
     if let caller { scope.variables["caller"] = caller }
-    return .string(try capture { try runInside(macro.body, scope, offset) })
+    return .string(
+      try nested(at: offset, "macros") {
+        try capture { try runInside(macro.body, scope, offset) }
+      })
+  }
+
+  /// Runs what a template calls, which may call itself.
+  private func nested(
+    at offset: Int, _ what: String, _ body: () throws -> TaggedText
+  ) throws -> TaggedText {
+    macroDepth += 1
+    defer { macroDepth -= 1 }
+    if macroDepth > source.limits.macroDepth {
+      throw limitFailure(
+        "\(what) calling \(what) deeper than \(source.limits.macroDepth) levels", at: offset)
+    }
+    return try body()
   }
 }

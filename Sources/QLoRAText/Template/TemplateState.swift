@@ -39,9 +39,12 @@ final class Namespace: @unchecked Sendable {
 // SAFETY: as for `Namespace`, only one render call on one thread ever sees it.
 final class LoopState: @unchecked Sendable {
   private(set) var elements: [TemplateValue]
+  /// How often `loop()` was called to get here, plus one.
   let depth: Int
   var index = 0
   var lastChanged: [TemplateValue]?
+  /// What `loop(items)` gives; nil where the loop is not recursive.
+  var again: ((TemplateValue, Int) throws -> TaggedText)?
 
   init(_ elements: [TemplateValue], depth: Int) {
     self.elements = elements
@@ -51,6 +54,7 @@ final class LoopState: @unchecked Sendable {
   func clear() {
     elements = []
     lastChanged = nil
+    again = nil
   }
 
   func attribute(_ name: String) -> TemplateValue? {

@@ -87,4 +87,6 @@ struct TemplateLoop: Sendable {
   let filter: TemplateExpression?
   let body: [TemplateStatement]
   let otherwise: [TemplateStatement]
+  /// Whether `loop(items)` runs the loop again, with other items.
+  let isRecursive: Bool
 }
