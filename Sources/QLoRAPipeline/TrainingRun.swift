@@ -155,7 +155,7 @@ package struct TrainingRun {
     if recipe.task == .image { return try trainImages() }
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
-    try recipe.checkModulesToSave(source.config.family)
+    try recipe.checkModulesToSave(source.config)
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
@@ -203,7 +203,9 @@ package struct TrainingRun {
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
     let initial = try recipe.recipe.addAdapters(to: model)
-    return adapterConfig(model.linears, classifier: model.classifier, initial: initial)
+    return adapterConfig(
+      model.linears, classifier: model.classifier, isOfReader: model.readsAndWrites,
+      initial: initial)
   }
 
   private func train(
@@ -292,9 +294,11 @@ package struct TrainingRun {
 
   /// - Parameters:
   ///   - classifier: the head that is trained whole.
+  ///   - isOfReader: whether the model reads one text and writes another.
   ///   - initial: of the adapter that training began with, whose scale is kept.
   func adapterConfig(
-    _ linears: [AdaptedLinear], classifier: Classifier? = nil, initial: PEFTAdapterConfig?
+    _ linears: [AdaptedLinear], classifier: Classifier? = nil, isOfReader: Bool = false,
+    initial: PEFTAdapterConfig?
   ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     let modules = linears.filter { $0.adapter != nil }
@@ -316,8 +320,12 @@ package struct TrainingRun {
     if let classifier {
       config.taskType = PEFTAdapterConfig.classification
       config.modulesToSave = classifier.modulesToSave
+    } else if recipe.task == .language {
+      if isOfReader { config.taskType = PEFTAdapterConfig.readingAndWriting }
+      config.modulesToSave = recipe.adapter.modulesToSave
     }
     if let initial {
+      if classifier == nil { config.modulesToSave = initial.modulesToSave }
       config.rank = initial.rank
       config.alpha = initial.alpha
       config.usesRankStabilizedScale = initial.usesRankStabilizedScale

@@ -24,7 +24,8 @@ package struct EncoderWeights: WeightSource {
     where name.hasSuffix("LayerNorm" + old) {
       name = String(name.dropLast(old.count)) + new
     }
-    let isBare = ["embeddings.", "encoder.", "pooler."].contains { name.hasPrefix($0) }
+    let parts = ["embeddings.", "encoder.", "pooler.", "transformer."]
+    let isBare = parts.contains { name.hasPrefix($0) }
     return isBare ? prefix + name : name
   }
 
