@@ -36,6 +36,9 @@ SIZES = {
 CASES = [
     ("bert", "Bert", {"pad_token_id": 0}),
     ("roberta", "Roberta", {"pad_token_id": 1, "type_vocab_size": 1}),
+    ("distilbert", "DistilBert", {
+        "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4, "pad_token_id": 0,
+        "seq_classif_dropout": 0.0}),
     ("llama", "Llama", {"num_key_value_heads": 2, "pad_token_id": 0}),
     ("qwen2", "Qwen2", {"num_key_value_heads": 2, "pad_token_id": 0}),
 ]
@@ -62,7 +65,7 @@ def make_tokenizer(name):
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(first)
     begin, end = ("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])
-    if name == "bert":
+    if name in ("bert", "distilbert"):
         tokenizer.post_processor = processors.TemplateProcessing(
             single="[CLS]:0 $A:0 [SEP]:0", pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
             special_tokens=[begin, end])
@@ -109,7 +112,7 @@ def make_model(kind, more):
 
 
 def is_head(name):
-    return name.startswith(("classifier", "score"))
+    return name.startswith(("classifier", "pre_classifier", "score"))
 
 
 def linears(model):

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification
 
+HEADS = ("classifier", "pre_classifier", "score")
 FILLERS = "the film plot is was very story of it end".split()
 
 
@@ -39,7 +40,7 @@ def quantize(model):
     """The linears of the base in NF4 and back, as bitsandbytes decodes them."""
     with torch.no_grad():
         for name, module in model.named_modules():
-            if isinstance(module, torch.nn.Linear) and not name.startswith(("classifier", "score")):
+            if isinstance(module, torch.nn.Linear) and not name.startswith(HEADS):
                 packed, state = functional.quantize_4bit(
                     module.weight.contiguous().reshape(-1, 64), blocksize=64, quant_type="nf4",
                     compress_statistics=True)
@@ -133,7 +134,7 @@ with tempfile.TemporaryDirectory() as folder:
     work = pathlib.Path(folder)
     write_rows(work / "train.jsonl", rows(120, seed=1))
     write_rows(work / "test.jsonl", rows(40, seed=2))
-    for kind in ("bert", "roberta", "llama"):
+    for kind in ("bert", "roberta", "distilbert", "llama"):
         shutil.copytree(GOLDENS / "classifiers" / kind, work / kind)
         for quantization in ("none", "nf4"):
             round_trip(work, kind, quantization)

@@ -29,7 +29,8 @@ Scripts/fetch-smollm2.sh
 all=(contract tensorboard_events safetensors_parity format_differential gguf_smollm2 rows_parity
   data_files equivalence peft_roundtrip families training_parity text_parity text_kinds
   template_kinds quantized_folder quantized_models image_adapters int8_folder llama_cpp hub_cache
-  openai_client chat_terminal recipe_schema classifier)
+  openai_client chat_terminal recipe_schema classifier saved_modules
+  reading_models)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")
 for check in "${checks[@]}"; do

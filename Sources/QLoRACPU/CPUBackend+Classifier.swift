@@ -1,4 +1,5 @@
-// The head that is trained as a whole: a few rows through a small dense matrix.
+// Heads that are trained as a whole: rows through a dense matrix, of a few classes or of a whole
+// vocabulary.
 import CQLoRAKernels
 import QLoRATensor
 
@@ -47,37 +48,57 @@ extension CPUBackend {
       }
     }
     guard let inputGradient else { return }
-    threadPool.run(count) { token in
-      let row = inputGradient.floatAddress(at: token * width)
-      row.update(repeating: 0, count: width)
+    // Several rows at a time, so that a large matrix is read from memory once for all of them.
+    let group = Self.headRows
+    threadPool.run((count + group - 1) / group) { item in
+      let tokens = item * group..<min((item + 1) * group, count)
+      inputGradient.floatAddress(at: tokens.lowerBound * width)
+        .update(repeating: 0, count: tokens.count * width)
       for out in 0..<outs {
-        kernel.add_scaled(
-          width, outputGradient[flat: token * outs + out], weight.address(at: out * width),
-          qlora_element_f32, row)
+        for token in tokens {
+          kernel.add_scaled(
+            width, outputGradient[flat: token * outs + out], weight.address(at: out * width),
+            qlora_element_f32, inputGradient.floatAddress(at: token * width))
+        }
       }
     }
   }
+
+  /// Rows whose gradients stay in the first caches while a matrix passes by.
+  private static let headRows = 16
 
   package func crossEntropy(_ logits: Tensor, targets: [Int32], gradient: Tensor?) -> Double {
     let (count, classes) = (logits.shape[0], logits.shape[1])
     precondition(targets.count == count && gradient?.count ?? logits.count == logits.count)
     precondition(targets.allSatisfy { $0 >= 0 && $0 < classes })
     if hollowPool != nil { return 0 }
-    var sum = 0.0
-    for row in 0..<count {
-      let values = UnsafeBufferPointer(
-        start: logits.floatAddress(at: row * classes), count: classes)
-      let top = Double(values.max() ?? 0)
-      let powers = values.map { exp(Double($0) - top) }
-      let all = powers.reduce(0, +)
-      let target = Int(targets[row])
-      sum += log(all) + top - Double(values[target])
-      guard let gradient else { continue }
-      for (place, power) in powers.enumerated() {
-        gradient[flat: row * classes + place] =
-          Float(power / all - (place == target ? 1 : 0))
+    var losses = [Double](repeating: 0, count: count)
+    losses.withUnsafeMutableBufferPointer { losses in
+      threadPool.run(count) { row in
+        losses[row] = self.crossEntropy(
+          logits, row: row, target: Int(targets[row]), gradient: gradient)
       }
     }
-    return sum
+    // In the order of rows, whoever computed them.
+    return losses.reduce(0, +)
+  }
+
+  /// Of one row, with its row of the gradient.
+  private func crossEntropy(
+    _ logits: Tensor, row: Int, target: Int, gradient: Tensor?
+  ) -> Double {
+    let classes = logits.shape[1]
+    let values = UnsafeBufferPointer(
+      start: logits.floatAddress(at: row * classes), count: classes)
+    let top = Double(values.max() ?? 0)
+    if let gradient {
+      let slopes = gradient.floatAddress(at: row * classes)
+      let all = values.reduce(0) { $0 + exp(Double($1) - top) }
+      for place in 0..<classes {
+        slopes[place] = Float(exp(Double(values[place]) - top) / all - (place == target ? 1 : 0))
+      }
+      return log(all) + top - Double(values[target])
+    }
+    return log(values.reduce(0) { $0 + exp(Double($1) - top) }) + top - Double(values[target])
   }
 }

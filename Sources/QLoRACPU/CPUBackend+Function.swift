@@ -58,10 +58,15 @@ extension ElementFunction {
   private var steepness: Float { self == .silu ? 1 : 1.702 }
 
   func value(_ x: Float) -> Float {
-    self == .tanh ? tanhf(x) : x / (1 + expf(-steepness * x))
+    switch self {
+    case .tanh: tanhf(x)
+    case .relu: max(x, 0)
+    case .silu, .geluSigmoid: x / (1 + expf(-steepness * x))
+    }
   }
 
   func slope(_ x: Float) -> Float {
+    if self == .relu { return x > 0 ? 1 : 0 }
     if self == .tanh {
       let bent = tanhf(x)
       return 1 - bent * bent

@@ -3,7 +3,7 @@
 
 enum PackedRow {
   /// What the labels are: lengths of stretches, untrained first, or themselves.
-  private enum Labels: UInt8 { case stretches, plain, category }
+  private enum Labels: UInt8 { case stretches, plain, category, pair }
 
   static func append(_ row: EncodedRow, to bytes: inout [UInt8]) {
     for token in row.tokens { append(token, to: &bytes) }
@@ -12,6 +12,12 @@ enum PackedRow {
       append(category, to: &bytes)
       // 0 is no second text, which begins behind the first.
       appendVarint(row.secondStart ?? 0, to: &bytes)
+      return appendOrigins(row.origins, to: &bytes)
+    }
+    if let second = row.secondStart {
+      bytes.append(Labels.pair.rawValue)
+      appendVarint(second, to: &bytes)
+      appendStretches(row.labels, to: &bytes)
       return appendOrigins(row.origins, to: &bytes)
     }
     let isPlain = zip(row.tokens, row.labels).contains { $1 != untrainedLabel && $1 != $0 }
@@ -55,13 +61,18 @@ enum PackedRow {
     let tokens = integers(bytes, count)
     var rest = bytes.dropFirst(4 * count)
     let labels: [Int32]
-    var category: (place: Int32, secondStart: Int)?
+    var category: Int32?
+    var secondStart = 0
     let kind = rest.popFirst()
     if kind == Labels.category.rawValue {
       labels = tokens.map { _ in untrainedLabel }
       let place = integers(rest, 1)[0]
       rest = rest.dropFirst(4)
-      category = (place, varint(&rest))
+      category = place
+      secondStart = varint(&rest)
+    } else if kind == Labels.pair.rawValue {
+      secondStart = varint(&rest)
+      labels = stretches(&rest, tokens)
     } else if kind == Labels.plain.rawValue {
       labels = integers(rest, count)
       rest = rest.dropFirst(4 * count)
@@ -75,8 +86,8 @@ enum PackedRow {
     }
     var row = EncodedRow(
       tokens: tokens, labels: labels, source: source, number: number, origins: origins)
-    row.category = category?.place
-    row.secondStart = category.flatMap { $0.secondStart > 0 ? $0.secondStart : nil }
+    row.category = category
+    row.secondStart = secondStart > 0 ? secondStart : nil
     return row
   }
 

@@ -13,6 +13,8 @@ package struct RowEncoder: Sendable {
   let trainedTurns: TrainedTurns
   /// nil where rows train a language model.
   let classes: ClassEncoding?
+  /// What an answer begins behind where a model reads prompts apart from what it writes; else nil.
+  let answerStart: Int32?
   private let lookalikes: ControlLookalikes
   /// What the tokenizer puts before any text, such as Llama 3's beginning token.
   private let textPrefix: [Int32]
@@ -22,11 +24,13 @@ package struct RowEncoder: Sendable {
   ///   - maxTokens: the longest encoded row, at least 2: a single token has nothing to predict.
   ///   - keepsOrigins: whether rows say who wrote each token.
   ///   - classes: of rows that have one.
+  ///   - answerStart: of models that read one text and write another.
   package init(
     tokenizer: Tokenizer, template: ChatTemplate?, maxTokens: Int,
     overLength: OverLength = .truncate, trainedTurns: TrainedTurns = .allAssistant,
-    keepsOrigins: Bool = false, classes: ClassEncoding? = nil
+    keepsOrigins: Bool = false, classes: ClassEncoding? = nil, answerStart: Int32? = nil
   ) {
+    self.answerStart = answerStart
     self.classes = classes
     self.keepsOrigins = keepsOrigins
     self.tokenizer = tokenizer
@@ -50,6 +54,8 @@ package struct RowEncoder: Sendable {
     report.rows += 1
     var encoded: [EncodedRow]
     switch try format.content(of: row) {
+    case let content where answerStart != nil:
+      encoded = try readAndWritten(content, row, source, &report)
     case .conversation(let messages, let tools):
       let whole = try conversation(messages, tools, row, source, &report)
       encoded = try fit(whole, row, &report)
@@ -124,7 +130,7 @@ package struct RowEncoder: Sendable {
     }
   }
 
-  private func render(
+  func render(
     _ messages: [JSONValue], _ tools: JSONValue?, _ row: DataRow, addsGenerationPrompt: Bool
   ) throws -> [TextSegment] {
     guard let template else {

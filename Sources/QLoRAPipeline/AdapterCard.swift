@@ -44,7 +44,10 @@ enum AdapterCard {
 
   private static func use(_ adapter: PEFTAdapter, _ base: String) -> String {
     let isClassifier = adapter.config.taskType == PEFTAdapterConfig.classification
-    let autoClass = "AutoModelFor" + (isClassifier ? "SequenceClassification" : "CausalLM")
+    let isOfReader = adapter.config.taskType == PEFTAdapterConfig.readingAndWriting
+    let autoClass =
+      "AutoModelFor"
+      + (isClassifier ? "SequenceClassification" : isOfReader ? "Seq2SeqLM" : "CausalLM")
     let count = (try? adapter.labels(named: nil))?.count ?? 0
     let arguments = isClassifier ? ", num_labels=\(count)" : ""
     let command = isClassifier ? "classify" : "generate"

@@ -131,7 +131,7 @@ extension DecoderModel {
         linear.adapter.map {
           PEFTAdapter.Pair(module: linear.name, a: $0.a.value, b: $0.b.value)
         }
-      }, saved: classifier?.tensors ?? [])
+      }, saved: classifier?.tensors ?? savedTensors)
   }
 }
 

@@ -11,7 +11,9 @@ extension Evaluator {
     let batch = MicroBatch([PackedSequence(rows)])
     var predicted = batch.tokenBatch
     // Every position is asked for its most likely token: the answer's first is often no label.
-    let all = batch.tokens.indices.dropLast().filter { !batch.bounds.contains($0 + 1) }
+    var all = batch.tokens.indices.dropLast().filter { !batch.bounds.contains($0 + 1) }
+    // What is read predicts nothing.
+    if loaded.model.readsAndWrites { all = all.filter { batch.types[$0] == 1 } }
     predicted.rows = all.map(Int32.init)
     predicted.targets = all.map { batch.tokens[$0 + 1] }
     let scores = loaded.model.score(predicted)
@@ -70,6 +72,10 @@ extension Evaluator {
     let cache = loaded.model.makeCache()
     var written = Array(tokens[promptCount...])
     var next = tokens
+    if let second = row.secondStart, loaded.model.readsAndWrites {
+      _ = loaded.model.open(Array(tokens[..<second]), cache)
+      next = Array(tokens[second...])
+    }
     while written.count < Self.answerLimit {
       let token = Sampler.greedy(loaded.model.nextLogits(after: next, cache))
       if loaded.text.endTokens.contains(token) {

@@ -116,7 +116,8 @@ package struct Evaluator {
     _ request: EvaluationRequest
   ) throws -> (rows: [EncodedRow], groups: [Int: String]) {
     let encoder = RowEncoder(
-      tokenizer: loaded.text.tokenizer, template: loaded.text.template, maxTokens: Self.maxTokens)
+      tokenizer: loaded.text.tokenizer, template: loaded.text.template, maxTokens: Self.maxTokens,
+      answerStart: loaded.text.answerStart)
     var report = EncodingReport()
     var rows: [EncodedRow] = []
     var groups: [Int: String] = [:]

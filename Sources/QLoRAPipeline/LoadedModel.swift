@@ -98,6 +98,8 @@ package struct ModelText: Sendable {
   package let endTokens: Set<Int32>
   /// The most tokens that the model has positions for; nil where there is no such number.
   package let positionLimit: Int?
+  /// What an answer begins behind where a model reads prompts apart from what it writes; else nil.
+  package let answerStart: Int32?
 
   package init(_ source: ModelSource) throws {
     switch source.origin {
@@ -107,6 +109,7 @@ package struct ModelText: Sendable {
       throw Diagnostic(.vocabularyMissing, "random weights have no tokenizer", at: .file(name))
     }
     positionLimit = source.config.positionLimit
+    answerStart = source.config.form.reader.map { Int32($0.startToken) }
     let tokenizer = tokenizer
     guard tokenizer.vocabularyCount <= source.config.vocabularySize else {
       throw Diagnostic(

@@ -30,7 +30,7 @@ extension Pipeline {
   ) throws {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(adapter)
-    let source = try openBase(model, of: folder)
+    let source = try openBase(model, of: folder).withModules(of: folder.adapter)
     let weights = try MergedWeights(
       source, folder.adapter, base: base, options: folder.load ?? LoadOptions(quantization: nil),
       backend: try Backends.make())

@@ -18,7 +18,9 @@ extension Recipe {
 
   /// - Throws: `taskUnsupported` for modules that cannot be trained as a whole, or that cannot be
   ///   left out.
-  func checkModulesToSave(_ family: ModelFamily) throws {
+  func checkModulesToSave(_ config: ModelConfig) throws {
+    let family = config.family
+    if task == .language { _ = try config.modulesToSave(adapter.modulesToSave) }
     guard task == .classification, !adapter.modulesToSave.isEmpty,
       let names = family.classifier
     else { return }
@@ -45,6 +47,17 @@ extension ResolvedRecipe {
 }
 
 extension TokenBatch {
+  /// The same sequences, of which the first token is read and all others are written: what is
+  /// written costs the most.
+  var allWritten: TokenBatch {
+    var batch = self
+    batch.types = positions.map { $0 == 0 ? 0 : 1 }
+    let labels = zip(rows, targets).filter { positions[Int($0.0)] > 0 }
+    batch.rows = labels.map(\.0)
+    batch.targets = labels.map(\.1)
+    return batch
+  }
+
   /// The same sequences, each with a class instead of labelled tokens.
   var withClasses: TokenBatch {
     var batch = self

@@ -1,6 +1,7 @@
 // From a recipe's words to each module's own options: the only place where both are known.
 
 import QLoRAData
+import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
 import QLoRARecipe
@@ -44,9 +45,11 @@ extension Recipe {
       case .pattern(let pattern): .pattern(pattern)
       case .names(let names): .names(names)
       }
-    return AdapterOptions(
+    var options = AdapterOptions(
       rank: adapter.rank, alpha: adapter.alpha, dropout: adapter.dropout, targets: targets,
       seed: UInt64(bitPattern: Int64(training.seed)))
+    if task == .language { options.modulesToSave = adapter.modulesToSave }
+    return options
   }
 
   var batchSettings: BatchSettings {
@@ -69,7 +72,8 @@ extension Recipe {
       trainedTurns: TrainedTurns(rawValue: data.trainOn.rawValue) ?? .allAssistant,
       keepsOrigins: keepsOrigins,
       classes: task == .classification
-        ? ClassEncoding(labels: LabelSet(data.labels), positionLimit: text.positionLimit) : nil)
+        ? ClassEncoding(labels: LabelSet(data.labels), positionLimit: text.positionLimit) : nil,
+      answerStart: text.answerStart)
   }
 
   var optimizerOptions: OptimizerOptions {
@@ -124,9 +128,26 @@ extension Recipe {
       return nil
     }
     var initial = try AdapterFolder.open(path).adapter
+    try checkModules(of: initial, model.config)
     initial.config.dropout = adapter.dropout
     try model.addAdapters(initial)
     return initial.config
+  }
+}
+
+extension Recipe {
+  /// An adapter to begin with brings its modules that are trained as a whole; others cannot join.
+  private func checkModules(of initial: PEFTAdapter, _ config: ModelConfig) throws {
+    guard task == .language, !adapter.modulesToSave.isEmpty else { return }
+    let wanted = try config.modulesToSave(adapter.modulesToSave)
+    let brought = config.savableModules.filter { module in
+      initial.saved.contains { saved in module.tensors.contains { $0.name == saved.name } }
+    }
+    guard wanted != Set(brought.map(\.module)) else { return }
+    throw Diagnostic(
+      .taskUnsupported,
+      "adapter.modulesToSave names other modules than the adapter of adapter.initializeFrom brings",
+      remedy: "delete adapter.modulesToSave, or begin with a fresh adapter")
   }
 }
 

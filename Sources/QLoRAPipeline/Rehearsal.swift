@@ -60,6 +60,13 @@ struct Rehearsal {
     let placement = try budget.place(
       model.blockBytes, peakBytes: memory.peakBytes,
       readAheadBytes: WeightLayout.readAheadBytes(index))
+    if placement.usesDisk, model.readsAndWrites {
+      throw Diagnostic(
+        .memoryBudgetTooSmall,
+        "this model needs \(ByteCount.atLeast(memory.peakBytes)) of memory, and its layers cannot "
+          + "wait on the disk: that is only for models of one stack",
+        remedy: "allow more memory, lower data.maxTokens or training.batchSize, or quantize it")
+    }
     memory.place(placement)
     return WeightLayout(placement: placement, index: index)
   }

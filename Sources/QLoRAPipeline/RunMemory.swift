@@ -115,7 +115,8 @@ struct RunMemory {
   var largestBatch: TokenBatch { labelled(largestBatch(of: data.train, recipe.batchSettings)) }
 
   private func labelled(_ batch: TokenBatch) -> TokenBatch {
-    recipe.task == .classification ? batch.withClasses : batch
+    if recipe.task == .classification { return batch.withClasses }
+    return source.config.form.reader == nil ? batch : batch.allWritten
   }
 
   /// The same for evaluations; nil without validation data.

@@ -127,7 +127,7 @@ struct PlannedRun {
     let resolved = try resolved.withLabels()
     let recipe = resolved.recipe
     source = try ModelSource.open(recipe.model.path)
-    try recipe.checkModulesToSave(source.config.family)
+    try recipe.checkModulesToSave(source.config)
     text = try ModelText(source)
     data = try RunData(recipe, text: text)
 

@@ -155,7 +155,7 @@ package struct TrainingRun {
     if recipe.task == .image { return try trainImages() }
     // Rows before weights: a bad row shows in a second, a model may take minutes.
     let source = try ModelSource.open(recipe.model.path)
-    try recipe.checkModulesToSave(source.config.family)
+    try recipe.checkModulesToSave(source.config)
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
@@ -205,7 +205,7 @@ package struct TrainingRun {
     let initial = try recipe.recipe.addAdapters(to: model)
     return adapterConfig(
       model.linears, isWhole: model.config.holder == nil, classifier: model.classifier,
-      initial: initial)
+      isOfReader: model.readsAndWrites, initial: initial)
   }
 
   private func train(
@@ -303,10 +303,11 @@ package struct TrainingRun {
   /// - Parameters:
   ///   - isWhole: whether these are all the linears that there are.
   ///   - classifier: the head that is trained whole.
+  ///   - isOfReader: whether the model reads one text and writes another.
   ///   - initial: of the adapter that training began with, whose scale is kept.
   func adapterConfig(
     _ linears: [AdaptedLinear], isWhole: Bool, classifier: Classifier? = nil,
-    initial: PEFTAdapterConfig?
+    isOfReader: Bool = false, initial: PEFTAdapterConfig?
   ) -> PEFTAdapterConfig {
     let recipe = recipe.recipe
     let modules = linears.filter { $0.adapter != nil }
@@ -329,8 +330,12 @@ package struct TrainingRun {
     if let classifier {
       config.taskType = PEFTAdapterConfig.classification
       config.modulesToSave = classifier.modulesToSave
+    } else if recipe.task == .language {
+      if isOfReader { config.taskType = PEFTAdapterConfig.readingAndWriting }
+      config.modulesToSave = recipe.adapter.modulesToSave
     }
     if let initial {
+      if classifier == nil { config.modulesToSave = initial.modulesToSave }
       config.rank = initial.rank
       config.alpha = initial.alpha
       config.usesRankStabilizedScale = initial.usesRankStabilizedScale

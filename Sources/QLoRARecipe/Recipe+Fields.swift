@@ -98,8 +98,9 @@ extension Recipe.Adapter: RecipeSection {
       "A PEFT adapter folder to begin with; null begins with a fresh adapter."),
     Field(
       "modulesToSave", \.modulesToSave, .list(.text),
-      "Modules that are trained as a whole; with the task classification the head (the default), "
-        + "and \"pooler\" beside it where the family has one.",
+      "Modules that are trained as a whole: ends of the names of embedding, norms and head, such "
+        + "as embed_tokens, norm and lm_head; with the task classification the head (the "
+        + "default), and \"pooler\" beside it where the family has one.",
       omitted: { $0.modulesToSave.isEmpty }),
   ]
 }

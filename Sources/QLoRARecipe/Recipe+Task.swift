@@ -60,11 +60,10 @@ extension RecipeDecoder {
 
   private static func foreignKeys(_ recipe: Recipe) -> [String] {
     let image = Recipe.Image.fields.map { "image.\($0.schema.key)" }
-    let classes = ["data.labels", "adapter.modulesToSave"]
     switch recipe.task {
-    case .language: return image + classes
+    case .language: return image + ["data.labels"]
     case .classification: return image + ["data.trainOn", "training.samples"]
-    case .image: return classes + languageKeys(recipe)
+    case .image: return ["data.labels", "adapter.modulesToSave"] + languageKeys(recipe)
     }
   }
 

@@ -7,4 +7,6 @@ package enum Activation: String, Sendable, Hashable {
   case gelu
   /// The same with the paper's approximation of Φ by tanh.
   case geluTanh
+  /// max(x, 0).
+  case relu
 }

@@ -122,7 +122,7 @@ package struct LinearGradientTerm: Sendable {
   }
 }
 
-package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend {
+package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, SequenceBackend {
   /// As `doctor` and benchmark records name it, such as `cpu (avx512)`.
   var name: String { get }
 

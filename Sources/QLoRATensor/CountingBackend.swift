@@ -13,7 +13,7 @@ package final class CountingBackend: Backend {
   /// Operations so far.
   package var operations: Double { count.withLock { $0 } }
 
-  private func add(_ operations: Double) { count.withLock { $0 += operations } }
+  func add(_ operations: Double) { count.withLock { $0 += operations } }
 
   /// Of `tokens` rows through matrices with `elements` in all.
   private func addProduct(_ tokens: Int, _ elements: Int) {

@@ -8,6 +8,8 @@ package enum ElementFunction: String, Sendable, CaseIterable {
   /// x·σ(x).
   case silu
   case tanh
+  /// max(x, 0).
+  case relu
 }
 
 /// A square window over an image, as a convolution moves it.

@@ -12,6 +12,7 @@ let usage = """
   usage: make-tool-calls [--output DIR]   write train.jsonl, validation.jsonl and test.jsonl
          make-tool-calls --check [DIR]    prove the committed files to be as promised
          make-tool-calls --baseline       exact match of the nearest training row
+         make-tool-calls --choices        write the same requests with their tools' names alone
   DIR is Datasets/tool-calls unless given.
   """
 
@@ -23,6 +24,14 @@ func write(to folder: String) throws {
     let rows = Corpus.rows(split)
     try Data(Corpus.text(rows, split).utf8).write(to: URL(filePath: path(folder, split)))
     print("\(path(folder, split)): \(rows.count) rows")
+  }
+}
+
+/// Requests with the names of their tools, for other tasks.
+func writeChoices(to folder: String) throws {
+  try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  for split in Split.allCases {
+    try Data(Corpus.choiceText(split).utf8).write(to: URL(filePath: path(folder, split)))
   }
 }
 
@@ -45,6 +54,7 @@ let folder = arguments.count > 1 ? arguments[1] : "Datasets/tool-calls"
 switch (arguments.first, arguments.count) {
 case (nil, _), ("--output", 2): try write(to: folder)
 case ("--check", ...2): exit(check(folder) ? 0 : 1)
+case ("--choices", 1): try writeChoices(to: "Datasets/tool-choice")
 case ("--baseline", 1):
   print(
     "nearestRowExactMatch "

@@ -15,6 +15,12 @@ struct ToolCallCorpusTests {
     #expect(Corpus.problems(files: files) == [])
   }
 
+  @Test(arguments: Split.allCases)
+  func choicesAreWhatTheGeneratorWrites(split: Split) throws {
+    let url = Goldens.repository.appending(path: "Datasets/tool-choice/\(split.rawValue).jsonl")
+    #expect(try String(contentsOf: url, encoding: .utf8) == Corpus.choiceText(split))
+  }
+
   @Test func aChangedFileIsNoticed() {
     var files: [Split: String] = [:]
     for split in Split.allCases { files[split] = Corpus.text(Corpus.rows(split), split) }

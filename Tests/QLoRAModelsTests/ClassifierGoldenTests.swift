@@ -13,7 +13,7 @@ import QLoRAModels
 
 /// A tiny random model with its adapter and head.
 struct TinyClassifier {
-  static let names = ["bert", "roberta", "llama", "qwen2"]
+  static let names = ["bert", "roberta", "distilbert", "llama", "qwen2"]
   static let classes = 3
 
   let goldens: SafetensorsFile

@@ -93,6 +93,7 @@ import Testing
           case .geluSigmoid: x / (1 + exp(-1.702 * x))
           case .silu: x / (1 + exp(-x))
           case .tanh: tanh(x)
+          case .relu: max(x, 0)
           }
         }, seed)
     }

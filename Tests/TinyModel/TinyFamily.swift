@@ -53,7 +53,7 @@ package struct TinyFamily {
   }
 
   /// Rank 2, scale 2, on every linear.
-  private func adapter() throws -> PEFTAdapter {
+  package func adapter() throws -> PEFTAdapter {
     let (start, end) = ("adapter.", ".A")
     let modules = goldens.entries.map(\.name).filter { $0.hasPrefix(start) && $0.hasSuffix(end) }
       .map { String($0.dropFirst(start.count).dropLast(end.count)) }

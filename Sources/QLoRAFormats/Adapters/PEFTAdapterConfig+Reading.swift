@@ -68,6 +68,7 @@ extension PEFTAdapterConfig {
     case nil: break
     }
     excludesModules = value("exclude_modules") != nil
+    ensuresWeightTying = try flag("ensure_weight_tying")
     modulesToSave = value("modules_to_save").flatMap(Self.strings) ?? []
     layersToTransform = value("layers_to_transform").flatMap { found in
       found.intValue.map { [$0] } ?? found.arrayValue?.compactMap(\.intValue)

@@ -28,6 +28,8 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
   package var layersToTransform: [Int]?
   package var layersPattern: String?
   package var taskType: String?
+  /// Whether a trained embedding stays tied to the head; such a file is read and never written.
+  package var ensuresWeightTying = false
   /// Whether modules are left out of `targets`; such a file is read and never written.
   package var excludesModules = false
 
@@ -62,16 +64,19 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
 extension PEFTAdapterConfig {
   /// PEFT's word for a model that tells classes apart.
   package static let classification = "SEQ_CLS"
+  /// The same for a model that reads one text and writes another.
+  package static let readingAndWriting = "SEQ_2_SEQ_LM"
 
   /// Whether a tensor of the model, such as `classifier.weight`, is saved whole, and is no half of
-  /// an adapter. Of models that predict tokens none is applied.
+  /// an adapter: it lies in a module whose name ends as `modules_to_save` says. With tied weights
+  /// the head comes along with its embedding.
   func saves(_ name: String) -> Bool {
-    guard taskType == Self.classification else { return false }
     let parts = name.split(separator: ".")
     guard !parts.contains(where: { $0 == "lora_A" || $0 == "lora_B" }) else { return false }
+    if ensuresWeightTying, !modulesToSave.isEmpty, name == "lm_head.weight" { return true }
+    let holders = parts.indices.map { parts[...$0].joined(separator: ".") }.dropLast()
     return modulesToSave.contains { module in
-      let wanted = module.split(separator: ".")
-      return !wanted.isEmpty && parts.indices.contains { parts[$0...].starts(with: wanted) }
+      !module.isEmpty && holders.contains { $0.hasSuffix(module) }
     }
   }
 

@@ -18,6 +18,7 @@ struct ConfigKeys {
   var usualKeyHeads: Int?
   var usualVocabulary: Int?
   var usualPositions = 2048
+  var headDim = "head_dim"
 
   init(_ family: ModelFamily) {
     switch family {
@@ -26,6 +27,10 @@ struct ConfigKeys {
       (intermediate, maxPositions) = ("n_inner", "n_positions")
       (normEpsilon, usualNormEpsilon) = ("layer_norm_epsilon", 1e-5)
       activation = "activation_function"
+    case .distilbert:
+      (hidden, layers, heads, intermediate) = ("dim", "n_layers", "n_heads", "hidden_dim")
+      // No key says it: it is the same in all.
+      (usualNormEpsilon, activation) = (1e-12, "activation")
     case .bert, .roberta: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-12)
     case .gptNeoX, .stablelm: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
     case .qwen3Moe: intermediate = "moe_intermediate_size"
@@ -34,6 +39,10 @@ struct ConfigKeys {
       activation = "hidden_activation"
       (usualHeads, usualKeyHeads, usualVocabulary) = (8, 4, 262_208)
       usualPositions = 131_072
+    case .t5:
+      (hidden, layers, heads, headDim) = ("d_model", "num_layers", "num_heads", "d_kv")
+      (intermediate, maxPositions) = ("d_ff", "n_positions")
+      (normEpsilon, activation) = ("layer_norm_epsilon", "feed_forward_proj")
     default: break
     }
   }
@@ -48,12 +57,13 @@ extension ModelFamily {
     }
   }
   var usualTheta: Double { self == .gemma3 ? 1_000_000 : 10_000 }
-  var tiesByDefault: Bool { isGemma || isEncoder || [.gpt2, .smollm3].contains(self) }
+  var tiesByDefault: Bool { isGemma || isEncoder || [.gpt2, .smollm3, .t5].contains(self) }
 
   fileprivate var usualActivation: String {
     switch self {
     case .gpt2: "gelu_new"
-    case .gptNeoX, .bert, .roberta: "gelu"
+    case .t5: "relu"
+    case .gptNeoX, .bert, .roberta, .distilbert: "gelu"
     default: isGemma ? "gelu_pytorch_tanh" : "silu"
     }
   }
@@ -115,7 +125,8 @@ extension ConfigReader {
     case .gpt2:
       form.biases = [.queryKeyValue, .attentionOutput, .up, .down]
     case .mixtral, .qwen3Moe: try readExperts(&form, family, layers)
-    case .bert, .roberta: try readEncoder(&form, family)
+    case .bert, .roberta, .distilbert: try readEncoder(&form, family)
+    case .t5: try readT5(&form)
     }
     return form
   }
@@ -123,6 +134,13 @@ extension ConfigReader {
   private func activation(_ family: ModelFamily) throws(Diagnostic) -> Activation {
     let key = ConfigKeys(family).activation
     let name = try string(key) ?? family.usualActivation
+    if family == .t5 {
+      // "gated-gelu" always meant its approximation.
+      if name == "relu" { return .relu }
+      if name == "gated-gelu" { return .geluTanh }
+      throw failure(
+        .architectureUnsupported, "\(key) \"\(name)\"; computed are relu and gated-gelu", key: key)
+    }
     switch name {
     case "silu", "swish": return .silu
     case "gelu" where family != .llama: return .gelu
@@ -245,7 +263,8 @@ extension ConfigReader {
     _ form: inout DecoderForm, _ family: ModelFamily
   ) throws(Diagnostic) {
     form.biases = [.query, .key, .value, .attentionOutput, .up, .down]
-    form.tokenTypes = try int("type_vocab_size", default: 2)
+    let usual = family == .distilbert ? 1 : 2
+    form.tokenTypes = try int("type_vocab_size", default: usual)
     guard (1...1 << 16).contains(form.tokenTypes) else {
       throw wrong("type_vocab_size", "positive", value("type_vocab_size"))
     }

@@ -21,6 +21,19 @@ package enum QueryKeyNorm: Sendable, Hashable {
   case whole
 }
 
+/// A stack of blocks that reads for the one that writes, with biases of scores by distance.
+package struct ReaderForm: Sendable, Hashable {
+  /// Of the stack that reads; a model's number of layers counts those of both.
+  package var layers: Int
+  package var buckets: Int
+  /// From here on all distances are one.
+  package var largestDistance: Int
+  /// Whether the MLP has a gate.
+  package var isGated: Bool
+  /// The token that what is written begins behind.
+  package var startToken: Int
+}
+
 /// Experts of which each token takes a few.
 package struct ExpertForm: Sendable, Hashable {
   package var count: Int
@@ -72,13 +85,15 @@ package struct DecoderForm: Sendable, Hashable {
   package var tokenTypes = 0
   /// nil where every token takes the one MLP.
   package var experts: ExpertForm?
+  /// nil where one stack does both.
+  package var reader: ReaderForm?
 
   package init() {}
 
   /// What all models of a family have.
   package init(_ family: ModelFamily) {
     switch family {
-    case .gptNeoX, .gpt2, .stablelm, .bert, .roberta: norm = .layer
+    case .gptNeoX, .gpt2, .stablelm, .bert, .roberta, .distilbert: norm = .layer
     case .gemma, .gemma2, .gemma3: norm = .rmsAroundOne
     default: break
     }
@@ -88,11 +103,11 @@ package struct DecoderForm: Sendable, Hashable {
     default: break
     }
     switch family {
-    case .gptNeoX, .bert, .roberta: activation = .gelu
+    case .gptNeoX, .bert, .roberta, .distilbert: activation = .gelu
     case .gemma, .gemma2, .gemma3, .gpt2: activation = .geluTanh
     default: break
     }
-    if family == .gpt2 || family.isEncoder { rotaryDim = 0 }
+    if [.gpt2, .t5].contains(family) || family.isEncoder { rotaryDim = 0 }
     isCausal = !family.isEncoder
   }
 

@@ -32,7 +32,8 @@ extension GGUFMetadataReader {
       form.experts = ExpertForm(
         count: try int("expert_count"), chosen: try int("expert_used_count"),
         isNormalized: try bool("expert_weights_norm", default: true))
-    case .llama, .mistral, .qwen2, .qwen3, .phi3, .olmo2, .gpt2, .bert, .roberta: break
+    case .llama, .mistral, .qwen2, .qwen3, .phi3, .olmo2, .gpt2, .bert, .roberta, .distilbert, .t5:
+      break
     }
     return form
   }

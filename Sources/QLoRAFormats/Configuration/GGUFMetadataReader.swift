@@ -20,7 +20,7 @@ struct GGUFMetadataReader {
     }
     guard
       let family = ModelFamily.allCases.first(where: {
-        $0.ggufArchitecture == name && !$0.isEncoder
+        $0.ggufArchitecture == name && !$0.isEncoder && !$0.readsAndWrites
       })
     else {
       let nearest = ModelFamily.nearest(to: name, keys: [])

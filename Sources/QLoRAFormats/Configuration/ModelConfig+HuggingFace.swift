@@ -47,10 +47,13 @@ extension ModelConfig {
     let keys = ConfigKeys(family)
     let heads = try reader.int(keys.heads, default: keys.usualHeads)
     let hidden = try reader.int(keys.hidden)
-    let layers = try reader.int(keys.layers)
-    let maxPositions = try reader.int(keys.maxPositions, default: keys.usualPositions)
+    let stack = try reader.int(keys.layers)
+    let layers = family.readsAndWrites ? try reader.bothStacks(reading: stack) : stack
+    // T5 has no positions that end: files tell how long its training texts were.
+    let stated = try reader.int(keys.maxPositions, default: keys.usualPositions)
+    let maxPositions = family.readsAndWrites ? max(keys.usualPositions, stated) : stated
     let usual = heads > 0 ? hidden / heads : 0
-    let headDim = try reader.int("head_dim", default: family.usualHeadDim ?? usual)
+    let headDim = try reader.int(keys.headDim, default: family.usualHeadDim ?? usual)
     self.init(
       vocabularySize: try reader.int("vocab_size", default: keys.usualVocabulary),
       hidden: hidden,

@@ -19,13 +19,13 @@ extension ModelConfig {
   package func shape(of role: WeightRole) -> Shape {
     let (query, key) = (heads * headDim, kvHeads * headDim)
     switch role {
-    case .query: return [query, hidden]
-    case .key, .value: return [key, hidden]
+    case .query, .crossQuery: return [query, hidden]
+    case .key, .value, .crossKey, .crossValue: return [key, hidden]
     case .queryKeyValue: return [query + 2 * key, hidden]
-    case .attentionOutput: return [hidden, query]
+    case .attentionOutput, .crossOutput: return [hidden, query]
     case .queryNorm: return [form.queryKeyNorm == .whole ? query : headDim]
     case .keyNorm: return [form.queryKeyNorm == .whole ? key : headDim]
-    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm: return [hidden]
+    case .attentionNorm, .attentionPostNorm, .crossNorm, .mlpNorm, .mlpPostNorm: return [hidden]
     case .gate, .up, .expertGate, .expertUp: return [intermediate, hidden]
     case .gateUp: return [2 * intermediate, hidden]
     case .down, .expertDown: return [hidden, intermediate]
@@ -40,22 +40,49 @@ extension ModelConfig {
 
   /// Modules of one block: each expert's by itself.
   package func modules(ofBlock index: Int) -> [(role: WeightRole, name: String)] {
-    let names = names
-    return names.modules.filter { $0.role != .mlpNorm || !form.sharesNorm }.flatMap { role, name in
+    let stack = stack(ofBlock: index)
+    return stack.modules.filter { $0.role != .mlpNorm || !form.sharesNorm }.flatMap { role, name in
       (role.isOfExperts ? Array(0..<(form.experts?.count ?? 0)) : [0]).map { expert in
-        (role, "\(names.layers)\(index)." + name.replacing("*", with: "\(expert)"))
+        (role, stack.block + "." + name.replacing("*", with: "\(expert)"))
       }
     }
+  }
+
+  /// The name of a block, and its modules: where one stack reads and another writes, the blocks of
+  /// the one that reads come first.
+  package func stack(
+    ofBlock index: Int
+  ) -> (block: String, modules: [(role: WeightRole, name: String)]) {
+    let names = names
+    guard let reader = names.reader, let form = form.reader else {
+      return ("\(names.layers)\(index)", names.modules)
+    }
+    let isReading = index < form.layers
+    let modules = (isReading ? reader.modules : names.modules).filter {
+      $0.role != .gate || form.isGated
+    }
+    return (
+      isReading ? "\(reader.layers)\(index)" : "\(names.layers)\(index - form.layers)",
+      // Without a gate there is one linear less, and no number to tell it.
+      form.isGated
+        ? modules
+        : modules.map { ($0.role, $0.role == .up ? String($0.name.dropLast(2)) : $0.name) }
+    )
   }
 
   /// The block and the role of a module by its full name; nil where it is not in a block.
   package func role(of module: String) -> (block: Int, role: WeightRole, expert: Int)? {
     let names = names
-    guard module.hasPrefix(names.layers) else { return nil }
-    let rest = module.dropFirst(names.layers.count)
-    guard let dot = rest.firstIndex(of: "."), let block = Int(rest[..<dot]) else { return nil }
+    let isReading = names.reader.map { module.hasPrefix($0.layers) } ?? false
+    let layers = isReading ? names.reader?.layers ?? "" : names.layers
+    guard module.hasPrefix(layers) else { return nil }
+    let rest = module.dropFirst(layers.count)
+    guard let dot = rest.firstIndex(of: "."), let number = Int(rest[..<dot]),
+      !isReading || number < form.reader?.layers ?? 0
+    else { return nil }
+    let block = number + (isReading ? 0 : form.reader?.layers ?? 0)
     let inner = rest[rest.index(after: dot)...]
-    for (role, name) in names.modules {
+    for (role, name) in stack(ofBlock: block).modules {
       guard role.isOfExperts else {
         if inner == name { return (block, role, 0) }
         continue
@@ -70,6 +97,26 @@ extension ModelConfig {
     return nil
   }
 
+  /// What PEFT may train as a whole: the embedding, norms and the head, in the order of a forward
+  /// pass, each with its tensors.
+  package var savableModules: [(module: String, tensors: [(name: String, shape: Shape)])] {
+    let names = names
+    let table: Shape = [vocabularySize, hidden]
+    func tables(_ module: String) -> (module: String, tensors: [(name: String, shape: Shape)]) {
+      (module, named(module, table, false))
+    }
+    let norms = (0..<layers).flatMap { modules(ofBlock: $0) }.filter(\.role.isNorm)
+      .map { ($0.name, named($0.name, shape(of: $0.role), hasBias($0.role))) }
+    let last = (names.finalNorm, named(names.finalNorm, [hidden], form.norm == .layer))
+    // One table serves both stacks and the head, and PEFT takes copies of it apart.
+    if let reader = names.reader {
+      return norms + [(reader.finalNorm, named(reader.finalNorm, [hidden], false)), last]
+    }
+    // In memory transformers calls GPT-NeoX's head otherwise than files do, and PEFT goes by that.
+    let head = family == .gptNeoX ? [] : [tables(names.head)]
+    return [tables(names.embedding)] + norms + [last] + head
+  }
+
   /// Whether a module's full name, such as `model.layers.0.mlp.up_proj`, is that of a linear of a
   /// block.
   package func isLinear(_ module: String) -> Bool {
@@ -78,10 +125,12 @@ extension ModelConfig {
 
   /// Weights of the blocks' linears that a token meets: of experts those that it takes.
   package var linearWeightsPerToken: Int {
-    names.modules.filter(\.role.isLinear).reduce(0) { sum, module in
-      let times = module.role.isOfExperts ? form.experts?.chosen ?? 1 : 1
-      return sum + times * shape(of: module.role).count
-    } * layers
+    (0..<layers).reduce(0) { all, block in
+      stack(ofBlock: block).modules.filter(\.role.isLinear).reduce(all) { sum, module in
+        let times = module.role.isOfExperts ? form.experts?.chosen ?? 1 : 1
+        return sum + times * shape(of: module.role).count
+      }
+    }
   }
 
   /// Names and shapes of all weights, as Hugging Face folders call them, in the order in which
@@ -99,8 +148,20 @@ extension ModelConfig {
       [(name: $0 + ".weight", shape: [form.tokenTypes, hidden] as Shape)]
     }
     let norm = named(names.embeddingNorm ?? names.finalNorm, [hidden], form.norm == .layer)
+    let isAtFront = names.embeddingNorm != nil
     return [(name: names.embedding + ".weight", shape: table)] + (positions ?? [])
-      + (types.map { $0 + norm } ?? []) + blocks + (types == nil ? norm : []) + head
+      + (types ?? []) + (isAtFront ? norm : []) + blocks + readerShapes + (isAtFront ? [] : norm)
+      + head
+  }
+
+  /// Of what the stack that reads has beside its blocks, and of the biases by distance.
+  private var readerShapes: [(name: String, shape: Shape)] {
+    guard let names = names.reader, let reader = form.reader else { return [] }
+    let biases: Shape = [reader.buckets, heads]
+    return [
+      (names.distances.reading + ".weight", biases), (names.distances.writing + ".weight", biases),
+      (names.finalNorm + ".weight", [hidden]),
+    ]
   }
 
   private func named(

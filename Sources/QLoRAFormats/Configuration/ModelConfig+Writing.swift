@@ -48,6 +48,7 @@ extension ModelConfig {
     case .silu: "silu"
     case .gelu: "gelu"
     case .geluTanh: family == .gpt2 ? "gelu_new" : "gelu_pytorch_tanh"
+    case .relu: "relu"
     }
   }
 
@@ -71,7 +72,8 @@ extension ModelConfig {
         ("use_parallel_residual", .bool(form.isParallel)),
       ]
     case .phi3: members.append(("partial_rotary_factor", fraction))
-    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral, .bert, .roberta: break
+    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral: break
+    case .bert, .roberta, .distilbert, .t5: break
     }
     return members + scaleMembers() + windowMembers() + expertMembers()
   }

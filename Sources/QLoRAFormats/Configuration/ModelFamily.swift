@@ -9,11 +9,15 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   case gpt2
   case qwen3Moe = "qwen3_moe"
   case mixtral
-  case bert, roberta
+  case bert, roberta, distilbert
+  case t5
 
   /// Whether tokens see those after them too: such a model predicts no next token, and is run to
   /// tell classes apart.
-  package var isEncoder: Bool { [.bert, .roberta].contains(self) }
+  package var isEncoder: Bool { [.bert, .roberta, .distilbert].contains(self) }
+
+  /// Whether one stack of blocks reads a text and another writes what follows from it.
+  package var readsAndWrites: Bool { self == .t5 }
 
   /// `general.architecture` of GGUF. Three of them share llama's, as llama.cpp has them.
   package var ggufArchitecture: String {
@@ -30,7 +34,8 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   package var className: String {
     switch self {
     case .gpt2: "GPT2LMHeadModel"
-    case .bert, .roberta: classStem + "Model"
+    case .bert, .roberta, .distilbert: classStem + "Model"
+    case .t5: "T5ForConditionalGeneration"
     default: classStem + "ForCausalLM"
     }
   }
@@ -38,7 +43,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   /// The class that holds it with a head for classes; nil where transformers has none.
   package var classifierClassName: String? {
     switch self {
-    case .granite: nil
+    case .granite, .t5: nil
     case .gemma3: "Gemma3TextForSequenceClassification"
     default: classStem + "ForSequenceClassification"
     }
@@ -64,6 +69,8 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
     case .mixtral: "Mixtral"
     case .bert: "Bert"
     case .roberta: "Roberta"
+    case .distilbert: "DistilBert"
+    case .t5: "T5"
     }
   }
 
@@ -79,7 +86,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   }
 
   /// Whether queries may share keys and values.
-  package var groupsQueries: Bool { !isEncoder && ![.gptNeoX, .gpt2].contains(self) }
+  package var groupsQueries: Bool { !isEncoder && ![.gptNeoX, .gpt2, .t5].contains(self) }
 
   package var isGemma: Bool { [.gemma, .gemma2, .gemma3].contains(self) }
 }
@@ -95,9 +102,9 @@ extension ModelFamily {
     ("num_experts", [.qwen3Moe]), ("num_local_experts", [.mixtral]),
     ("attn_logit_softcapping", [.gemma2]), ("query_pre_attn_scalar", [.gemma2, .gemma3]),
     ("no_rope_layers", [.smollm3]), ("residual_multiplier", [.granite]),
-    ("type_vocab_size", [.bert, .roberta]),
+    ("type_vocab_size", [.bert, .roberta]), ("relative_attention_num_buckets", [.t5]),
     ("use_parallel_residual", [.gptNeoX, .stablelm]), ("rotary_pct", [.gptNeoX]),
-    ("n_embd", [.gpt2]),
+    ("n_embd", [.gpt2]), ("sinusoidal_pos_embds", [.distilbert]),
     ("layer_norm_eps", [.gptNeoX, .stablelm]), ("partial_rotary_factor", [.stablelm, .phi3]),
     ("original_max_position_embeddings", [.phi3]), ("use_sliding_window", [.qwen2, .qwen3]),
     ("sliding_window", [.mistral, .gemma2, .gemma3, .phi3]), ("rms_norm_eps", [.llama]),

@@ -13,6 +13,12 @@ package enum WeightRole: String, Sendable, Hashable, CaseIterable {
   case keyNorm = "attn_k_norm"
   case attentionOutput = "attn_output"
   case attentionPostNorm = "post_attention_norm"
+  /// Attention to what another stack has read.
+  case crossNorm = "cross_attn_norm"
+  case crossQuery = "cross_attn_q"
+  case crossKey = "cross_attn_k"
+  case crossValue = "cross_attn_v"
+  case crossOutput = "cross_attn_output"
   case mlpNorm = "ffn_norm"
   case gate = "ffn_gate"
   case up = "ffn_up"
@@ -50,7 +56,19 @@ package struct FamilyNames: Sendable {
   /// Inside a block, in the order of GGUF files; of experts `*` stands for the number.
   package var modules: [(role: WeightRole, name: String)]
 
+  /// The stack that reads, in front of the one that writes; nil where there is one alone.
+  package var reader: ReaderNames?
+
   package func name(_ role: WeightRole) -> String? { modules.first { $0.role == role }?.name }
+}
+
+/// What a family calls the stack of blocks that reads a text for the stack that writes another.
+package struct ReaderNames: Sendable {
+  package var layers: String
+  package var modules: [(role: WeightRole, name: String)]
+  package var finalNorm: String
+  /// `[buckets, heads]`: biases of scores by distance, of this stack and of the one that writes.
+  package var distances: (reading: String, writing: String)
 }
 
 extension ModelFamily {
@@ -110,8 +128,10 @@ extension ModelFamily {
           (.attentionOutput, "attn.c_proj"), (.mlpNorm, "ln_2"), (.up, "mlp.c_fc"),
           (.down, "mlp.c_proj"),
         ])
+    case .t5: return Self.namesOfT5
     case .bert: return Self.encoder("bert")
     case .roberta: return Self.encoder("roberta")
+    case .distilbert: return Self.distilled
     case .mixtral:
       return FamilyNames(
         modules: Self.inputNorm + attention + Self.middleNorm
@@ -136,6 +156,18 @@ extension ModelFamily {
         (.down, "output.dense"), (.mlpPostNorm, "output.LayerNorm"),
       ])
   }
+
+  private static let distilled: FamilyNames = {
+    let embeddings = "distilbert.embeddings."
+    return FamilyNames(
+      embedding: embeddings + "word_embeddings", positions: embeddings + "position_embeddings",
+      embeddingNorm: embeddings + "LayerNorm", layers: "distilbert.transformer.layer.",
+      modules: [
+        (.query, "attention.q_lin"), (.key, "attention.k_lin"), (.value, "attention.v_lin"),
+        (.attentionOutput, "attention.out_lin"), (.attentionPostNorm, "sa_layer_norm"),
+        (.up, "ffn.lin1"), (.down, "ffn.lin2"), (.mlpPostNorm, "output_layer_norm"),
+      ])
+  }()
 
   private static func experts(
     _ holder: String, gate: String, up: String, down: String

@@ -15,13 +15,15 @@ package struct ModelSource: Sendable {
     case random(String)
   }
 
-  package let config: ModelConfig
-  package let weights: any WeightSource
+  package internal(set) var config: ModelConfig
+  package internal(set) var weights: any WeightSource
   package let origin: Origin
   /// The files whose bytes make the model, open since before anything of them was used.
   package let digestInputs: [InputFile]
   /// How weights that are stored in 8 bits meet activations, where the folder says so.
   package var int8Spec: Int8Spec?
+  /// Whether its files say that embedding and head are one, which is no longer so.
+  package internal(set) var isUntied = false
 
   /// - Throws: `modelMissing` naming what was looked for, or what is wrong inside.
   package static func open(_ path: String) throws -> ModelSource {
@@ -103,5 +105,16 @@ package struct ModelSource: Sendable {
       config: config, weights: seen, origin: .folder(folder),
       digestInputs: [file] + files.files.map(\.file),
       int8Spec: try QuantizationEntry.int8Spec(json, path: configPath))
+  }
+}
+
+extension ModelSource {
+  /// What messages call the model: its folder or file.
+  package var path: String {
+    switch origin {
+    case .folder(let folder): folder
+    case .gguf(let file): file.path
+    case .random(let name): name
+    }
   }
 }

@@ -27,7 +27,8 @@ package struct RenamedWeights: WeightSource {
       where name.hasSuffix("LayerNorm" + old) {
         name = String(name.dropLast(old.count)) + new
       }
-      let isBare = ["embeddings.", "encoder.", "pooler."].contains { name.hasPrefix($0) }
+      let parts = ["embeddings.", "encoder.", "pooler.", "transformer."]
+      let isBare = parts.contains { name.hasPrefix($0) }
       return isBare ? family.rawValue + "." + name : name
     }
   }

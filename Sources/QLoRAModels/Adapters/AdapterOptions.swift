@@ -17,6 +17,9 @@ package struct AdapterOptions: Sendable, Hashable {
   package var dropout: Double
   package var targets: AdapterTargets
   package var seed: UInt64
+  /// Ends of names of modules that are trained as a whole beside the adapters, as PEFT's list; of
+  /// language models.
+  package var modulesToSave: [String] = []
 
   package init(
     rank: Int = 16, alpha: Double = 32, dropout: Double = 0, targets: AdapterTargets = .allLinear,

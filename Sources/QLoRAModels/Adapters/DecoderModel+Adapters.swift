@@ -39,6 +39,7 @@ extension DecoderModel {
     addHead { classifier, name, shape in
       classifier.initialValue(name, shape, seed: options.seed)
     }
+    try trainModules(options.modulesToSave)
   }
 
   /// Gives each target an adapter without values, for a backend that only counts.
@@ -56,6 +57,9 @@ extension DecoderModel {
       )
     }
     addHead(gradient: tensor) { _, _, shape in tensor(shape) }
+    try withoutActuallyEscaping(tensor) {
+      try trainModules(options.modulesToSave, hollow: $0)
+    }
   }
 
   /// Gives a head without values its parameters, for a backend that only counts.
@@ -82,13 +86,20 @@ extension DecoderModel {
     addHead { classifier, name, shape in
       saved[name].map { Tensor($0.floats(), shape: shape) } ?? Tensor(zeros: shape)
     }
+    if classifier == nil { try trainModules(of: adapter) }
   }
 
   /// Runs `body` on the bare base; the adapters are on the model again afterwards.
   package func withoutAdapters<Result>(_ body: () throws -> Result) rethrows -> Result {
-    let (adapted, head) = (blocks, classifier)
-    defer { (blocks, classifier) = (adapted, head) }
+    let (adapted, head, trained) = (blocks, classifier, tables)
+    let norms = (readerNorm, finalNorm)
+    defer {
+      (blocks, classifier, tables) = (adapted, head, trained)
+      (readerNorm, finalNorm) = norms
+    }
     forEachLinear { $0.adapter = nil }
+    forEachNorm { $0.trained = nil }
+    tables = TrainedTables()
     return try body()
   }
 
@@ -133,7 +144,8 @@ extension DecoderModel {
   /// - Throws: `adapterMismatch` where one of the two has a head and the other has not, or another.
   private func checkHead(of adapter: PEFTAdapter) throws {
     guard let classifier else {
-      guard adapter.saved.isEmpty else {
+      guard adapter.config.taskType != PEFTAdapterConfig.classification || adapter.saved.isEmpty
+      else {
         throw Diagnostic(
           .adapterMismatch,
           "the adapter tells classes apart by a head of its own, and this is a language model",

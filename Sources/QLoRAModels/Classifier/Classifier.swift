@@ -129,7 +129,7 @@ extension Tape {
       state = apply(.tanh, to: linears(state, [pooler], dtype: .float32, dropout: dropout)[0])
     }
     for (index, layer) in classifier.trained.enumerated() {
-      if index > 0 { state = apply(.tanh, to: state) }
+      if index > 0 { state = apply(classifier.names.activation, to: state) }
       state = linear(state, layer)
     }
     return state

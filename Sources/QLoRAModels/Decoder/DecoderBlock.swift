@@ -6,6 +6,8 @@ import QLoRATensor
 struct ForwardContext {
   var positions: [Int32]
   var attention: AttentionContext
+  /// nil for blocks that look at nothing but their own rows.
+  var memory: ReadMemory?
   var rotary: RotaryTables
   var activationDType: DType
   /// nil = no dropout (evaluation, generation).
@@ -38,10 +40,11 @@ protocol DecoderBlock: Sendable {
   /// loading.
   mutating func forEachLinear(_ body: (inout AdaptedLinear) throws -> Void) rethrows
 
+  /// Visits every norm in the order of a forward pass.
+  mutating func forEachNorm(_ body: (inout Norm) throws -> Void) rethrows
+
   /// Every matrix by module, in the order of loading.
   var weights: [(module: String, weight: any PreparedWeight)] { get }
-  /// Of norms.
-  var normBytes: Int { get }
 }
 
 extension DecoderBlock {
@@ -50,6 +53,15 @@ extension DecoderBlock {
     copy.forEachLinear { linears.append($0) }
     return linears
   }
+
+  var norms: [Norm] {
+    var (copy, norms) = (self, [Norm]())
+    copy.forEachNorm { norms.append($0) }
+    return norms
+  }
+
+  /// Of frozen norms.
+  var normBytes: Int { norms.reduce(0) { $0 + $1.byteCount } }
 
   func residual(
     _ residual: Variable, _ change: Variable, _ postNorm: Norm?, scale: Float = 1, _ tape: Tape

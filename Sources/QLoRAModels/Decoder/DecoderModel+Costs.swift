@@ -9,13 +9,11 @@ extension DecoderModel {
   package func blockCosts(
     _ batch: TokenBatch, meter: () -> (bytes: Int, operations: Double)
   ) -> [[BlockCost]] {
-    let context = ForwardContext(
-      positions: batch.positions, attention: .packed(bounds: batch.bounds),
-      rotary: rotaryTables(covering: batch.positions), activationDType: activationDType,
-      dropout: DropoutContext(seed: dropoutSeed, stream: 0))
-    let shape: Shape = [batch.tokens.count, config.hidden]
+    let stages = stages(batch)
     return blocks.map { block in
-      ActivationPolicy.allCases.map { policy in
+      let context = stages[block is WritingBlock ? 1 : 0]
+      let shape: Shape = [context.positions.count, config.hidden]
+      return ActivationPolicy.allCases.map { policy in
         let tape = Tape(backend: backend)
         let input = Variable(backend.allocate(shape, activationDType), needsGradient: true)
         let before = meter()
@@ -27,5 +25,24 @@ extension DecoderModel {
           policy: policy, keptBytes: kept, operations: meter().operations - before.operations)
       }
     }
+  }
+
+  /// What blocks are given: one context, or that of blocks that read and that of those that write.
+  private func stages(_ batch: TokenBatch) -> [ForwardContext] {
+    func context(_ bounds: [Int], _ memory: ReadMemory?) -> ForwardContext {
+      let positions = ReadAndWritten.positions(bounds)
+      return ForwardContext(
+        positions: positions, attention: .packed(bounds: bounds), memory: memory,
+        rotary: rotaryTables(covering: positions), activationDType: activationDType,
+        dropout: DropoutContext(seed: dropoutSeed, stream: 0))
+    }
+    guard readsAndWrites else { return [context(batch.bounds, nil)] }
+    let halves = ReadAndWritten(batch.tokens, types: batch.types, bounds: batch.bounds)
+    let shape: Shape = [halves.read.tokens.count, config.hidden]
+    let read = Variable(backend.allocate(shape, activationDType), needsGradient: true)
+    return [
+      context(halves.read.bounds, nil),
+      context(halves.written.bounds, .states(read, bounds: halves.read.bounds)),
+    ]
   }
 }

@@ -18,9 +18,6 @@ extension DecoderModel {
       let sum = classLoss(hidden, batch, classifier, dropout: dropout, on: tape)
       return sum.isFinite ? nil : classifier.names.module
     }
-    let sum = tape.linearCrossEntropy(
-      hidden, rows: batch.rows, targets: batch.targets, head: head,
-      softCap: config.form.logitCap)
-    return sum.isFinite ? nil : config.names.head
+    return tokenLoss(hidden, batch, on: tape).isFinite ? nil : config.names.head
   }
 }

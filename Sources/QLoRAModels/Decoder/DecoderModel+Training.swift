@@ -30,9 +30,7 @@ extension DecoderModel: TrainableModel {
     reached(.forward)
     let sum =
       classifier.map { classLoss(hidden, batch, $0, dropout: dropout, on: tape) }
-      ?? tape.linearCrossEntropy(
-        hidden, rows: batch.rows, targets: batch.targets, head: head,
-        softCap: config.form.logitCap)
+      ?? tokenLoss(hidden, batch, on: tape)
     reached(.loss)
     tape.runBackward()
     reached(.backward)
@@ -42,24 +40,36 @@ extension DecoderModel: TrainableModel {
   package func lossSum(_ batch: TokenBatch) throws -> Double {
     if classifier != nil { return try evaluate(batch).lossSum }
     let tape = Tape(backend: backend, isRecording: false)
-    let sum = tape.linearCrossEntropy(
-      evaluated(batch, on: tape), rows: batch.rows, targets: batch.targets, head: head,
-      softCap: config.form.logitCap)
+    let sum = tokenLoss(evaluated(batch, on: tape), batch, on: tape)
     try checkWeights()
     return sum
+  }
+
+  /// The loss of labelled tokens over a batch of a tape's own pass, with its gradient where
+  /// recording.
+  func tokenLoss(_ hidden: Variable, _ batch: TokenBatch, on tape: Tape) -> Double {
+    let (cap, rows) = (config.form.logitCap, writtenRows(batch))
+    guard let trained = tables.head else {
+      return tape.linearCrossEntropy(
+        hidden, rows: rows, targets: batch.targets, head: head, softCap: cap)
+    }
+    return tape.linearCrossEntropy(
+      hidden, rows: rows, targets: batch.targets, trainedHead: trained, softCap: cap)
   }
 
   /// Negative log-likelihood of every labelled token and the token that the model likes best there.
   package func score(
     _ batch: TokenBatch
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
-    let tape = Tape(backend: backend, isRecording: false)
+    let hidden = evaluated(batch, on: Tape(backend: backend, isRecording: false)).value
+    if tables.head != nil { return scoreByLogits(hidden, batch) }
     return backend.scoreTokens(
-      evaluated(batch, on: tape).value, rows: batch.rows, targets: batch.targets, head: head,
+      hidden, rows: writtenRows(batch), targets: batch.targets, head: head,
       softCap: config.form.logitCap)
   }
 
-  /// Logits `[tokens, vocabulary]` of a whole batch; for comparisons, not for training.
+  /// Logits `[tokens, vocabulary]` of a whole batch, or of what is written of it; for comparisons,
+  /// not for training.
   package func logits(_ batch: TokenBatch) -> Tensor {
     logits(evaluated(batch, on: Tape(backend: backend, isRecording: false)).value)
   }

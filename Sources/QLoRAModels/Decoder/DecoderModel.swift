@@ -7,8 +7,9 @@ import QLoRATensor
 
 /// What encoders add to embedded tokens beside positions.
 struct EncoderEmbedding: Sendable {
-  /// `[types, hidden]`: a row for the first text of a pair, and one for the second.
-  let types: any PreparedWeight
+  /// `[types, hidden]`: a row for the first text of a pair, and one for the second; nil where both
+  /// are alike.
+  let types: (any PreparedWeight)?
   /// Of the sum.
   let norm: Norm
 }
@@ -29,7 +30,11 @@ package final class DecoderModel {
   let encoding: EncoderEmbedding?
   var blocks: [any DecoderBlock]
   /// nil of encoders, whose blocks end with one.
-  let finalNorm: Norm?
+  var finalNorm: Norm?
+  /// Of the stack that reads; nil where one stack does both.
+  var readerNorm: Norm?
+  /// Tables that are trained as a whole, in the place of `embedding` and `head`.
+  var tables = TrainedTables()
   /// nil of a language model.
   package internal(set) var classifier: Classifier?
   /// In the order of the optimizer; empty without adapters.
@@ -47,8 +52,10 @@ package final class DecoderModel {
     config: ModelConfig, backend: any Backend, activationDType: DType,
     embedding: any PreparedWeight, head: any PreparedWeight,
     positions: (any PreparedWeight)? = nil, encoding: EncoderEmbedding? = nil,
-    blocks: [any DecoderBlock], finalNorm: Norm?, classifier: Classifier? = nil
+    blocks: [any DecoderBlock], finalNorm: Norm?, readerNorm: Norm? = nil,
+    classifier: Classifier? = nil
   ) {
+    self.readerNorm = readerNorm
     self.encoding = encoding
     self.classifier = classifier
     self.config = config
@@ -69,8 +76,9 @@ package final class DecoderModel {
   /// Bytes of the frozen weights in memory.
   package var weightBytes: Int {
     let tables = embedding === head ? embedding.byteCount : embedding.byteCount + head.byteCount
-    let norms = blocks.reduce(finalNorm?.byteCount ?? 0) { $0 + $1.normBytes }
-    let encoderBytes = encoding.map { $0.types.byteCount + $0.norm.byteCount } ?? 0
+    let last = (finalNorm?.byteCount ?? 0) + (readerNorm?.byteCount ?? 0)
+    let norms = blocks.reduce(last) { $0 + $1.normBytes }
+    let encoderBytes = encoding.map { ($0.types?.byteCount ?? 0) + $0.norm.byteCount } ?? 0
     return blockBytes.reduce(0, +) + tables + norms + (positions?.byteCount ?? 0) + encoderBytes
       + (classifier?.pooler?.weight.byteCount ?? 0)
   }
@@ -88,15 +96,24 @@ package final class DecoderModel {
     dropout: DropoutContext?, on tape: Tape,
     observe: (_ module: String, Tensor) -> Void = { _, _ in }
   ) -> Variable {
+    announcePass(isRecording: tape.isRecording)
+    if readsAndWrites {
+      switch attention {
+      case .packed(let bounds):
+        return writtenStates(
+          ReadAndWritten(tokens, types: types, bounds: bounds), dropout: dropout, on: tape,
+          observe: observe)
+      case .cached(let cache):
+        return states(tokens, positions, attention, .cached(cache), dropout, tape, observe)
+      }
+    }
     let context = ForwardContext(
       positions: positions, attention: attention, rotary: rotaryTables(covering: positions),
       activationDType: activationDType, dropout: dropout)
-    announcePass(isRecording: tape.isRecording)
-    let embedded = backend.allocate([tokens.count, config.hidden], activationDType)
-    embed(tokens, types, positions, into: embedded)
     let names = config.names
-    observe(names.embedding, embedded)
-    var hidden = Variable(encoded(noisy(embedded, attention, dropout)))
+    let embedded = embed(tokens, types, positions, on: tape)
+    observe(names.embedding, embedded.value)
+    var hidden = encoded(noisy(embedded, attention, dropout, tape), tape)
     for (block, policy) in zip(blocks, activationPolicies) {
       hidden = block.forward(hidden, context, keeping: policy, on: tape)
       observe("\(names.layers)\(block.index)", hidden.value)
@@ -108,38 +125,40 @@ package final class DecoderModel {
   }
 
   /// Rows of the table, scaled, with those of their positions where these are learned.
-  private func embed(
-    _ tokens: [Int32], _ types: [Int32], _ places: [Int32], into embedded: Tensor
-  ) {
-    backend.embedding(tokens, embedding, into: embedded)
-    if config.form.embeddingScale != 1 {
-      backend.scale(embedded, by: config.form.embeddingScale)
+  func embed(
+    _ tokens: [Int32], _ types: [Int32], _ places: [Int32], on tape: Tape
+  ) -> Variable {
+    let embedded = tape.scaled(rows(tokens, on: tape), by: config.form.embeddingScale)
+    // Nothing has read the values yet, so what is added may go into their place.
+    func add(_ rows: [Int32], of table: any PreparedWeight) {
+      let more = backend.allocate(embedded.value.shape, embedded.value.dtype)
+      backend.embedding(rows, table, into: more)
+      backend.add(embedded.value, more, into: embedded.value)
     }
     if let positions {
-      let rows = backend.allocate(embedded.shape, embedded.dtype)
       // Beyond the table, its last row stands for all that follow.
       let last = Int32(positions.outFeatures - 1)
       let first = Int32(config.form.positionOffset)
-      backend.embedding(places.map { min($0 + first, last) }, positions, into: rows)
-      backend.add(embedded, rows, into: embedded)
+      add(places.map { min($0 + first, last) }, of: positions)
     }
-    if let encoding {
-      let rows = backend.allocate(embedded.shape, embedded.dtype)
-      let last = Int32(encoding.types.outFeatures - 1)
-      let types = types.isEmpty ? tokens.map { _ in Int32(0) } : types.map { min($0, last) }
-      backend.embedding(types, encoding.types, into: rows)
-      backend.add(embedded, rows, into: embedded)
+    if let table = encoding?.types {
+      let last = Int32(table.outFeatures - 1)
+      add(
+        types.isEmpty ? tokens.map { _ in Int32(0) } : types.map { min($0, last) }, of: table)
     }
+    return embedded
+  }
+
+  private func rows(_ tokens: [Int32], on tape: Tape) -> Variable {
+    if let table = tables.embedding { return tape.lookUp(tokens, table, dtype: activationDType) }
+    let rows = backend.allocate([tokens.count, config.hidden], activationDType)
+    backend.embedding(tokens, embedding, into: rows)
+    return Variable(rows)
   }
 
   /// The norm of embedded tokens, where encoders have one.
-  private func encoded(_ embedded: Tensor) -> Tensor {
-    guard let norm = encoding?.norm, let bias = norm.bias else { return embedded }
-    let normalized = backend.allocate(embedded.shape, embedded.dtype)
-    backend.layerNorm(
-      embedded, weight: norm.weight, bias: bias, epsilon: norm.epsilon, into: normalized,
-      statistics: backend.allocate([embedded.shape[0], 2], .float32))
-    return normalized
+  private func encoded(_ embedded: Variable, _ tape: Tape) -> Variable {
+    encoding.map { tape.normalize(embedded, $0.norm) } ?? embedded
   }
 
   func rotaryTables(covering positions: [Int32]) -> RotaryTables {
@@ -155,6 +174,10 @@ package final class DecoderModel {
 
   /// Logits `[rows, vocabulary]` float32 of some rows of normalised hidden states.
   func logits(_ hidden: Tensor) -> Tensor {
+    if let head = tables.head {
+      return Tape(backend: backend, isRecording: false)
+        .logits(hidden, trainedHead: head, softCap: config.form.logitCap)
+    }
     let output = backend.allocate([hidden.shape[0], config.vocabularySize], .float32)
     backend.linear(hidden, [LinearTerm(weight: head, output: output)])
     if config.form.logitCap > 0 { backend.cap(output, at: config.form.logitCap) }

@@ -52,16 +52,14 @@ extension SplitMix64 {
 extension DecoderModel {
   /// The embedded tokens with noise; as they are where there is none.
   func noisy(
-    _ embedded: Tensor, _ attention: AttentionContext, _ dropout: DropoutContext?
-  ) -> Tensor {
+    _ embedded: Variable, _ attention: AttentionContext, _ dropout: DropoutContext?, _ tape: Tape
+  ) -> Variable {
     guard neftuneAlpha > 0, let dropout, case .packed(let bounds) = attention else {
       return embedded
     }
-    let noise = backend.allocate(embedded.shape, .float32)
+    let noise = backend.allocate(embedded.value.shape, .float32)
     EmbeddingNoise(alpha: neftuneAlpha, seed: dropout.seed, stream: dropout.stream)
       .values(bounds: bounds, width: config.hidden, into: noise)
-    let sum = backend.allocate(embedded.shape, embedded.dtype)
-    backend.add(embedded, noise, into: sum)
-    return sum
+    return tape.add(embedded, Variable(noise))
   }
 }

@@ -59,7 +59,9 @@ extension ParallelBlock {
     blockWeights(attention, mlp)
   }
 
-  var normBytes: Int {
-    attention.normBytes + attentionNorm.byteCount + (mlpNorm?.byteCount ?? 0)
+  mutating func forEachNorm(_ body: (inout Norm) throws -> Void) rethrows {
+    try body(&attentionNorm)
+    try attention.forEachNorm(body)
+    try mlpNorm.visit(body)
   }
 }

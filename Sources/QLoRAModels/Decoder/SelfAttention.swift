@@ -21,10 +21,15 @@ struct SelfAttention: Sendable {
   var output: AdaptedLinear
   var layout: AttentionLayout
   var rotation: Rotation
+  /// Of scores, by distance; nil where positions are elsewhere.
+  var bias: DistanceBias?
   /// The block's place in the key-value cache.
   var index: Int
 
-  var normBytes: Int { (queryNorm?.byteCount ?? 0) + (keyNorm?.byteCount ?? 0) }
+  mutating func forEachNorm(_ body: (inout Norm) throws -> Void) rethrows {
+    try queryNorm.visit(body)
+    try keyNorm.visit(body)
+  }
 
   mutating func forEachLinear(_ body: (inout AdaptedLinear) throws -> Void) rethrows {
     for index in projections.indices { try body(&projections[index]) }
@@ -40,11 +45,16 @@ struct SelfAttention: Sendable {
     let key = turned(parts[1], keyNorm, context, tape)
     switch context.attention {
     case .packed(let bounds):
+      if let bias {
+        return tape.attention(
+          query: query, key: key, value: parts[2], layout: layout,
+          spans: AttentionSpans(queries: bounds, keys: bounds), bias: bias)
+      }
       return tape.attention(
         query: query, key: key, value: parts[2], layout: layout, bounds: bounds)
     case .cached(let cache):
       return cache.attend(
-        block: index, query: query, key: key, value: parts[2], layout, on: tape)
+        block: index, query: query, key: key, value: parts[2], layout, bias: bias, on: tape)
     }
   }
 

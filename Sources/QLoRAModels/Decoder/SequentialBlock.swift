@@ -83,9 +83,12 @@ extension SequentialBlock {
     blockWeights(attention, mlp)
   }
 
-  var normBytes: Int {
-    let norms = [attentionNorm, attentionPostNorm, mlpNorm, mlpPostNorm]
-    return norms.reduce(attention.normBytes) { $0 + ($1?.byteCount ?? 0) }
+  mutating func forEachNorm(_ body: (inout Norm) throws -> Void) rethrows {
+    try attentionNorm.visit(body)
+    try attention.forEachNorm(body)
+    try attentionPostNorm.visit(body)
+    try mlpNorm.visit(body)
+    try mlpPostNorm.visit(body)
   }
 }
 

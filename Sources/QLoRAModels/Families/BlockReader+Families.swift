@@ -11,7 +11,8 @@ extension BlockReader {
     case .gptNeoX: try neoX()
     case .gpt2: try gpt2()
     case .mixtral, .qwen3Moe: try mixtral()
-    case .bert, .roberta: try bert()
+    case .bert, .roberta, .distilbert: try bert()
+    case .t5: try t5()
     }
   }
 }

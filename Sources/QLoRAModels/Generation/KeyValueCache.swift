@@ -8,6 +8,8 @@ package final class KeyValueCache {
   package private(set) var count = 0
   private var keys: [Tensor?]
   private var values: [Tensor?]
+  /// Of a text that was read before: for each block that looks at it.
+  private var read: [Int: (keys: Tensor, values: Tensor)] = [:]
   private let backend: any Backend
 
   init(blockCount: Int, backend: any Backend) {
@@ -19,17 +21,42 @@ package final class KeyValueCache {
   /// Stores the new rows of one block and attends from them to everything stored.
   func attend(
     block: Int, query: Variable, key: Variable, value: Variable, _ layout: AttentionLayout,
-    on tape: Tape
+    bias: DistanceBias? = nil, on tape: Tape
   ) -> Variable {
     let newTokens = key.value.shape[0]
     keys[block] = appended(key.value, to: keys[block])
     values[block] = appended(value.value, to: values[block])
     let attended = backend.allocate(query.value.shape, query.value.dtype)
-    if let keys = keys[block], let values = values[block] {
+    if let bias, let keys = keys[block], let values = values[block] {
+      backend.spanAttention(
+        query: query.value, key: keys.rows(0..<count + newTokens),
+        value: values.rows(0..<count + newTokens), layout: layout,
+        spans: AttentionSpans(
+          queries: [0, newTokens], keys: [0, count + newTokens], offset: count),
+        bias: bias, into: attended,
+        logSumExp: backend.allocate([layout.heads, newTokens], .float32))
+    } else if let keys = keys[block], let values = values[block] {
       backend.cachedAttention(
         query: query.value, keys: keys, values: values, keyCount: count + newTokens,
         layout: layout, into: attended)
     }
+    return Variable(attended)
+  }
+
+  /// Keeps the keys and values that a block makes of a text that was read.
+  func keepRead(block: Int, keys: Tensor, values: Tensor) { read[block] = (keys, values) }
+
+  /// Attends to all of that text.
+  func attendToRead(
+    block: Int, query: Variable, _ layout: AttentionLayout, on tape: Tape
+  ) -> Variable {
+    let attended = backend.allocate(query.value.shape, query.value.dtype)
+    let rows = query.value.shape[0]
+    guard let read = read[block] else { preconditionFailure("nothing was read") }
+    backend.spanAttention(
+      query: query.value, key: read.keys, value: read.values, layout: layout,
+      spans: AttentionSpans(queries: [0, rows], keys: [0, read.keys.shape[0]]), bias: nil,
+      into: attended, logSumExp: backend.allocate([layout.heads, rows], .float32))
     return Variable(attended)
   }
 

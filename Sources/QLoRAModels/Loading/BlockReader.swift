@@ -9,9 +9,9 @@ struct BlockReader {
   let index: Int
 
   private func module(_ role: WeightRole, expert: Int = 0) -> String {
-    let names = config.names
-    let name = names.name(role) ?? role.rawValue
-    return "\(names.layers)\(index)." + name.replacing("*", with: "\(expert)")
+    let stack = config.stack(ofBlock: index)
+    let name = stack.modules.first { $0.role == role }?.name ?? role.rawValue
+    return stack.block + "." + name.replacing("*", with: "\(expert)")
   }
 
   /// - Throws: a diagnostic that names the missing, misshapen or non-finite tensor; so all below.

@@ -5,17 +5,6 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRATensor
 
-extension ModelSource {
-  /// What messages call the model: its folder or file.
-  package var path: String {
-    switch origin {
-    case .folder(let folder): folder
-    case .gguf(let file): file.path
-    case .random(let name): name
-    }
-  }
-}
-
 /// How the weights of a model are to be held.
 package struct LoadOptions: Sendable, Hashable {
   /// nil = the linears stay dense.
@@ -98,6 +87,7 @@ package struct ModelLoader {
       config: config, backend: backend, activationDType: options.computeDType,
       embedding: embedding, head: head, positions: positions, encoding: encoding, blocks: blocks,
       finalNorm: encoding == nil ? try norm(names.finalNorm, config.hidden) : nil,
+      readerNorm: try names.reader.map { try norm($0.finalNorm, config.hidden) },
       classifier: classifier)
   }
 
@@ -106,22 +96,18 @@ package struct ModelLoader {
     _ table: (_ module: String, _ rows: Int) throws -> any PreparedWeight
   ) throws -> EncoderEmbedding? {
     let config = source.config
-    guard let types = config.names.tokenTypes,
-      let norm = config.names.embeddingNorm
-    else { return nil }
+    guard let norm = config.names.embeddingNorm else { return nil }
     return EncoderEmbedding(
-      types: try table(types, config.form.tokenTypes), norm: try self.norm(norm, config.hidden))
+      types: try config.names.tokenTypes.map { try table($0, config.form.tokenTypes) },
+      norm: try self.norm(norm, config.hidden))
   }
 
   func norm(_ module: String, _ width: Int) throws -> Norm {
-    let (form, name) = (source.config.form.norm, module + ".weight")
-    let weight = try vector(name, width)
-    if form == .rmsAroundOne {
-      weight.withMutableElements(Float.self) { for index in $0.indices { $0[index] += 1 } }
-    }
+    let form = source.config.form.norm
     return Norm(
-      weight: weight, bias: form == .layer ? try vector(module + ".bias", width) : nil,
-      epsilon: source.config.normEpsilon)
+      module, weight: try vector(module + ".weight", width),
+      bias: form == .layer ? try vector(module + ".bias", width) : nil,
+      offset: form == .rmsAroundOne ? 1 : 0, epsilon: source.config.normEpsilon)
   }
 
   /// The weight of one module, quantized where it is to be or already is.
@@ -148,7 +134,7 @@ package struct ModelLoader {
       return try backend.prepare(matrix, source.int8Spec ?? Int8Spec())
     }
     try check(name, found: try source.weights.shape(of: name), expected: shape)
-    let skipped = try !quantized || skip.matches(module)
+    let skipped = try !quantized || skip.matches(module) || isKept(module)
     let quantization = skipped ? nil : options.quantization
     let storage = quantization?.storage ?? .dense(options.computeDType)
     let builder = try backend.makeWeightBuilder(
@@ -163,9 +149,20 @@ package struct ModelLoader {
     }
   }
 
+  /// T5's last linear of a block stays in full precision, as transformers keeps it: its inputs are
+  /// large.
+  private func isKept(_ module: String) -> Bool {
+    source.config.family.readsAndWrites && source.config.role(of: module)?.role == .down
+  }
+
   func vector(_ name: String, _ count: Int) throws -> Tensor {
-    try check(name, found: try source.weights.shape(of: name), expected: [count])
-    let tensor = Tensor(uninitialized: [count], .float32)
+    try vector(name, [count], count)
+  }
+
+  /// A small tensor of any shape.
+  func vector(_ name: String, _ shape: Shape, _ count: Int) throws -> Tensor {
+    try check(name, found: try source.weights.shape(of: name), expected: shape)
+    let tensor = Tensor(uninitialized: shape, .float32)
     try tensor.withMutableElements(Float.self) {
       try source.weights.readFloats(name, range: 0..<count, into: $0)
       if let index = $0.firstIndex(where: { !$0.isFinite }) {

@@ -25,6 +25,8 @@ struct FolderCompanions {
   var quantization: JSONValue?
   /// Of a model that tells classes apart.
   var head: MergedHead?
+  /// Whether the head is no longer tied to the embedding, as config.json may still say.
+  var isUntied = false
 
   func files() throws -> [(name: String, contents: [UInt8])] {
     switch origin {
@@ -72,10 +74,13 @@ struct FolderCompanions {
 
   private var added: [JSONMember] {
     (quantization.map { [JSONMember(QuantizationEntry.key, $0)] } ?? []) + (head?.members ?? [])
+      + (isUntied ? [JSONMember(Self.tieKey, .bool(false))] : [])
   }
 
+  private static let tieKey = "tie_word_embeddings"
+
   private var replaced: [String] {
-    [QuantizationEntry.key] + (head?.members.map(\.key) ?? [])
+    [QuantizationEntry.key] + (head?.members.map(\.key) ?? []) + (isUntied ? [Self.tieKey] : [])
   }
 
   /// Where generation begins and ends; everything else stays transformers' default, greedy search.

@@ -20,7 +20,8 @@ struct MergedFolder {
     let writer = FolderWriter(
       shardBytes: shardBytes,
       companions: try FolderCompanions(
-        origin: source.origin, config: source.config, dtype: dtype, head: head
+        origin: source.origin, config: source.config, dtype: dtype, head: head,
+        isUntied: source.isUntied
       ).files())
     let own = try weights.names.filter { head?.replaces($0) != true }
       .map { weights.tensors($0, try weights.shape(of: $0), as: dtype) }
@@ -49,7 +50,7 @@ struct MergedHead {
   /// Whether a tensor of the base is not the merged model's: a head, of this or another kind.
   func replaces(_ name: String) -> Bool {
     let parts = name.split(separator: ".")
-    let heads: Set = ["lm_head", "embed_out", "cls", "score", "classifier"]
+    let heads: Set = ["lm_head", "embed_out", "cls", "score", "classifier", "pre_classifier"]
     return heads.contains(String(parts.first ?? ""))
       || tensors.contains { $0.name == name }
   }

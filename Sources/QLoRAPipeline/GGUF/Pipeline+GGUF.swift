@@ -29,7 +29,13 @@ extension Pipeline {
     try requireAbsent(output)
     let folder = try AdapterFolder.open(source)
     try folder.requireLanguageModel("GGUF has no place for its head")
+    guard folder.adapter.saved.isEmpty else {
+      throw Diagnostic(
+        .taskUnsupported, "GGUF adapters have no place for modules that were trained as a whole",
+        at: .file(folder.path), remedy: "write the merged model with --format merged-gguf")
+    }
     let base = try openBase(model, of: folder)
+    try requireDecoder(base)
     try folder.adapter.checkFit(base)
     try GGUFAdapterFile(
       adapter: folder.adapter, config: base.config, type: type, name: stem(output)
@@ -48,12 +54,10 @@ extension Pipeline {
     try requireAbsent(output)
     let folder = try AdapterFolder.isOne(source) ? AdapterFolder.open(source) : nil
     try folder?.requireLanguageModel("GGUF has no place for its head")
-    let opened = try folder.map { try openBase(model, of: $0) } ?? ModelSource.open(source)
-    guard !opened.config.family.isEncoder else {
-      throw Diagnostic(
-        .taskUnsupported, "encoders are not written as GGUF", at: .file(opened.path),
-        remedy: "use its folder of safetensors")
-    }
+    let opened =
+      try folder.map { try openBase(model, of: $0).withModules(of: $0.adapter) }
+      ?? ModelSource.open(source)
+    try requireDecoder(opened)
     let weights = try MergedWeights(
       opened, folder?.adapter, base: base,
       options: folder?.load ?? LoadOptions(quantization: nil), backend: try Backends.make())
@@ -66,6 +70,13 @@ extension Pipeline {
         "\(wide.count) matrices such as \(wide[0]) are F16: their rows are no multiple of the "
           + "\(type.blockElements) elements of \(type.name)"
       ]
+  }
+
+  private static func requireDecoder(_ source: ModelSource) throws {
+    guard source.config.family.isEncoder || source.config.family.readsAndWrites else { return }
+    throw Diagnostic(
+      .taskUnsupported, "encoders and models that read and write are not written as GGUF",
+      at: .file(source.path), remedy: "use its folder of safetensors")
   }
 
   /// A file's name without its ending.

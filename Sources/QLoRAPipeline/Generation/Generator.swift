@@ -90,7 +90,8 @@ package struct Generator {
   func answer(to prompt: [Int32], maxTokens: Int) -> String {
     let cache = loaded.model.makeCache()
     var written: [Int32] = []
-    var next = prompt
+    guard !prompt.isEmpty else { return "" }
+    var next = loaded.model.open(prompt, cache)
     while written.count < maxTokens, !next.isEmpty {
       let token = Sampler.greedy(loaded.model.nextLogits(after: next, cache))
       if loaded.text.endTokens.contains(token) { break }
@@ -101,7 +102,9 @@ package struct Generator {
   }
 
   private func promptTokens(_ options: GenerationOptions) throws -> [Int32] {
-    guard options.usesTemplate else {
+    // A model that reads and writes has no chat template as a rule, and takes the words alone.
+    let isPlain = loaded.model.readsAndWrites && loaded.text.template == nil
+    guard options.usesTemplate, !isPlain else {
       return loaded.text.tokenizer.encode(options.prompt, addSpecialTokens: true)
     }
     var messages: [JSONValue] = []

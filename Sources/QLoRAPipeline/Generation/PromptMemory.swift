@@ -40,6 +40,13 @@ package final class PromptMemory {
   package func feed(
     _ prompt: [Int32], isStopped: () -> Bool
   ) throws -> (logits: [Float], reused: Int)? {
+    if model.readsAndWrites {
+      // What is read is read whole, and nothing of an answer before is of use.
+      tokens = []
+      chunkedCount = 0
+      cache.truncate(to: 0)
+      return isStopped() ? nil : (try append(model.open(prompt, cache)), 0)
+    }
     let reused = forget(allBut: prompt)
     var logits: [Float] = []
     while tokens.count < prompt.count {

@@ -28,7 +28,7 @@ extension Pipeline {
     if samples != nil {
       try folder.requireLanguageModel("sample rows are compared by their next tokens")
     }
-    let source = try openBase(model, of: folder)
+    let source = try openBase(model, of: folder).withModules(of: folder.adapter)
     let comparison = MergeComparison(
       source: source, adapter: folder.adapter,
       load: folder.load ?? LoadOptions(quantization: nil),
@@ -62,7 +62,8 @@ extension Pipeline {
   private static func sampleRows(_ data: DataSource, _ source: ModelSource) throws -> [TokenBatch] {
     let text = try ModelText(source)
     let encoder = RowEncoder(
-      tokenizer: text.tokenizer, template: text.template, maxTokens: sampleTokens)
+      tokenizer: text.tokenizer, template: text.template, maxTokens: sampleTokens,
+      answerStart: text.answerStart)
     var report = EncodingReport()
     var rows: [EncodedRow] = []
     var room = sampleTokens

@@ -36,7 +36,7 @@ struct RequantizedFolder {
       origin: source.origin, config: source.config, dtype: dtype,
       quantization: QuantizationEntry.json(
         requantization.quantization, computeDType: dtype,
-        skippedModules: choice.skippedModules(kept)))
+        skippedModules: choice.skippedModules(kept)), isUntied: source.isUntied)
     try FolderWriter(shardBytes: shardBytes, companions: try companions.files())
       .write(tensors, to: output)
   }
@@ -83,7 +83,8 @@ struct Requantization {
 extension ModelSource {
   /// The files of a folder; nil where the weights are elsewhere.
   fileprivate var safetensors: SafetensorsWeightSource? {
-    ((weights as? TransposedWeights)?.base ?? weights) as? SafetensorsWeightSource
+    let files = (weights as? OverlaidWeights)?.base ?? weights
+    return ((files as? TransposedWeights)?.base ?? files) as? SafetensorsWeightSource
   }
 }
 

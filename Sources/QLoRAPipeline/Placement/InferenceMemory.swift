@@ -41,6 +41,7 @@ struct InferenceMemory {
 
   private func batch(_ tokens: Int) -> TokenBatch {
     let batch = TokenBatch(length: tokens, total: tokens)
+    if source.config.form.reader != nil { return batch.allWritten }
     return request.load.classes == nil ? batch : batch.withClasses
   }
 

@@ -30,7 +30,9 @@ extension Tape {
   /// `activation(gate) · up`, or `activation(gate)` where there is no `up`; kept as above.
   package func activate(_ gate: Variable, _ up: Variable?, _ activation: Activation) -> Variable {
     if activation == .silu, let up { return siluMultiply(gate, up) }
+    if activation == .relu, up == nil { return apply(.relu, to: gate) }
     precondition(activation != .silu, "silu is gated in every family")
+    precondition(activation != .relu, "relu is gated in no family")
     let (gateValue, upValue) = (gate.value, up?.value)
     let product = { [backend] in
       let product = backend.allocate(gateValue.shape, gateValue.dtype)
