@@ -66,7 +66,10 @@ package struct Generator {
         break
       }
       if let last { logits = try memory.feed(last) }
-      let token = sampler.next(logits)
+      // Logits stay on their device where nobody looks at all of them.
+      let token =
+        sampler.takesTheLikeliest && options.scores == nil
+        ? loaded.model.backend.likeliest(logits) : sampler.next(logits.floats())
       last = token
       if loaded.text.endTokens.contains(token) {
         answer.finishReason = .stop
@@ -74,7 +77,7 @@ package struct Generator {
       }
       answer.generatedTokens += 1
       let score = options.scores.map {
-        ScoredToken(TokenScores(logits, chosen: token, count: $0), loaded.text.tokenizer)
+        ScoredToken(TokenScores(logits.floats(), chosen: token, count: $0), loaded.text.tokenizer)
       }
       add(stops.append(decoder.append(token)), score)
       if stops.isFound {
@@ -92,7 +95,7 @@ package struct Generator {
     var written: [Int32] = []
     var next = prompt
     while written.count < maxTokens, !next.isEmpty {
-      let token = Sampler.greedy(loaded.model.nextLogits(after: next, cache))
+      let token = loaded.model.likeliestToken(after: next, cache)
       if loaded.text.endTokens.contains(token) { break }
       written.append(token)
       next = [token]
