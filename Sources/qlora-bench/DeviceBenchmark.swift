@@ -19,7 +19,8 @@ struct DeviceBenchmark: ParsableCommand {
   func run() throws {
     guard case .cuda(let device) = try ComputeDevice.choose("cuda") else { return }
     let timer = DeviceTimer(
-      backend: try CUDABackend(device, host: CPUBackend()), rounds: rounds)
+      backend: try CUDABackend(device, host: CPUBackend(), cache: ComputeDevice.kernelCache),
+      rounds: rounds)
     print("{\"device\": \"\(timer.backend.name)\", \"memoryBytes\": \(device.memoryBytes)}")
     try timer.memory()
     try timer.products(tokens: tokens)

@@ -70,6 +70,8 @@ package struct Generator {
       let token =
         sampler.takesTheLikeliest && options.scores == nil
         ? loaded.model.backend.likeliest(logits) : sampler.next(logits.floats())
+      // Now the device has said what it had to say.
+      try loaded.model.backend.checkHealth()
       last = token
       if loaded.text.endTokens.contains(token) {
         answer.finishReason = .stop

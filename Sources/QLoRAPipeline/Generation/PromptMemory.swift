@@ -61,7 +61,6 @@ package final class PromptMemory {
     let logits = model.logitsTensor(after: new, cache)
     tokens += new
     try model.checkWeights()
-    try model.backend.checkHealth()
     return logits
   }
 
