@@ -46,7 +46,7 @@ struct CheckBenchmark: ParsableCommand {
   }
 
   private func show(_ what: String, _ fields: String) {
-    print("{\"check\": \"\(what)\", \(fields)}")
+    printLine("{\"check\": \"\(what)\", \(fields)}")
   }
 
   /// Compares, and runs the case once more for the same bits. Prints what is wrong.

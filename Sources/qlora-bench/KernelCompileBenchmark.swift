@@ -30,11 +30,11 @@ struct KernelCompileBenchmark: ParsableCommand {
           } catch {
             isWhole = false
             failures += 1
-            print("{\"kernels\": \"\(source.name)\", \"failure\": \"\(error)\"}")
+            printLine("{\"kernels\": \"\(source.name)\", \"failure\": \"\(error)\"}")
           }
         }
         let seconds = (clock.now - start) / .seconds(1)
-        print(
+        printLine(
           "{\"nvrtc\": \"\(compiler.version)\", \"path\": \"\(path)\", \"level\": \(level), "
             + "\"isKnown\": \(known.contains(level)), \"target\": \"\(target)\", "
             + "\"compiled\": \(isWhole), \"bytes\": \(bytes), \"seconds\": \(rounded(seconds))}")
