@@ -82,14 +82,15 @@ decode() {
 # The same step twice, whose losses and norms must be the same to the last bit.
 repeated() {
   local runs
-  runs="$(for _ in 1 2; do step --shape smollm2-135m --sequences 4 --length 512 --steps 2; done)" \
-    || return 1
+  runs="$(
+    for _ in 1 2; do step --shape smollm2-135m --sequences 4 --length 512 --steps 2; done
+  )" || return 1
   printf '%s\n' "$runs"
   [ "$(grep -oE '"(losses|gradientNorms)": \[[^]]*\]' <<<"$runs" | sort | uniq -c \
     | awk '$1 != 2' | wc -l)" -eq 0 ]
 }
-# A run of the tiny model, on the processor where FIRST or SECOND says so, cut after a checkpoint and
-# resumed: the checkpoint moves from one device to the other.
+# A run of the tiny model, on the processor where FIRST or SECOND says so, cut after a checkpoint
+# and resumed: the checkpoint moves from one device to the other.
 # moved FIRST SECOND: each `cpu` or `gpu`.
 moved() {
   local work pid
@@ -161,11 +162,17 @@ export -f step decode repeated moved alike on exec_or_run tiny_run
 export folder goldens
 
 part 30 doctor "$folder/qlora" doctor --json
+# Whatever parts are wanted, the rest depends on it.
+[ -e "$results/doctor.jsonl" ] || "$folder/qlora" doctor --json >"$results/doctor.jsonl"
 # Without a GPU the kernels still compile, where NVRTC is there.
-gpu="$("$folder/qlora" doctor --json | grep -E '"GPU"' || true)"
+gpu="$(grep '"GPU"' "$results/doctor.jsonl" || true)"
 if ! grep -q 'multiprocessors' <<<"$gpu"; then
   say '{"part": "gpu", "skipped": "no GPU that can be used; doctor says what is missing"}'
-  part 240 compile "$folder/qlora-bench" compile
+  if grep -q '"NVRTC"' "$results/doctor.jsonl"; then
+    part 240 compile "$folder/qlora-bench" compile
+  else
+    skip compile "no NVRTC; see Docs/Guide/gpu.md"
+  fi
   exit 69
 fi
 level="$(grep -oE 'sm_[0-9]+' <<<"$gpu" | head -n 1 | tr -d 'sm_')"
@@ -185,8 +192,8 @@ part 30 to-the-gpu bash -c 'moved cpu gpu'
 part 30 to-the-processor bash -c 'moved gpu cpu'
 # 3. What its parts reach.
 part 60 device "$folder/qlora-bench" device
-part 40 paged bash -c \
-  'step --shape llama-8b --sequences 1 --length 512 --steps 2 --checkpointing --optimizer pagedadamw'
+part 40 paged bash -c 'step --shape llama-8b --sequences 1 --length 512 --steps 2 \
+  --checkpointing --optimizer pagedadamw'
 # 4. The same by others, on this card.
 if "$python" -c 'import torch, transformers, peft, bitsandbytes' >"$results/peer.log" 2>&1; then
   part 120 peer-llama-8b "$python" "$peer" --shape llama-8b --sequences 1 --length 2048
