@@ -11,7 +11,10 @@ pages="$(mktemp -d)"
 trap 'rm -rf "$pages"' EXIT
 "$qlora" manual --output "$pages"
 
-install -D -m 755 "$qlora" "$prefix/bin/qlora"
+install -d "$prefix/bin"
+# Debugging information is two thirds of the file; names stay, for traces of a crash.
+strip -S -o "$prefix/bin/qlora" "$qlora" 2>/dev/null || cp "$qlora" "$prefix/bin/qlora"
+chmod 755 "$prefix/bin/qlora"
 install -d "$prefix/share/man/man1"
 install -m 644 "$pages"/*.1 "$prefix/share/man/man1/"
 # complete SHELL FILE

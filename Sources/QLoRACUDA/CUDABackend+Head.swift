@@ -42,6 +42,15 @@ extension CUDABackend {
     )
   }
 
+  package func likeliest(_ values: Tensor) -> Int32 {
+    precondition(values.dtype == .float32 && values.count > 0)
+    let place = allocate([1], .int32)
+    kernels.launch(
+      "qlora_likeliest", grid: (1, 1, 1), threads: 1024,
+      [read(values), values.count, write(place)])
+    return place.withElements(Int32.self) { $0[0] }
+  }
+
   /// Computes the logits of `rows`, a chunk at a time, what they score, and the gradient.
   private func forEachChunk(
     _ hidden: Tensor, _ rows: [Int32], _ targets: [Int32], _ head: any PreparedWeight,

@@ -148,12 +148,12 @@ extension CUDABackend {
   private func servesFew(_ tokens: Int, _ term: LinearTerm) -> Bool {
     guard tokens <= Self.fewTokens, term.adapter?.dropout == nil else { return false }
     let weight = deviceWeight(term.weight)
-    return weight.spec != nil && weight.inFeatures % 8 == 0
+    if case .int8 = weight.content { return false }
+    return weight.inFeatures % 8 == 0
   }
 
   private func linearOfFew(_ input: Tensor, _ term: LinearTerm) {
     let weight = deviceWeight(term.weight)
-    guard case .fourBit(let matrix) = weight.content else { return }
     let (tokens, rows, columns) = (input.shape[0], weight.outFeatures, weight.inFeatures)
     var ending = qlora_cuda_few_ending()
     ending.bias = term.bias.map(read) ?? 0
@@ -170,12 +170,18 @@ extension CUDABackend {
       ending.scale = adapter.scale
       ending.rank = Int32(rank)
     }
+    let (kind, arguments): (String, [any KernelArgument]) =
+      switch weight.content {
+      case .fourBit(let matrix): ("4bit", [argument(matrix)])
+      case .dense(let values): ("dense", [read(values), values.dtype.element])
+      case .int8: preconditionFailure("a weight in 8 bits has no such kernel")
+      }
     let most = tokens == 1 ? 1 : tokens <= 4 ? 4 : Self.fewTokens
     launchWarps(
-      "qlora_few_4bit_\(most)", rows,
-      [
-        argument(matrix), read(input), input.dtype.element, ending, write(term.output),
-        term.output.dtype.element, tokens, rows, columns,
+      "qlora_few_\(kind)_\(most)", rows,
+      arguments + [
+        read(input), input.dtype.element, ending, write(term.output), term.output.dtype.element,
+        tokens, rows, columns,
       ])
   }
 

@@ -126,26 +126,35 @@ extension CUDABackend {
     return result
   }
 
-  /// A copy that the host's memory has no part in.
-  func uploaded(_ tensor: Tensor) -> Tensor {
-    let copy = self.tensor(tensor.shape, tensor.dtype, stock)
+  /// A copy as a part of a weight.
+  private func uploaded(_ tensor: Tensor) -> Tensor {
+    let copy = weightTensor(tensor.shape, tensor.dtype)
+    upload(tensor, to: copy)
+    return copy
+  }
+
+  private func upload(_ tensor: Tensor, to copy: Tensor) {
+    if copy.storage.mirror is PinnedMemory {
+      return copy.withMutableBytes { to in tensor.withBytes { to.copyMemory(from: $0) } }
+    }
     let address = write(copy)
     tensor.withBytes { bytes in
       guard let start = bytes.baseAddress else { return }
       staging.copy(from: start, to: address, byteCount: bytes.count)
     }
-    return copy
   }
 
   /// Rows of a dense weight at a time: it is never in float32 as a whole.
   private func uploaded(_ weight: any PreparedWeight, _ dtype: DType) -> Tensor {
-    let result = tensor([weight.outFeatures, weight.inFeatures], dtype, stock)
+    let result = weightTensor([weight.outFeatures, weight.inFeatures], dtype)
     let step = max(1, Self.denseFloats / weight.inFeatures)
     for row in stride(from: 0, to: weight.outFeatures, by: step) {
       let rows = row..<min(row + step, weight.outFeatures)
       let piece = Tensor(uninitialized: [rows.count, weight.inFeatures], .float32)
       host.decode(weight, rows: rows, into: piece)
-      convert(uploaded(piece), into: result.rows(rows))
+      let floats = tensor(piece.shape, .float32, stock)
+      upload(piece, to: floats)
+      convert(floats, into: result.rows(rows))
     }
     return result
   }
@@ -155,6 +164,10 @@ extension CUDABackend {
 
   private func downloaded(_ tensor: Tensor) -> Tensor {
     let copy = Tensor(uninitialized: tensor.shape, tensor.dtype)
+    if tensor.storage.mirror is PinnedMemory {
+      copy.withMutableBytes { to in tensor.withBytes { to.copyMemory(from: $0) } }
+      return copy
+    }
     let address = read(tensor)
     copy.withMutableBytes { bytes in
       guard let start = bytes.baseAddress else { return }

@@ -3,6 +3,7 @@
 import CQLoRACUDA
 import QLoRADiagnostics
 import QLoRATensor
+import Synchronization
 
 // SAFETY: everything it holds guards itself.
 package final class CUDABackend: @unchecked Sendable {
@@ -19,6 +20,8 @@ package final class CUDABackend: @unchecked Sendable {
   let staging: PinnedStaging
   let integers: DeviceIntegers
   let tables: DeviceTables
+  /// Of what weights may take of the device's memory.
+  let weightBytesLeft: Mutex<Int>
 
   /// Taken from the driver at once: large beside activations, small beside a GPU's memory.
   package static let growthBytes = 256 << 20
@@ -28,11 +31,13 @@ package final class CUDABackend: @unchecked Sendable {
   ///   - cache: where compiled kernels are kept between runs.
   ///   - poolBytes: what operations will borrow at most, where a plan knows it: one stretch of that
   ///     size then serves as the rehearsal's did.
+  ///   - weightBytes: what weights may take of the device's memory; those that follow wait in the
+  ///     host's, which the device reads by itself. nil: all that they need.
   ///   - growthBytes: what is taken from the driver at once otherwise.
   /// - Throws: where a kernel does not compile or the device's memory is taken.
   package init(
     _ device: CUDADevice, host: any WeightArchiving, cache: KernelCache? = nil,
-    poolBytes: Int? = nil, growthBytes: Int = CUDABackend.growthBytes
+    poolBytes: Int? = nil, weightBytes: Int? = nil, growthBytes: Int = CUDABackend.growthBytes
   ) throws {
     self.device = device
     self.host = host
@@ -44,6 +49,7 @@ package final class CUDABackend: @unchecked Sendable {
     staging = PinnedStaging(device)
     integers = DeviceIntegers(pool)
     tables = DeviceTables()
+    weightBytesLeft = Mutex(weightBytes ?? .max)
     if let failure = device.failure { throw failure }
   }
 
@@ -85,10 +91,10 @@ package final class CUDABackend: @unchecked Sendable {
 
   // MARK: Where tensors lie
 
-  private func mirror(_ tensor: Tensor) -> StorageMirror {
+  private func mirror(_ tensor: Tensor) -> any DevicePlace {
     let storage = tensor.storage
     storage.attach { StorageMirror(host: $0, storage.byteCount, stock) }
-    guard let mirror = storage.mirror as? StorageMirror, mirror.isOn(device) else {
+    guard let mirror = storage.mirror as? any DevicePlace, mirror.isOn(device) else {
       preconditionFailure("a tensor of another device")
     }
     return mirror

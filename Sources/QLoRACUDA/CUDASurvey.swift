@@ -25,14 +25,14 @@ package struct CUDASurvey: @unchecked Sendable {
   private static let oldestMajor = 12
 
   package init(_ search: CUDASearch) {
-    let driver = load(.driver, search, qlora_cuda_load_driver)
+    let driver = load(.driver, search.candidates(.driver), qlora_cuda_load_driver)
     let driverVersion = driver.flatMap { CUDALibraries.version(of: $0.table) }
     // Code of a newer major version than the driver's is refused by it.
     let most = driverVersion?.major ?? .max
-    let compiler = load(.compiler, search, qlora_cuda_load_compiler) {
+    let compiler = load(.compiler, search.candidates(.compiler), qlora_cuda_load_compiler) {
       (CUDALibraries.version(of: $0)?.major ?? 0) <= most
     }
-    let products = load(.products, search, qlora_cuda_load_products) {
+    let products = load(.products, search.candidates(.products), qlora_cuda_load_products) {
       $0.version() / 10_000 <= most
     }
     self.compiler = compiler.map { KernelCompiler($0.table) }
@@ -49,6 +49,21 @@ package struct CUDASurvey: @unchecked Sendable {
     guard missing == nil, let driver, let compiler, let products else { return }
     libraries = CUDALibraries(
       driver: driver.table, compiler: compiler.table, products: products.table)
+  }
+
+  /// Every NVRTC that loads, one of each version, with its file.
+  package static func compilers(
+    _ search: CUDASearch
+  ) -> [(path: String, compiler: KernelCompiler)] {
+    var found: [(path: String, compiler: KernelCompiler)] = []
+    // The loader gives one library for each name of a file, so each candidate is loaded by itself.
+    for candidate in search.candidates(.compiler) {
+      guard let library = load(.compiler, [candidate], qlora_cuda_load_compiler) else { continue }
+      let compiler = KernelCompiler(library.table)
+      if found.contains(where: { $0.compiler.version == compiler.version }) { continue }
+      found.append((library.path, compiler))
+    }
+    return found
   }
 
   /// - Throws: what is missing.
@@ -96,12 +111,12 @@ private func productsVersion(_ number: Int) -> String {
 // SAFETY: `functions` fills the table that it gets, or leaves it; the path's buffer has its length.
 /// The first candidate that loads, has all functions and suits.
 private func load<Table>(
-  _ kind: CUDALibraryKind, _ search: CUDASearch,
+  _ kind: CUDALibraryKind, _ candidates: [String],
   _ functions: (
     UnsafePointer<CChar>, UnsafeMutablePointer<Table>, UnsafeMutablePointer<CChar>, Int
   ) -> qlora_cuda_outcome, where suits: (Table) -> Bool = { _ in true }
 ) -> (table: Table, path: String)? {
-  for candidate in search.candidates(kind) {
+  for candidate in candidates {
     // A table without functions has nothing to be initialised with: the loader writes all of it.
     let memory = UnsafeMutablePointer<Table>.allocate(capacity: 1)
     defer { memory.deallocate() }

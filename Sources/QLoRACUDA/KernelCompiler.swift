@@ -60,6 +60,9 @@ package struct KernelCompiler: @unchecked Sendable {
     return levels.map(Int.init).sorted()
   }
 
+  /// Ampere, Ada, Hopper, Blackwell.
+  package static let intendedLevels = [80, 86, 89, 90, 100, 120]
+
   /// What a device of `level` runs: machine code where this version knows the level, else assembly
   /// of the oldest.
   package func target(of level: Int) -> KernelTarget {

@@ -4,7 +4,7 @@ import Synchronization
 
 // SAFETY: the state is behind a lock; host memory is the storage's own, which outlives this object,
 // or was made here and goes with it.
-final class StorageMirror: DeviceMirror, @unchecked Sendable {
+final class StorageMirror: DevicePlace, @unchecked Sendable {
   // SAFETY: only the lock's holder has it.
   private struct State: @unchecked Sendable {
     var block: DeviceBlock?

@@ -37,11 +37,30 @@ package enum ComputeDevice: Sendable {
           remedy: "set it to \"bfloat16\", or device to \"cpu\"")
       }
       return .cuda(try CUDADevice(libraries ?? survey().require()))
-    case "auto" where !usesInt16:
-      guard let libraries = libraries ?? survey().libraries else { return .cpu }
-      return (try? CUDADevice(libraries)).map { .cuda($0) } ?? .cpu
+    case "auto": return open(usesInt16: usesInt16).device
     default: return .cpu
     }
+  }
+
+  /// The device where the choice is left open: a GPU that can be used, else the CPU with the reason
+  /// why it is not a GPU; nil where there is no driver of one, or no choice.
+  static func open(usesInt16: Bool = false) -> (device: ComputeDevice, problem: String?) {
+    if usesInt16 { return (.cpu, nil) }
+    let survey = libraries == nil ? survey() : nil
+    guard let found = libraries ?? survey?.libraries else {
+      let hasDriver = survey?.found.contains { $0.kind == .driver } ?? false
+      return (.cpu, hasDriver ? survey?.missing?.message : nil)
+    }
+    do {
+      return (.cuda(try CUDADevice(found)), nil)
+    } catch {
+      return (.cpu, (error as? Diagnostic)?.message ?? "\(error)")
+    }
+  }
+
+  /// Every NVRTC of this machine, one of each version, with its file.
+  package static func compilers() -> [(path: String, compiler: KernelCompiler)] {
+    CUDASurvey.compilers(CUDASearch(environment: ProcessInfo.processInfo.environment))
   }
 
   /// What a run may take there: a GPU's free memory, or what the machine has left and this process
@@ -49,6 +68,16 @@ package enum ComputeDevice: Sendable {
   func limitBytes(_ machine: MachineMemory) -> Int? {
     if case .cuda(let device) = self { return device.freeBytes }
     return machine.availableBytes.map { $0 + (machine.residentBytes ?? 0) }
+  }
+
+  /// Where compiled kernels are kept: beside the cache of weights; nowhere for a device that a test
+  /// has made.
+  package static var kernelCache: KernelCache? {
+    let environment = ProcessInfo.processInfo.environment
+    guard libraries == nil, let folder = WeightCache.place(environment) else {
+      return nil
+    }
+    return KernelCache(FilePath.join(folder, "kernels"))
   }
 
   static func survey() -> CUDASurvey {
@@ -75,8 +104,8 @@ enum Backends {
       return try make(threads: request.threads, usesInt16: request.usesInt16)
     }
     return try CUDABackend(
-      device, host: make(threads: request.threads), cache: kernelCache,
-      poolBytes: request.poolBytes)
+      device, host: make(threads: request.threads), cache: ComputeDevice.kernelCache,
+      poolBytes: request.poolBytes, weightBytes: request.deviceWeightBytes)
   }
 
   /// The same, only counting: it asks for memory as the other one does and computes nothing.
@@ -86,15 +115,6 @@ enum Backends {
       threads: request.threads, product: isInt16 ? .int16 : .automatic, isShapeOnly: true)
     guard case .cuda(let device) = request.device else { return host }
     return try CUDABackend(shapeOf: device, host: host)
-  }
-
-  /// Beside the cache of weights; none for a device that a test has made.
-  private static var kernelCache: KernelCache? {
-    let environment = ProcessInfo.processInfo.environment
-    guard ComputeDevice.libraries == nil, let folder = WeightCache.place(environment) else {
-      return nil
-    }
-    return KernelCache(FilePath.join(folder, "kernels"))
   }
 }
 

@@ -77,7 +77,7 @@ extension Evaluator {
       next = Array(tokens[second...])
     }
     while written.count < Self.answerLimit {
-      let token = Sampler.greedy(loaded.model.nextLogits(after: next, cache))
+      let token = loaded.model.likeliestToken(after: next, cache)
       if loaded.text.endTokens.contains(token) {
         return loaded.text.tokenizer.decode(written).trimmed == expected
       }

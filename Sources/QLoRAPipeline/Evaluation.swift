@@ -100,6 +100,7 @@ package struct Evaluator {
     for batch in batches(rows) {
       let scores = try score(Array(rows[batch]), exactMatch: request.measuresExactMatch)
       try loaded.model.checkWeights()
+      try loaded.model.backend.checkHealth()
       for (row, score) in zip(batch, scores) {
         add(score, to: &report, group: groups[rows[row].number])
         try scored(rows[row], score)

@@ -21,6 +21,8 @@ package struct ModelRequest: Sendable {
   package var device: ComputeDevice
   /// What operations on a GPU will borrow at most; nil where nobody has planned that.
   var poolBytes: Int?
+  /// What weights may take of a GPU's memory; those that follow wait in the host's. nil: all.
+  var deviceWeightBytes: Int?
 
   package init(
     path: String, load: LoadOptions = LoadOptions(), threads: Int = 0, usesInt16: Bool = false,
@@ -46,18 +48,27 @@ package struct LoadedModel {
   ///   - cache: where the quantized base may be found, or is kept for the next time.
   ///   - adapterBytes: what an adapter is going to take beside the model.
   /// - Throws: diagnostics for missing or damaged files (exit codes 65 and 66), and for a
-  ///   `maxMemory` that is too small (81).
+  ///   `maxMemory` or a GPU's memory that is too small (81).
+  static func load(
+    _ request: InferenceRequest, cache: WeightCache? = nil, adapterBytes: Int = 0,
+    on machine: MachineMemory = MachineMemory(), progress: @escaping (Double) -> Void = { _ in }
+  ) throws -> LoadedModel {
+    let source = try ModelSource.open(request.model.path)
+    let text = try ModelText(source)
+    let (chosen, layout) = try request.placed(source, adapterBytes: adapterBytes, on: machine)
+    return try load(
+      chosen, source, text, layout: layout, scratchFolder: InferenceMemory.scratchFolder,
+      cache: cache, progress: progress)
+  }
+
+  /// The same on the device that the request names.
   package static func load(
     _ request: ModelRequest, cache: WeightCache? = nil, adapterBytes: Int = 0,
     on machine: MachineMemory = MachineMemory(), progress: @escaping (Double) -> Void = { _ in }
   ) throws -> LoadedModel {
-    let source = try ModelSource.open(request.path)
-    let text = try ModelText(source)
-    let layout = try InferenceMemory(source, request, adapterBytes: adapterBytes)
-      .layout(on: machine)
-    return try load(
-      request, source, text, layout: layout, scratchFolder: InferenceMemory.scratchFolder,
-      cache: cache, progress: progress)
+    try load(
+      InferenceRequest(model: request), cache: cache, adapterBytes: adapterBytes, on: machine,
+      progress: progress)
   }
 
   /// The same for a model that is open already.

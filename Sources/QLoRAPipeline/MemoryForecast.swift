@@ -49,6 +49,18 @@ package struct MemoryForecast: Sendable, Equatable {
     readAheadBytes = placement.readAheadBytes
   }
 
+  /// A GPU's memory is lent in pieces, whose ends are lost.
+  private static let deviceSlackBytes = 64 << 20
+
+  /// Lets weights wait in the host's memory, as many as `free` bytes of a GPU do not hold.
+  /// - Returns: their bytes; nil, and nothing changes, where even that is not enough.
+  mutating func placeWeights(in free: Int, host: Int?) -> Int? {
+    let lacking = peakBytes + Self.deviceSlackBytes - free
+    guard lacking <= weightBytes, lacking <= host ?? .max else { return nil }
+    weightBytes -= lacking
+    return lacking
+  }
+
   /// What adds up to the peak of a step: keys for JSON and names for people.
   package var parts: [(key: String, name: String, bytes: Int)] {
     [

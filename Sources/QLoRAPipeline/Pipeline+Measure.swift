@@ -56,7 +56,7 @@ extension Pipeline {
     let clock = ContinuousClock()
     let start = clock.now
     let source = try source(request, shape)
-    let isBounded = layout == nil && request.maxMemory != nil
+    let isBounded = layout == nil && request.maxMemory != nil && !request.device.isGPU
     let layout =
       isBounded
       ? try InferenceMemory(source, request, adapterBytes: 0).layout(on: MachineMemory()) : layout
@@ -179,9 +179,9 @@ extension Pipeline {
     let clock = ContinuousClock()
     let rates = (0..<rounds).map { _ in
       let cache = model.makeCache()
-      var next = Sampler.greedy(model.nextLogits(after: tokens, cache))
+      var next = model.likeliestToken(after: tokens, cache)
       let start = clock.now
-      for _ in 0..<count { next = Sampler.greedy(model.nextLogits(after: [next], cache)) }
+      for _ in 0..<count { next = model.likeliestToken(after: [next], cache) }
       return Double(count) / clock.now.seconds(since: start)
     }
     return (load, rates)

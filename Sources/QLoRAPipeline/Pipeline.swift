@@ -26,10 +26,15 @@ package struct BaseOptions {
   package var maxMemory: Int?
   /// Where quantized bases are kept; nil: nowhere.
   package var cache: WeightCache?
+  /// `cpu`, `cuda`, or `auto` for a GPU that has room, else the CPU.
+  package var device: String
+  /// Is told in a line what `auto` took, where there was a choice.
+  package var note: (String) -> Void
 
   package init(
     model: String, adapter: String?, quantization: String?, computeDType: String?, threads: Int,
-    maxMemory: Int? = nil, cache: WeightCache? = nil
+    maxMemory: Int? = nil, cache: WeightCache? = nil, device: String = "cpu",
+    note: @escaping (String) -> Void = { _ in }
   ) {
     self.model = model
     self.adapter = adapter
@@ -38,6 +43,19 @@ package struct BaseOptions {
     self.threads = threads
     self.maxMemory = maxMemory
     self.cache = cache
+    self.device = device
+    self.note = note
+  }
+
+  /// - Throws: what a GPU lacks that is asked for.
+  func request(_ load: LoadOptions) throws -> InferenceRequest {
+    let isOpen = device == "auto"
+    let (device, problem) =
+      isOpen ? ComputeDevice.open() : (try ComputeDevice.choose(device), nil)
+    return InferenceRequest(
+      model: ModelRequest(
+        path: model, load: load, threads: threads, maxMemory: maxMemory, device: device),
+      isOpen: isOpen, problem: problem, note: note)
   }
 }
 
@@ -131,9 +149,7 @@ extension Pipeline {
         remedy: "use it with `qlora classify`, or with `qlora eval --format classification`")
     }
     let loaded = try LoadedModel.load(
-      ModelRequest(
-        path: base.model, load: loadOptions(base, trained: adapter?.load), threads: base.threads,
-        maxMemory: base.maxMemory),
+      try base.request(loadOptions(base, trained: adapter?.load)),
       cache: base.cache, adapterBytes: adapter?.adapter.memoryBytes ?? 0, progress: progress)
     if let adapter { try loaded.model.addAdapters(adapter.adapter) }
     return loaded

@@ -15,13 +15,18 @@ struct Arrangement {
   /// What each block keeps until backward.
   let policies: [ActivationPolicy]
   let layout: WeightLayout
-  let memory: MemoryForecast
+  var memory: MemoryForecast
   let device: ComputeDevice
+  /// What weights may take of a GPU's memory where not all have room there.
+  var deviceWeightBytes: Int?
+  /// What device `auto` took and why, where there was a choice.
+  var choice: String?
 
   /// A recipe's request, for what was arranged.
   func request(_ recipe: Recipe) -> ModelRequest {
     var request = recipe.modelRequest(on: device)
     request.poolBytes = memory.poolBytes
+    request.deviceWeightBytes = deviceWeightBytes
     return request
   }
 }
@@ -44,19 +49,34 @@ struct RunMemory {
   /// - Throws: `activationBudgetTooSmall`, `memoryBudgetTooSmall` and `deviceMemoryExhausted` (exit
   ///   81), and what a GPU lacks that the recipe asks for.
   func arrangement(on machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
-    let device = try ComputeDevice.choose(recipe.device, usesInt16: recipe.usesInt16)
-    guard case .cuda(let gpu) = device else { return try arrangementOnCPU(machine) }
-    let (arrangement, rehearsal) = try arrangement(on: device)
+    let isOpen = recipe.device == "auto"
+    let (device, problem) =
+      isOpen
+      ? ComputeDevice.open(usesInt16: recipe.usesInt16)
+      : (try ComputeDevice.choose(recipe.device, usesInt16: recipe.usesInt16), nil)
+    guard case .cuda(let gpu) = device else {
+      return try arrangementOnCPU(machine, since: problem)
+    }
+    let (onGPU, rehearsal) = try arrangement(on: device)
+    var arrangement = onGPU
     let (needed, free) = (arrangement.memory.peakBytes, gpu.freeBytes)
-    if needed <= free { return (arrangement, rehearsal) }
-    // Whoever leaves the choice open gets the device that has room.
-    if recipe.device == "auto" { return try arrangementOnCPU(machine) }
+    let need = ComputeDevice.need("the run", needed, gpu, free)
+    if needed <= free {
+      if isOpen { arrangement.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }
+      return (arrangement, rehearsal)
+    }
+    // Whoever leaves the choice open gets as much of the device as there is, or the one with room.
+    if isOpen, let bytes = arrangement.memory.placeWeights(in: free, host: machine.availableBytes) {
+      arrangement.deviceWeightBytes = arrangement.memory.weightBytes
+      arrangement.choice =
+        ComputeDevice.choice("set device=cpu", gpu: gpu, need + ComputeDevice.waiting(bytes))
+      return (arrangement, rehearsal)
+    }
+    if isOpen { return try arrangementOnCPU(machine, since: need) }
     throw Diagnostic(
-      .deviceMemoryExhausted,
-      "the run needs \(ByteCount.atLeast(needed)) of \(gpu.name), which has "
-        + "\(ByteCount.spell(free)) free: " + arrangement.memory.words,
+      .deviceMemoryExhausted, need + ": " + arrangement.memory.words,
       remedy: "set training.activationMemory to \"full\", lower training.batchSize or "
-        + "data.maxTokens, or set device to \"cpu\"")
+        + "data.maxTokens, or set device to \"auto\", which lets weights wait in the host's memory")
   }
 
   /// On a GPU the process's own memory is another matter.
@@ -70,7 +90,10 @@ struct RunMemory {
     )
   }
 
-  private func arrangementOnCPU(_ machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
+  /// - Parameter problem: why it is not a GPU that is there.
+  private func arrangementOnCPU(
+    _ machine: MachineMemory, since problem: String?
+  ) throws -> (Arrangement, Rehearsal) {
     let processBytes = machine.residentBytes ?? 0
     let budget = MemoryBudget(
       maxMemory: recipe.maxMemory.cpu, by: "maxMemory.cpu", device: recipe.device, on: machine)
@@ -78,7 +101,9 @@ struct RunMemory {
     var (policies, memory) = try forecast(rehearsal, processBytes: processBytes)
     let layout = try rehearsal.layout(&memory, budget)
     return (
-      Arrangement(policies: policies, layout: layout, memory: memory, device: .cpu), rehearsal
+      Arrangement(
+        policies: policies, layout: layout, memory: memory, device: .cpu,
+        choice: problem.map { ComputeDevice.choice("set device=cuda", gpu: nil, $0) }), rehearsal
     )
   }
 

@@ -13,6 +13,8 @@ import QLoRATraining
 package struct RunPlan {
   package var recipe: ResolvedRecipe
   package var device: String
+  /// What device `auto` took and why, where there was a choice.
+  package var deviceChoice: String?
   package var trainableParameters: Int
   package var report: EncodingReport
   package var stepCount: Int
@@ -143,8 +145,13 @@ struct PlannedRun {
     let first = try batches.microBatches(step: 1).map(\.tokenBatch)
     let operations = first.reduce(0) { $0 + rehearsal.step($1, policies).operations }
     let tokens = first.reduce(0) { $0 + $1.tokens.count }
+    var disk = DiskForecast(
+      rehearsal.model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+      layerBytes: arrangement.layout.onDiskOnly.byteCount, output: recipe.output)
+    // Beside a GPU paged states lie in the host's memory.
+    if arrangement.device.isGPU { disk.pagedBytes = 0 }
     plan = RunPlan(
-      recipe: resolved, device: rehearsal.device,
+      recipe: resolved, device: rehearsal.device, deviceChoice: arrangement.choice,
       trainableParameters: rehearsal.parameterCount,
       report: data.report, stepCount: batches.stepCount, largestTokens: batch.tokens.count,
       memory: arrangement.memory, memoryLimitBytes: limit,
@@ -154,10 +161,6 @@ struct PlannedRun {
       }.filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, tokens)),
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
-      disk: DiskForecast(
-        rehearsal.model.parameters, optimizer: recipe.optimizerOptions,
-        keep: recipe.training.keep, layerBytes: arrangement.layout.onDiskOnly.byteCount,
-        output: recipe.output),
-      warnings: try recipe.warnings(about: rehearsal.model))
+      disk: disk, warnings: try recipe.warnings(about: rehearsal.model))
   }
 }

@@ -25,6 +25,8 @@ package enum RunEvent: Sendable {
 package struct RunSummary: Sendable {
   package var name: String
   package var device: String
+  /// What device `auto` took and why, where there was a choice.
+  package var deviceChoice: String?
   package var output: String
   package var trainableParameters: Int
   /// Of the weights in memory.
@@ -218,7 +220,7 @@ package struct TrainingRun {
       model: loaded.model, backend: loaded.model.backend, batches: batches(plan),
       validation: try data.validationBatches(recipe.batchSettings),
       artifacts: artifacts(config, identity, device: loaded.model.backend.name))
-    let summary = summary(loaded.model, plan, data, arrangement.layout.placement)
+    let summary = summary(loaded.model, plan, data, arrangement)
     return try train(
       inputs, summary, arrangement.memory,
       adapter: { (loaded.model.peftAdapter(config), AdapterCard.facts(recipe, summary, $0)) },
@@ -288,10 +290,12 @@ package struct TrainingRun {
   }
 
   private func summary(
-    _ model: DecoderModel, _ plan: BatchPlan, _ data: RunData, _ placement: LayerPlacement
+    _ model: DecoderModel, _ plan: BatchPlan, _ data: RunData, _ arrangement: Arrangement
   ) -> RunSummary {
-    RunSummary(
-      name: recipe.recipe.name, device: model.backend.name, output: run.path,
+    let placement = arrangement.layout.placement
+    return RunSummary(
+      name: recipe.recipe.name, device: model.backend.name, deviceChoice: arrangement.choice,
+      output: run.path,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
       weightBytes: model.weightBytes, layers: placement.devices.count,
       layersOnDisk: placement.layers(on: LayerPlacement.disk).count,

@@ -1,6 +1,17 @@
 // One connection: its requests in turn, and what is written back.
 import FlyingSocks
-import Foundation
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 struct LocalConnection: Sendable {
   let socket: AsyncSocket

@@ -2,9 +2,14 @@
 // LocalConnection.swift alone; why the rest is ours: Docs/Decisions/0011.
 import Dispatch
 import FlyingSocks
-import Foundation
 import QLoRADiagnostics
 import Synchronization
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 extension DiagnosticCode {
   package static let portUnusable = DiagnosticCode(

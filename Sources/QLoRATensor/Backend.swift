@@ -172,6 +172,9 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
   func scoreTokens(
     _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight, softCap: Float
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32])
+  /// The place of the largest of float32 `values`, the lowest of equals: all that generation needs
+  /// of a row of logits where it always takes the likeliest token.
+  func likeliest(_ values: Tensor) -> Int32
   /// `tensor = cap·tanh(tensor / cap)`, float32.
   func cap(_ tensor: Tensor, at cap: Float)
 
@@ -262,6 +265,10 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
 }
 
 extension Backend {
+  package func likeliest(_ values: Tensor) -> Int32 {
+    values.withElements(Float.self) { Int32($0.placeOfLargest) }
+  }
+
   /// As above without a cap.
   package func linearCrossEntropy(
     _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight,
@@ -275,5 +282,14 @@ extension Backend {
     _ hidden: Tensor, rows: [Int32], targets: [Int32], head: any PreparedWeight
   ) -> (negativeLogLikelihoods: [Float], mostLikely: [Int32]) {
     scoreTokens(hidden, rows: rows, targets: targets, head: head, softCap: 0)
+  }
+}
+
+extension RandomAccessCollection<Float> where Index == Int {
+  /// The place of the largest, the lowest of equals; the first place where there is nothing.
+  package var placeOfLargest: Int {
+    var place = startIndex
+    for index in indices where self[index] > self[place] { place = index }
+    return place
   }
 }

@@ -114,6 +114,8 @@ extension CountingBackend {
     inner.join(inputs, widths: widths, into: output)
   }
 
+  package func likeliest(_ values: Tensor) -> Int32 { inner.likeliest(values) }
+
   package func cap(_ tensor: Tensor, at cap: Float) { inner.cap(tensor, at: cap) }
 
   package func add(_ left: Tensor, _ right: Tensor, into output: Tensor) {

@@ -134,6 +134,11 @@ package protocol OptimizerBackend: AnyObject, Sendable {
   /// - Throws: why the device failed.
   func checkHealth() throws
 
+  /// Whether there is memory outside of the device's own, in which paged states lie.
+  var hasOutsideMemory: Bool { get }
+  /// Zeros that take nothing of the device's own memory, only where there is memory outside of it.
+  func outsideZeros(_ shape: Shape, _ dtype: DType) -> Tensor
+
   /// Decoupled decay, bias-corrected moments; with float32 moments it rounds as
   /// `torch.optim.AdamW` does (for one tensor at a time). The first moment's codes are those of
   /// the signed dynamic map, the second's of the unsigned one.
@@ -154,6 +159,13 @@ package protocol OptimizerBackend: AnyObject, Sendable {
 extension OptimizerBackend {
   /// Nothing fails where the host itself computes.
   package func checkHealth() throws {}
+
+  /// What the host computes with is its own memory.
+  package var hasOutsideMemory: Bool { false }
+
+  package func outsideZeros(_ shape: Shape, _ dtype: DType) -> Tensor {
+    Tensor(zeros: shape, dtype)
+  }
 
   package func sumOfSquares(_ tensors: [Tensor]) -> Double {
     tensors.reduce(0) { $0 + sumOfSquares($1) }

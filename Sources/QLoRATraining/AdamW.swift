@@ -24,7 +24,7 @@ package final class AdamW: Optimizer {
     self.backend = backend
     self.options = options
     moments = try ParameterMoments(
-      parameters, count: 2, blockwise: options.isBlockwise,
+      parameters, backend: backend, count: 2, blockwise: options.isBlockwise,
       pagesIn: options.isPaged ? folder : nil)
   }
 

@@ -1,5 +1,9 @@
 // The learning rate as a pure function of the step: nothing to save, nothing to restore.
-import Foundation
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 /// Warm-up, then constant, linear or cosine, as the schedules of Hugging Face transformers.
 package struct LearningRateSchedule: Sendable, Hashable {

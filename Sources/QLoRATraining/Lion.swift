@@ -24,7 +24,7 @@ package final class Lion: Optimizer {
     self.backend = backend
     self.options = options
     moments = try ParameterMoments(
-      parameters, count: 1, blockwise: options.isBlockwise,
+      parameters, backend: backend, count: 1, blockwise: options.isBlockwise,
       pagesIn: options.isPaged ? folder : nil)
   }
 

@@ -1,5 +1,5 @@
-// The states of an optimizer by parameter: in memory, or in a file from which those of one
-// parameter come when it is updated.
+// The states of an optimizer by parameter: in memory, in a file from which those of one parameter
+// come when it is updated, or outside of a device's memory.
 import QLoRADiagnostics
 import QLoRASystem
 import QLoRATensor
@@ -12,12 +12,23 @@ struct ParameterMoments {
 
   /// - Parameters:
   ///   - count: moments of a parameter.
-  ///   - folder: where the file of their pages is made; nil keeps them in memory.
+  ///   - folder: where the file of their pages is made, unless the device has memory outside of
+  ///     its own; nil keeps them in memory.
   /// - Throws: where the disk has no room.
   init(
-    _ parameters: [Parameter], count: Int, blockwise: Bool, pagesIn folder: String?
+    _ parameters: [Parameter], backend: any OptimizerBackend, count: Int, blockwise: Bool,
+    pagesIn folder: String?
   ) throws(Diagnostic) {
     let shapes = parameters.map(\.value.shape)
+    if folder != nil, backend.hasOutsideMemory {
+      pages = nil
+      moments = shapes.map { shape in
+        (0..<count).map { _ in
+          OptimizerMoment(zeros: shape, blockwise: blockwise, tensor: backend.outsideZeros)
+        }
+      }
+      return
+    }
     guard let folder, !shapes.isEmpty else {
       pages = nil
       moments = shapes.map { shape in

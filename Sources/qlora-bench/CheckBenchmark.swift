@@ -19,7 +19,7 @@ struct CheckBenchmark: ParsableCommand {
   func run() throws {
     guard case .cuda(let device) = try ComputeDevice.choose("cuda") else { return }
     let reference = try CPUBackend(instructionSet: "reference")
-    let backend = try CUDABackend(device, host: reference)
+    let backend = try CUDABackend(device, host: reference, cache: ComputeDevice.kernelCache)
     var failures = 0
     for example in BackendCase.all {
       failures += try check(example, backend, reference) ? 0 : 1
@@ -46,7 +46,7 @@ struct CheckBenchmark: ParsableCommand {
   }
 
   private func show(_ what: String, _ fields: String) {
-    print("{\"check\": \"\(what)\", \(fields)}")
+    printLine("{\"check\": \"\(what)\", \(fields)}")
   }
 
   /// Compares, and runs the case once more for the same bits. Prints what is wrong.

@@ -19,8 +19,9 @@ struct DeviceBenchmark: ParsableCommand {
   func run() throws {
     guard case .cuda(let device) = try ComputeDevice.choose("cuda") else { return }
     let timer = DeviceTimer(
-      backend: try CUDABackend(device, host: CPUBackend()), rounds: rounds)
-    print("{\"device\": \"\(timer.backend.name)\", \"memoryBytes\": \(device.memoryBytes)}")
+      backend: try CUDABackend(device, host: CPUBackend(), cache: ComputeDevice.kernelCache),
+      rounds: rounds)
+    printLine("{\"device\": \"\(timer.backend.name)\", \"memoryBytes\": \(device.memoryBytes)}")
     try timer.memory()
     try timer.products(tokens: tokens)
     timer.attention(tokens: tokens)
@@ -51,7 +52,7 @@ private struct DeviceTimer {
   }
 
   private func show(_ operation: String, _ seconds: Double, _ fields: String) {
-    print("{\"operation\": \"\(operation)\", \"seconds\": \(seconds), \(fields)}")
+    printLine("{\"operation\": \"\(operation)\", \"seconds\": \(seconds), \(fields)}")
   }
 
   private func bandwidth(_ operation: String, bytes: Int, _ body: () -> Void) {

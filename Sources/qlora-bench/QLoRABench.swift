@@ -9,5 +9,6 @@ struct QLoRABench: ParsableCommand {
     subcommands: [
       KernelBenchmark.self, QuantizeBenchmark.self, LoadBenchmark.self, StepBenchmark.self,
       DecodeBenchmark.self, CheckBenchmark.self, DeviceBenchmark.self, TokenizeBenchmark.self,
+      KernelCompileBenchmark.self,
     ])
 }

@@ -19,7 +19,8 @@ struct BaseModelOptions: ParsableArguments {
 }
 
 /// How a model is held in memory and computed with.
-struct HeldModelOptions: ParsableArguments {  @Option(
+struct HeldModelOptions: ParsableArguments {
+  @Option(
     help: ArgumentHelp(
       "nf4, fp4, int8 or none; as the adapter was trained if not given, none without an adapter.",
       valueName: "type"))
@@ -30,6 +31,12 @@ struct HeldModelOptions: ParsableArguments {  @Option(
       "bfloat16, float16 or float32; as the adapter was trained if not given, else float32.",
       valueName: "type"))
   var computeDtype: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "cpu, cuda, or auto: a GPU that has room for the model, else the processor.",
+      valueName: "device"))
+  var device = "auto"
 
   @Option(help: "Threads to compute with; 0 means all cores.")
   var threads = 0
@@ -49,6 +56,9 @@ struct HeldModelOptions: ParsableArguments {  @Option(
       throw ValidationError(
         "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
     }
+    if !["auto", "cpu", "cuda"].contains(device) {
+      throw ValidationError("--device must be auto, cpu or cuda, found \"\(device)\".")
+    }
     if let maxMemory, Pipeline.byteCount(maxMemory) == nil {
       throw ValidationError("--max-memory must be a size such as 3GiB, found \"\(maxMemory)\".")
     }
@@ -60,6 +70,7 @@ struct HeldModelOptions: ParsableArguments {  @Option(
       model: try HubCache.place(of: model), adapter: try adapter.map { try HubCache.place(of: $0) },
       quantization: quantization, computeDType: computeDtype,
       threads: threads, maxMemory: maxMemory.flatMap(Pipeline.byteCount),
-      cache: try BaseCache.standard { Console.error("warning: \($0)") })
+      cache: try BaseCache.standard { Console.error("warning: \($0)") }, device: device,
+      note: { Console.error($0) })
   }
 }

@@ -37,6 +37,7 @@ final class ProgressPrinter {
     (logEvery, saveEvery) = (max(1, summary.logEvery), summary.saveEvery)
     if json { return Console.output(json: summary.eventJSON) }
     let rows = summary.report
+    if let choice = summary.deviceChoice { say(choice) }
     say("\(summary.name) on \(summary.device), into \(summary.output)")
     say(
       "\(summary.trainableParameters) trainable parameters; base weights "

@@ -8,6 +8,7 @@ extension RunPlan {
   var jsonValue: JSONValue {
     .dictionary([
       ("recipe", recipe.jsonValue), ("device", .string(device)),
+      ("deviceChoice", deviceChoice.map { .string($0) } ?? .null),
       ("trainableParameters", .int(trainableParameters)), ("steps", .int(stepCount)),
       ("rows", .int(report.encodedRows)), ("tokens", .int(report.tokens)),
       ("labelledTokens", .int(report.labelledTokens)),

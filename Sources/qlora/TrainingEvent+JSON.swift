@@ -51,6 +51,7 @@ extension RunSummary {
   var eventJSON: JSONValue {
     .dictionary([
       ("event", "prepared"), ("name", .string(name)), ("device", .string(device)),
+      ("deviceChoice", deviceChoice.map { .string($0) } ?? .null),
       ("output", .string(output)), ("trainableParameters", .int(trainableParameters)),
       ("weightBytes", .int(weightBytes)), ("layersOnDisk", .int(layersOnDisk)),
       ("steps", .int(stepCount)), ("rows", .int(report.rows)),

@@ -8,6 +8,18 @@ extension BackendCase {
     }
   }
 
+  /// The likeliest token, also where several are.
+  static let choices = [1, 3, 1_024, 5_000].map { count in
+    BackendCase("likeliest of \(count)", tolerance: 0) { backend in
+      let values = backend.seeded([1, count], seed: 53)
+      let found = backend.likeliest(values)
+      let flat = Tensor(zeros: [1, count])
+      flat[flat: count - 1] = 2
+      flat[flat: count / 2] = 2
+      return [Tensor([Float(found), Float(backend.likeliest(flat))], shape: [2])]
+    }
+  }
+
   /// bf16 rounds probabilities and both factors of the gradient's product.
   private static func head(
     _ dtype: DType, vocabulary: Int, hidden: Int, softCap: Float

@@ -47,6 +47,7 @@ extension BackendCase {
     storages.flatMap { storage in
       [
         ProductCase(tokens: 2, outFeatures: 37, inFeatures: 61, storage: storage, rank: 3),
+        ProductCase(tokens: 2, storage: storage, rank: 3),
         ProductCase(tokens: 20, outFeatures: 37, inFeatures: 61, storage: storage, rank: 3),
         ProductCase(tokens: 20, storage: storage, dtype: .bfloat16, rank: 8),
       ]

@@ -1,4 +1,4 @@
-// NVRTC compiles every kernel for every level, where the library is present: it needs no device.
+// Each NVRTC that is found compiles every kernel for every level: it needs no device.
 import Foundation
 import QLoRADiagnostics
 import QLoRASystem
@@ -8,15 +8,18 @@ import Testing
 import QLoRACUDA
 
 @Suite struct KernelCompilationTests {
-  static let survey = CUDASurvey(CUDASearch(environment: ProcessInfo.processInfo.environment))
-  /// Ampere, Ada, Hopper, Blackwell.
-  static let levels = [80, 86, 89, 90, 100, 120]
+  /// One of each version, newest first.
+  static let compilers = CUDASurvey.compilers(
+    CUDASearch(environment: ProcessInfo.processInfo.environment)
+  ).map(\.compiler)
   static let whyNot: Comment =
     "no NVRTC here: pip install nvidia-cuda-nvrtc-cu12, and name its folder in QLORA_CUDA_PATH"
 
-  @Test(.enabled(if: survey.compiler != nil, whyNot), arguments: levels)
-  func everyKernelCompiles(level: Int) throws {
-    let compiler = try #require(Self.survey.compiler)
+  @Test(
+    .enabled(if: !compilers.isEmpty, whyNot),
+    arguments: compilers.indices, KernelCompiler.intendedLevels)
+  func everyKernelCompiles(number: Int, level: Int) throws {
+    let compiler = Self.compilers[number]
     guard compiler.levels.contains(level) else {
       // Blackwell came with 12.8; all others are older than 12.
       #expect(level >= 100 && compiler.version.hasPrefix("12."), "no sm_\(level)")
@@ -28,9 +31,9 @@ import QLoRACUDA
     }
   }
 
-  @Test(.enabled(if: survey.compiler != nil, whyNot))
-  func theOldestLevelIsTheFallback() throws {
-    let compiler = try #require(Self.survey.compiler)
+  @Test(.enabled(if: !compilers.isEmpty, whyNot), arguments: compilers.indices)
+  func theOldestLevelIsTheFallback(number: Int) throws {
+    let compiler = Self.compilers[number]
     #expect(compiler.target(of: 90) == .machineCode(90))
     #expect(compiler.target(of: 999) == .assembly(80))
     for source in KernelSource.all {
@@ -39,9 +42,9 @@ import QLoRACUDA
     }
   }
 
-  @Test(.enabled(if: survey.compiler != nil, whyNot))
-  func whatDoesNotCompileIsShown() throws {
-    let compiler = try #require(Self.survey.compiler)
+  @Test(.enabled(if: !compilers.isEmpty, whyNot), arguments: compilers.indices)
+  func whatDoesNotCompileIsShown(number: Int) throws {
+    let compiler = Self.compilers[number]
     let source = KernelSource(name: "broken", text: "int f() { return nothing; }")
     let found = #expect(throws: Diagnostic.self) {
       try compiler.compile(source, for: .machineCode(80))

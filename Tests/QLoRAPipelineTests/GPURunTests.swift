@@ -20,12 +20,13 @@ import Testing
   /// What a run says of itself.
   private final class Record {
     var device = ""
+    var choice: String?
     var losses: [Double] = []
     var warnings: [DiagnosticCode] = []
 
     func note(_ event: RunEvent) {
       switch event {
-      case .prepared(let summary): device = summary.device
+      case .prepared(let summary): (device, choice) = (summary.device, summary.deviceChoice)
       case .training(.step(let metrics)): losses.append(metrics.loss)
       case .training(.warning(let warning)): warnings.append(warning.code)
       default: break
@@ -43,6 +44,9 @@ import Testing
     #expect(expected.device.hasPrefix("cpu"))
     #expect(found.losses.count == 7 && expected.losses.count == 7)
     for (a, b) in zip(found.losses, expected.losses) { #expect(abs(a - b) / b <= 1e-3) }
+    // Who leaves the choice open is told what was chosen; who made it, and who has none, is not.
+    #expect(expected.choice == nil && (found.choice != nil) == (device == "auto"))
+    #expect(found.choice?.contains("auto took simulated device (sm_90): the run needs") != false)
   }
 
   @Test func aDeviceThatIsNotThereIsAnError() throws {
@@ -80,6 +84,56 @@ import Testing
     #expect(plan.memory.processBytes == 0 && plan.memory.step.poolBytes > 0 && plan.fits)
   }
 
+  private func answer(
+    _ tiny: TinyRun, device: String, computeDType: String, temperature: Double = 0,
+    note: @escaping (String) -> Void = { _ in }
+  ) throws -> GenerationReport {
+    var options = GenerationOptions()
+    options.prompt = "Dim the lights"
+    options.usesTemplate = false
+    options.answer.maxTokens = 24
+    options.answer.sampling.temperature = temperature
+    options.answer.sampling.seed = 5
+    return try Pipeline.generate(
+      BaseOptions(
+        model: tiny.modelPath, adapter: nil, quantization: "nf4", computeDType: computeDType,
+        threads: 1, device: device, note: note), options, emit: { _ in })
+  }
+
+  @Test(arguments: [0, 0.7])
+  func theDeviceAnswersAsTheProcessor(temperature: Double) throws {
+    let tiny = try TinyRun()
+    var notes: [String] = []
+    let found = try onGPU {
+      try answer(
+        tiny, device: "auto", computeDType: "float32", temperature: temperature,
+        note: { notes.append($0) })
+    }
+    let expected = try answer(
+      tiny, device: "cpu", computeDType: "float32", temperature: temperature)
+    #expect(found.text == expected.text && found.generatedTokens == expected.generatedTokens)
+    #expect(notes.count == 1 && notes.first?.contains("--device cpu") == true)
+    let rounded = try onGPU {
+      try answer(tiny, device: "cuda", computeDType: "bfloat16", temperature: temperature)
+    }
+    #expect(rounded.generatedTokens > 0)
+  }
+
+  @Test func aModelThatDoesNotFitIsAnsweredElsewhere() throws {
+    let tiny = try TinyRun()
+    cuda_simulator_set_memory(1 << 16)
+    defer { cuda_simulator_set_memory(1 << 30) }
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU { try answer(tiny, device: "cuda", computeDType: "float32") }
+    }
+    #expect(found?.code == .deviceMemoryExhausted && found?.code.exitCode == .wouldNotFit)
+    var notes: [String] = []
+    _ = try onGPU {
+      try answer(tiny, device: "auto", computeDType: "float32", note: { notes.append($0) })
+    }
+    #expect(notes.first?.hasPrefix("device auto took the processor: the model needs") == true)
+  }
+
   @Test func aRunThatDoesNotFitIsRefused() throws {
     let tiny = try TinyRun()
     cuda_simulator_set_memory(20 << 20)
@@ -93,6 +147,19 @@ import Testing
     let record = Record()
     try onGPU { try tiny.train("auto", events: record.note) }
     #expect(record.device.hasPrefix("cpu"))
+    #expect(record.choice?.hasPrefix("device auto took the processor: the run needs") == true)
+  }
+
+  @Test(arguments: ["adamw8bit", "lion"])
+  func pagedStatesGiveTheSameBits(optimizer: String) throws {
+    let tiny = try TinyRun()
+    let settings = ["device=cuda", "training.steps=2", "training.gradientAccumulation=1"]
+    try onGPU {
+      for (name, type) in [("paged", "paged" + optimizer), ("plain", optimizer)] {
+        try tiny.train(name, settings + ["training.optimizer.type=" + type])
+      }
+    }
+    #expect(try tiny.result("paged").adapter == tiny.result("plain").adapter)
   }
 
   @Test func aLostDeviceNamesTheLastCheckpoint() throws {

@@ -1,6 +1,17 @@
 // Finds committed test data and makes seeded random data; knows nothing of the code under test.
-import Foundation
 import QLoRARandom
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Darwin)
+  import Darwin
+#endif
 
 package enum Goldens {
   /// The root of the checkout, from this file's place in it.

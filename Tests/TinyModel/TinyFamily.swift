@@ -1,11 +1,16 @@
 // The tiny models of every family, whose goldens were made with torch, transformers, PEFT and
 // bitsandbytes.
-import Foundation
 import QLoRACPU
 import QLoRAFormats
 import QLoRAModels
 import QLoRATensor
 import TestSupport
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// A tiny random model of a family with its adapter.
 package struct TinyFamily {

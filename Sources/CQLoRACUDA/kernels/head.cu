@@ -1,4 +1,5 @@
-// The output head's loss: softmax over the vocabulary, one block for each row of logits.
+// The output head: softmax over the vocabulary, one block for each row of logits, and the choice of
+// the likeliest token.
 static constexpr int head_threads = 256;
 
 // losses [rows] = −log softmax(logits)[target]; `winners` and `gradient` (softmax − onehot, rows of
@@ -36,4 +37,17 @@ QLORA_KERNEL(256, qlora_softmax_loss, const float *logits, i64 vocabulary, const
     const float value = (i == target ? probability - 1 : probability) * cap_slope(logit, cap);
     store_element(gradient, gradient_type, place + i, value);
   }
+}
+
+// The lowest place of the largest of `count` values; one block.
+static constexpr int choice_threads = 1024;
+QLORA_KERNEL(1024, qlora_likeliest, const float *values, i64 count, int *place) {
+  __shared__ Largest places[choice_threads];
+  Largest mine = {bits_float(0xFF800000), 0x7FFFFFFF};
+  for (i64 i = threadIdx.x; i < count; i += choice_threads) {
+    const Largest other = {values[i], (int)i};
+    mine = larger(mine, other);
+  }
+  mine = block_largest<choice_threads>(mine, places);
+  if (threadIdx.x == 0) *place = mine.place == 0x7FFFFFFF ? 0 : mine.place;
 }

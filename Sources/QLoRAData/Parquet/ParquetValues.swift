@@ -1,7 +1,12 @@
 // The values of one page of a column, decoded one at a time from whatever encoding they are in.
-import Foundation
 import QLoRADiagnostics
 import QLoRAJSON
+
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
 
 /// Values that are stored one after the other, found by their number: a dictionary.
 struct ParquetDictionary {

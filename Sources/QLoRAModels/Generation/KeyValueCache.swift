@@ -90,14 +90,23 @@ extension DecoderModel {
     KeyValueCache(blockCount: blocks.count, backend: backend)
   }
 
-  /// Feeds `tokens` after those in the cache; logits `[vocabulary]` of the token that follows.
+  /// As `logitsTensor`, in the host's memory.
   package func nextLogits(after tokens: [Int32], _ cache: KeyValueCache) -> [Float] {
+    logitsTensor(after: tokens, cache).floats()
+  }
+
+  /// Feeds `tokens` after those in the cache; logits `[1, vocabulary]` of the token that follows.
+  package func logitsTensor(after tokens: [Int32], _ cache: KeyValueCache) -> Tensor {
     let tape = Tape(backend: backend, isRecording: false)
     let positions = tokens.indices.map { Int32(cache.count + $0) }
     let hidden = hiddenStates(
       tokens, positions: positions, attention: .cached(cache), dropout: nil, on: tape)
     cache.advance(by: tokens.count)
-    backend.synchronize()
-    return logits(hidden.value.rows(tokens.count - 1..<tokens.count)).floats()
+    return logits(hidden.value.rows(tokens.count - 1..<tokens.count))
+  }
+
+  /// The same, and the token that the model holds likeliest.
+  package func likeliestToken(after tokens: [Int32], _ cache: KeyValueCache) -> Int32 {
+    backend.likeliest(logitsTensor(after: tokens, cache))
   }
 }

@@ -1,5 +1,6 @@
 // The choice of the next token from its logits.
 import QLoRARandom
+import QLoRATensor
 
 #if canImport(Glibc)
   import Glibc
@@ -112,12 +113,11 @@ package struct Sampler: Sendable {
   }
 
   /// The most likely token; the lowest id among equals, as the reference libraries choose.
-  package static func greedy(_ logits: [Float]) -> Int32 {
-    var best = 0
-    var largest = logits.first ?? 0
-    for (index, logit) in logits.enumerated() where logit > largest {
-      (best, largest) = (index, logit)
-    }
-    return Int32(best)
+  package static func greedy(_ logits: [Float]) -> Int32 { Int32(logits.placeOfLargest) }
+
+  /// Whether every token is the likeliest of its logits as they come.
+  package var takesTheLikeliest: Bool {
+    options.temperature == 0 && options.repetitionPenalty == 1 && options.frequencyPenalty == 0
+      && options.presencePenalty == 0
   }
 }

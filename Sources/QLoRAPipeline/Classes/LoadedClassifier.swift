@@ -46,9 +46,8 @@ package struct LoadedClassifier {
     options.classes =
       adapter?.adapter.classOptions(count: labels.count) ?? ClassOptions(count: labels.count)
     let loaded = try LoadedModel.load(
-      ModelRequest(
-        path: base.model, load: options, threads: base.threads, maxMemory: base.maxMemory),
-      cache: base.cache, adapterBytes: adapter?.adapter.memoryBytes ?? 0, progress: progress)
+      try base.request(options), cache: base.cache,
+      adapterBytes: adapter?.adapter.memoryBytes ?? 0, progress: progress)
     if let adapter { try loaded.model.addAdapters(adapter.adapter) }
     return LoadedClassifier(loaded, labels)
   }
@@ -85,6 +84,7 @@ package struct LoadedClassifier {
     for batch in Self.batches(rows) {
       let sequences = batch.map { PackedSequence([$0]) }
       let logits = try loaded.model.classLogits(MicroBatch(sequences).tokenBatch)
+      try loaded.model.backend.checkHealth()
       let (values, count) = (logits.floats(), labels.names.count)
       for start in stride(from: 0, to: values.count, by: count) {
         found.append(Self.softmax(values[start..<start + count].map(Double.init)))

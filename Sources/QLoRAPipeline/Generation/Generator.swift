@@ -66,7 +66,12 @@ package struct Generator {
         break
       }
       if let last { logits = try memory.feed(last) }
-      let token = sampler.next(logits)
+      // Logits stay on their device where nobody looks at all of them.
+      let token =
+        sampler.takesTheLikeliest && options.scores == nil
+        ? loaded.model.backend.likeliest(logits) : sampler.next(logits.floats())
+      // Now the device has said what it had to say.
+      try loaded.model.backend.checkHealth()
       last = token
       if loaded.text.endTokens.contains(token) {
         answer.finishReason = .stop
@@ -74,7 +79,7 @@ package struct Generator {
       }
       answer.generatedTokens += 1
       let score = options.scores.map {
-        ScoredToken(TokenScores(logits, chosen: token, count: $0), loaded.text.tokenizer)
+        ScoredToken(TokenScores(logits.floats(), chosen: token, count: $0), loaded.text.tokenizer)
       }
       add(stops.append(decoder.append(token)), score)
       if stops.isFound {
@@ -93,7 +98,7 @@ package struct Generator {
     guard !prompt.isEmpty else { return "" }
     var next = loaded.model.open(prompt, cache)
     while written.count < maxTokens, !next.isEmpty {
-      let token = Sampler.greedy(loaded.model.nextLogits(after: next, cache))
+      let token = loaded.model.likeliestToken(after: next, cache)
       if loaded.text.endTokens.contains(token) { break }
       written.append(token)
       next = [token]

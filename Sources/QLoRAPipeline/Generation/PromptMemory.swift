@@ -1,6 +1,7 @@
 // Keys and values of the last conversation, so that the next prompt pays only for its new tokens.
 
 import QLoRAModels
+import QLoRATensor
 
 /// It belongs to one model with one adapter. What it keeps is used again where the next prompt
 /// begins with the same tokens.
@@ -39,7 +40,7 @@ package final class PromptMemory {
   /// - Returns: also how many of its tokens were kept from before.
   package func feed(
     _ prompt: [Int32], isStopped: () -> Bool
-  ) throws -> (logits: [Float], reused: Int)? {
+  ) throws -> (logits: Tensor, reused: Int)? {
     if model.readsAndWrites {
       // What is read is read whole, and nothing of an answer before is of use.
       tokens = []
@@ -48,7 +49,7 @@ package final class PromptMemory {
       return isStopped() ? nil : (try append(model.open(prompt, cache)), 0)
     }
     let reused = forget(allBut: prompt)
-    var logits: [Float] = []
+    var logits: Tensor?
     while tokens.count < prompt.count {
       if isStopped() { return nil }
       let start = tokens.count
@@ -57,14 +58,14 @@ package final class PromptMemory {
       logits = try append(Array(prompt[start..<end]))
       if start == chunkedCount, end == border { chunkedCount = end }
     }
-    return (logits, reused)
+    return logits.map { (logits: $0, reused: reused) }
   }
 
   /// Logits of the token after one more.
-  package func feed(_ token: Int32) throws -> [Float] { try append([token]) }
+  package func feed(_ token: Int32) throws -> Tensor { try append([token]) }
 
-  private func append(_ new: [Int32]) throws -> [Float] {
-    let logits = model.nextLogits(after: new, cache)
+  private func append(_ new: [Int32]) throws -> Tensor {
+    let logits = model.logitsTensor(after: new, cache)
     tokens += new
     try model.checkWeights()
     return logits

@@ -86,9 +86,7 @@ extension Pipeline {
       names.append(adapter.name)
     }
     let loaded = try LoadedModel.load(
-      ModelRequest(
-        path: base.model, load: loadOptions(base, trained: folders.first?.load),
-        threads: base.threads, maxMemory: base.maxMemory),
+      try base.request(loadOptions(base, trained: folders.first?.load)),
       cache: base.cache, adapterBytes: folders.reduce(0) { $0 + $1.adapter.memoryBytes })
     let bare = loaded.model.attachedAdapters
     var attached = [names[0]: bare]

@@ -27,16 +27,27 @@ struct InferenceMemory {
   /// - Throws: `memoryBudgetTooSmall` (exit 81).
   func layout(on machine: MachineMemory) throws -> WeightLayout {
     let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
-    let processBytes = (machine.residentBytes ?? 0) + adapterBytes
+    var (memory, rehearsal) = try forecast(processBytes: machine.residentBytes ?? 0)
+    return try rehearsal.layout(&memory, budget)
+  }
+
+  /// Every layer on the GPU, and what that takes there.
+  func onGPU() throws -> (MemoryForecast, WeightLayout) {
+    let (memory, rehearsal) = try forecast(processBytes: 0)
+    return (memory, rehearsal.layoutOnGPU())
+  }
+
+  private func forecast(processBytes: Int) throws -> (MemoryForecast, Rehearsal) {
     let rehearsal = try Rehearsal(source, request) { model, tensor in
       model.addHollowHead(tensor: tensor)
     }
-    var memory = MemoryForecast(rehearsal, step: StepForecast(), processBytes: processBytes)
+    var memory = MemoryForecast(
+      rehearsal, step: StepForecast(), processBytes: processBytes + adapterBytes)
     let tokens = min(Evaluator.tokensPerPass, source.config.maxPositions)
     memory.evaluationBytes =
       try rehearsal.evaluationBytes(batch(tokens))
       + keyValueBytes(tokens)
-    return try rehearsal.layout(&memory, budget)
+    return (memory, rehearsal)
   }
 
   private func batch(_ tokens: Int) -> TokenBatch {

@@ -29,6 +29,7 @@ struct PlanCommand: ParsableCommand {
   func run() throws {
     if measure { return try runMeasured() }
     let plan = try Pipeline.plan(try recipe.load())
+    if let choice = plan.deviceChoice { Console.error(choice) }
     plan.warnings.forEach { Console.error("warning: \($0)") }
     if output.json {
       Console.output(json: plan.jsonValue)
@@ -43,6 +44,7 @@ struct PlanCommand: ParsableCommand {
     let (plan, trial) = try Pipeline.measure(
       try recipe.load(), progress: { status.show("loading \(Int($0 * 100)) %") })
     status.clear()
+    if let choice = plan.deviceChoice { Console.error(choice) }
     plan.warnings.forEach { Console.error("warning: \($0)") }
     if output.json {
       Console.output(json: .object((plan.jsonValue.objectMembers ?? []) + [trial.jsonMember]))
