@@ -42,8 +42,9 @@ protocol ImageArchitecture {
   var blockCount: Int { get }
 
   /// The velocity `[image rows, patch width]`, in `size.outputOrder`.
+  /// - Parameter recomputed: how many blocks, from the first on, backward computes again.
   func velocity(
-    _ input: ImageInput, recomputing: Bool, on tape: Tape, linears: LinearTable, dtype: DType,
+    _ input: ImageInput, recomputed: Int, on tape: Tape, linears: LinearTable, dtype: DType,
     dropout: DropoutContext?
   ) -> Variable
 }

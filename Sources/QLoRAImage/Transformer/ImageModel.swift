@@ -13,8 +13,8 @@ package final class ImageModel {
   /// In the order of the optimizer; empty without adapters.
   package internal(set) var parameters: [Parameter] = []
   package var dropoutSeed: UInt64 = 0
-  /// Whether backward computes each block again instead of keeping its values.
-  package var recomputes = false
+  /// How many blocks, from the first on, backward computes again instead of keeping their values.
+  package var recomputedBlocks = 0
 
   package var size: ImageModelSize { architecture.size }
   package var blockCount: Int { architecture.blockCount }
@@ -43,7 +43,8 @@ package final class ImageModel {
     _ input: ImageInput, on tape: Tape, dropout: DropoutContext? = nil
   ) -> Variable {
     architecture.velocity(
-      input, recomputing: recomputes, on: tape, linears: table, dtype: dtype, dropout: dropout)
+      input, recomputed: recomputedBlocks, on: tape, linears: table, dtype: dtype,
+      dropout: dropout)
   }
 }
 
