@@ -24,6 +24,7 @@ struct FluxTransformer: ImageArchitecture {
   let rotaryAxes: [Int]
 
   var blockCount: Int { joint.count + single.count }
+  var tableBytes: Int { 0 }
 
   func velocity(
     _ input: ImageInput, recomputed: Int, on tape: Tape, linears: LinearTable, dtype: DType,

@@ -40,6 +40,8 @@ package struct ImageInput {
 protocol ImageArchitecture {
   var size: ImageModelSize { get }
   var blockCount: Int { get }
+  /// Of frozen tables that are no linears.
+  var tableBytes: Int { get }
 
   /// The velocity `[image rows, patch width]`, in `size.outputOrder`.
   /// - Parameter recomputed: how many blocks, from the first on, backward computes again.

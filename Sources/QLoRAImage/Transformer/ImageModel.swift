@@ -20,8 +20,10 @@ package final class ImageModel {
   package var blockCount: Int { architecture.blockCount }
   package var linears: [AdaptedLinear] { table.linears }
 
-  /// Bytes of the frozen matrices in memory.
-  package var weightBytes: Int { linears.reduce(0) { $0 + $1.weight.byteCount } }
+  /// Bytes of the frozen matrices and tables in memory.
+  package var weightBytes: Int {
+    linears.reduce(architecture.tableBytes) { $0 + $1.weight.byteCount }
+  }
 
   /// - Throws: `imageModelUnknown` for a folder of another class; a diagnostic that names the
   ///   tensor or the member of config.json at fault.

@@ -18,6 +18,7 @@ struct SD3Transformer: ImageArchitecture {
   let output: LinearPlace
 
   var blockCount: Int { joint.count }
+  var tableBytes: Int { places.byteCount }
 
   func velocity(
     _ input: ImageInput, recomputed: Int, on tape: Tape, linears: LinearTable, dtype: DType,
