@@ -77,8 +77,13 @@ def predict_sd3(model, noisy, prompt, pooled):
         timestep=1000 * SIGMAS, return_dict=False)[0]
 
 
-def quantize(model, folder):
-    """Puts what NF4 holds into the linears that diffusers quantizes by default."""
+def nf4(weight):
+    return decoded(*functional.quantize_4bit(
+        weight, blocksize=64, compress_statistics=True, quant_type="nf4"))
+
+
+def quantize(model, folder, held_as=nf4):
+    """Puts what a format holds into the linears that diffusers quantizes by default."""
     config = diffusers.BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     held = type(model).from_pretrained(
@@ -87,10 +92,36 @@ def quantize(model, folder):
              if type(module).__name__ == "Linear4bit"]
     for name in names:
         weight = model.get_submodule(name).weight
-        codes, state = functional.quantize_4bit(
-            weight.data, blocksize=64, compress_statistics=True, quant_type="nf4")
-        weight.data = decoded(codes, state)
+        weight.data = held_as(weight.data)
     return names
+
+
+def measured(base, model, predict, inputs, target, pairs):
+    """The prediction of a base, and the loss and all gradients of the adapter on it."""
+    latents, noise = inputs["latents"], inputs["noise"]
+    noisy = (1 - SIGMAS[:, None, None, None]) * latents + SIGMAS[:, None, None, None] * noise
+    prompt, pooled = inputs["prompt"], inputs["pooled"]
+    golden = {}
+    with torch.no_grad():
+        golden[f"{base}.prediction"] = predict(model, noisy, prompt, pooled)
+    model.requires_grad_(False)
+    linears = [key.removesuffix(".lora_A") for key in pairs if key.endswith(".lora_A")]
+    model.add_adapter(LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=linears))
+    parameters = {key.replace(".default.weight", ""): value
+                  for key, value in model.named_parameters() if "lora_" in key}
+    assert parameters.keys() == pairs.keys()
+    for key, value in parameters.items():
+        value.data = pairs[key].clone()
+        value.requires_grad_(True)
+    errors = (predict(model, noisy, prompt, pooled) - target) ** 2
+    loss = (WEIGHTS * errors.reshape(SAMPLES, -1).mean(1)).sum()
+    loss.backward()
+    golden[f"{base}.loss"] = loss.detach()[None]
+    for key, value in parameters.items():
+        # The queries of the text in the last block of SD3 lead nowhere.
+        gradient = torch.zeros_like(value) if value.grad is None else value.grad
+        golden[f"{base}.gradient.{key}"] = gradient
+    return golden
 
 
 def make(name, build, predict):
@@ -102,7 +133,6 @@ def make(name, build, predict):
     shape = (SAMPLES, CHANNELS, HEIGHT, WIDTH)
     latents, noise = torch.randn(shape), torch.randn(shape)
     prompt, pooled = torch.randn(SAMPLES, TEXT, JOINT), torch.randn(SAMPLES, POOLED)
-    noisy = (1 - SIGMAS[:, None, None, None]) * latents + SIGMAS[:, None, None, None] * noise
     target = noise - latents
     if build is flux:
         target = packed(target)
@@ -120,24 +150,7 @@ def make(name, build, predict):
         model = type(model).from_pretrained(folder).eval()
         if base == "nf4dq":
             quantized = quantize(model, folder)
-        with torch.no_grad():
-            golden[f"{base}.prediction"] = predict(model, noisy, prompt, pooled)
-        model.requires_grad_(False)
-        model.add_adapter(LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=linears))
-        parameters = {key.replace(".default.weight", ""): value
-                      for key, value in model.named_parameters() if "lora_" in key}
-        assert parameters.keys() == pairs.keys()
-        for key, value in parameters.items():
-            value.data = pairs[key].clone()
-            value.requires_grad_(True)
-        errors = (predict(model, noisy, prompt, pooled) - target) ** 2
-        loss = (WEIGHTS * errors.reshape(SAMPLES, -1).mean(1)).sum()
-        loss.backward()
-        golden[f"{base}.loss"] = loss.detach()[None]
-        for key, value in parameters.items():
-            # The queries of the text in the last block of SD3 lead nowhere.
-            gradient = torch.zeros_like(value) if value.grad is None else value.grad
-            golden[f"{base}.gradient.{key}"] = gradient
+        golden |= measured(base, model, predict, golden, target, pairs)
     print(name, f"{len(quantized)} linears in 4 bits, {len(pairs) // 2} with an adapter")
     save_file({key: value.contiguous().clone() for key, value in golden.items()},
               str(FOLDER / f"{name}.safetensors"))

@@ -96,6 +96,7 @@ def check(name, pooled, more):
                 difference <= 0.5 / 255 + 1e-3)
 
 
-check("flux", 16, {"guidance_scale": 3.5})
-check("sd3", 24, {"guidance_scale": 4.0})
-finish()
+if __name__ == "__main__":
+    check("flux", 16, {"guidance_scale": 3.5})
+    check("sd3", 24, {"guidance_scale": 4.0})
+    finish()

@@ -28,8 +28,8 @@ Scripts/fetch-smollm2.sh
 # The quick ones first, so that what is wrong everywhere shows soon.
 all=(contract tensorboard_events safetensors_parity format_differential gguf_smollm2 rows_parity
   data_files equivalence peft_roundtrip families training_parity text_parity text_kinds
-  template_kinds quantized_folder quantized_models image_adapters int8_folder llama_cpp hub_cache
-  openai_client chat_terminal recipe_schema classifier saved_modules
+  template_kinds quantized_folder quantized_models image_adapters image_pipelines int8_folder
+  llama_cpp hub_cache openai_client chat_terminal recipe_schema classifier saved_modules
   reading_models)
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=("${all[@]}")

@@ -22,6 +22,12 @@
                                  qlora_element, void *, qlora_element);                           \
   void qlora_gelu_multiply_backward_##isa(long, int, const float *, const void *, qlora_element,  \
                                           const void *, qlora_element, float *, float *);         \
+  void qlora_logistic_multiply_##isa(long, float, const void *, qlora_element, void *,            \
+                                     qlora_element);                                              \
+  void qlora_column_moments_##isa(long, long, const float *, const float *, float *, float *);    \
+  void qlora_column_affine_##isa(long, long, const float *, const float *, const float *,         \
+                                 const float *, int, void *, qlora_element);                      \
+  void qlora_softmax_row_##isa(long, float, float *, const float *, void *, qlora_element);       \
   void qlora_add_##isa(long, const void *, qlora_element, const void *, qlora_element,         \
                        void *, qlora_element);                                                    \
   void qlora_convert_##isa(long, const void *, qlora_element, void *, qlora_element);          \
@@ -50,6 +56,10 @@
       .silu_multiply_backward = qlora_silu_multiply_backward_##isa,                               \
       .gelu_multiply = qlora_gelu_multiply_##isa,                                                 \
       .gelu_multiply_backward = qlora_gelu_multiply_backward_##isa,                               \
+      .logistic_multiply = qlora_logistic_multiply_##isa,                                         \
+      .column_moments = qlora_column_moments_##isa,                                               \
+      .column_affine = qlora_column_affine_##isa,                                                 \
+      .softmax_row = qlora_softmax_row_##isa,                                                     \
       .add = qlora_add_##isa,                                                                     \
       .convert = qlora_convert_##isa,                                                             \
       .scale = qlora_scale_##isa,                                                                 \

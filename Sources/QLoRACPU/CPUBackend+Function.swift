@@ -1,4 +1,5 @@
 // Functions of each element with their slopes, and copies of columns.
+import CQLoRAKernels
 import QLoRATensor
 
 #if canImport(Glibc)
@@ -12,13 +13,27 @@ import QLoRATensor
 extension CPUBackend {
   package func apply(_ function: ElementFunction, to input: Tensor, into output: Tensor) {
     precondition(input.count == output.count)
+    guard function == .tanh || function == .relu else {
+      applyLogistic(function.steepness, to: input, into: output)
+      return
+    }
     let scratch = WorkerScratch(self, floats: 2 * Self.chunkElements)
     runSamples([0, input.count], width: 1) { _, range, worker in
       let (start, memory) = (range.lowerBound, scratch.part(worker))
       let x = floats(input, at: start, range.count, scratch: memory)
       let y = target(output, at: start, scratch: memory + Self.chunkElements)
-      for i in 0..<range.count { y[i] = function.value(x[i]) }
+      for i in 0..<range.count { y[i] = function == .relu ? max(x[i], 0) : tanhf(x[i]) }
       store(y, output, at: start, range.count)
+    }
+  }
+
+  private func applyLogistic(_ steepness: Float, to input: Tensor, into output: Tensor) {
+    precondition(input.dtype.isActivation && output.dtype.isActivation)
+    let kernel = rows
+    runChunks(input.count) { range in
+      kernel.logistic_multiply(
+        range.count, steepness, input.address(at: range.lowerBound), input.dtype.element,
+        output.address(at: range.lowerBound), output.dtype.element)
     }
   }
 
@@ -55,15 +70,7 @@ extension CPUBackend {
 
 extension ElementFunction {
   /// Of x in σ.
-  private var steepness: Float { self == .silu ? 1 : 1.702 }
-
-  func value(_ x: Float) -> Float {
-    switch self {
-    case .tanh: tanhf(x)
-    case .relu: max(x, 0)
-    case .silu, .geluSigmoid: x / (1 + expf(-steepness * x))
-    }
-  }
+  fileprivate var steepness: Float { self == .silu ? 1 : 1.702 }
 
   func slope(_ x: Float) -> Float {
     if self == .relu { return x > 0 ? 1 : 0 }

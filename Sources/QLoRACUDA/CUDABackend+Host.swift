@@ -119,9 +119,16 @@ extension CUDABackend {
 
   package func groupNorm(
     _ input: Tensor, groups: Int, weight: Tensor, bias: Tensor, epsilon: Float,
-    into output: Tensor
+    activates: Bool, into output: Tensor
   ) {
     host.groupNorm(
-      input, groups: groups, weight: weight, bias: bias, epsilon: epsilon, into: output)
+      input, groups: groups, weight: weight, bias: bias, epsilon: epsilon, activates: activates,
+      into: output)
+  }
+
+  package func biasedSoftmax(
+    _ scores: Tensor, scale: Float, biases: Tensor?, first: Int, into output: Tensor
+  ) {
+    host.biasedSoftmax(scores, scale: scale, biases: biases, first: first, into: output)
   }
 }

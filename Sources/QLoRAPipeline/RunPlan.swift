@@ -43,7 +43,9 @@ package struct RunPlan {
         .memoryExceeded,
         "the run needs \(ByteCount.atLeast(memory.peakBytes)) of memory, and there are "
           + "\(ByteCount.atLeast(limit))",
-        remedy: "lower training.batchSize, or set training.activationMemory to a size or \"full\"")
+        remedy: recipe.recipe.training.activationMemory == .full
+          ? "lower training.batchSize"
+          : "lower training.batchSize, or set training.activationMemory to a size or \"full\"")
     }
     if !disk.fits, let available = disk.availableBytes {
       return Diagnostic(

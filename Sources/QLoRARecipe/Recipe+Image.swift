@@ -62,12 +62,6 @@ extension RecipeDecoder {
   /// The values of image models among each other.
   mutating func checkImage(of recipe: Recipe) {
     guard recipe.task == .image else { return }
-    if case .budget = recipe.training.activationMemory {
-      report(
-        .recipeContradiction,
-        "training.activationMemory of image models is \"none\" or \"full\"",
-        at: origins["training.activationMemory"], remedy: "set it to \"full\"")
-    }
     let distribution = recipe.image.timesteps
     for (key, owner) in [
       ("logitMean", Recipe.Image.Timesteps.logitNormal), ("logitDeviation", .logitNormal),

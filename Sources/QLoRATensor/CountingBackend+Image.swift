@@ -77,9 +77,16 @@ extension CountingBackend {
 
   package func groupNorm(
     _ input: Tensor, groups: Int, weight: Tensor, bias: Tensor, epsilon: Float,
-    into output: Tensor
+    activates: Bool, into output: Tensor
   ) {
     inner.groupNorm(
-      input, groups: groups, weight: weight, bias: bias, epsilon: epsilon, into: output)
+      input, groups: groups, weight: weight, bias: bias, epsilon: epsilon, activates: activates,
+      into: output)
+  }
+
+  package func biasedSoftmax(
+    _ scores: Tensor, scale: Float, biases: Tensor?, first: Int, into output: Tensor
+  ) {
+    inner.biasedSoftmax(scores, scale: scale, biases: biases, first: first, into: output)
   }
 }

@@ -19,21 +19,28 @@ package struct ImageWindow: Sendable, Hashable {
   package var width: Int
   package var channels: Int
   package var size: Int
-  /// Pixels outside of the image on every side, which count as zero.
+  /// Pixels before the first row and column that the window begins at; all outside count as zero.
   package var padding: Int
+  /// How far it moves from one place to the next.
+  package var stride: Int
   /// Each pixel of the input stands for a square of so many: nearest-neighbour upsampling.
   package var enlargement: Int
 
   package init(
-    height: Int, width: Int, channels: Int, size: Int, padding: Int, enlargement: Int = 1
+    height: Int, width: Int, channels: Int, size: Int, padding: Int, stride: Int = 1,
+    enlargement: Int = 1
   ) {
     self.height = height
     self.width = width
     self.channels = channels
     self.size = size
     self.padding = padding
+    self.stride = stride
     self.enlargement = enlargement
   }
+
+  /// Places of the window in a column and in a row.
+  package var places: (rows: Int, columns: Int) { (height / stride, width / stride) }
 }
 
 /// `bounds` divide rows into samples: sample `s` is `bounds[s] ..< bounds[s+1]`.
@@ -72,14 +79,20 @@ package protocol ImageBackend: AnyObject {
   func squaredError(
     _ prediction: Tensor, target: Tensor, weights: [Float], bounds: [Int], gradient: Tensor?
   ) -> Double
-  /// `output[p − pixels.lowerBound] =` what the window at pixel `p` of `input [pixels, channels]`
-  /// sees, as `[size, size, channels]`; each of `output`'s rows has room for that.
+  /// `output[p − pixels.lowerBound] =` what the window at its place `p` on `input [pixels,
+  /// channels]` sees, as `[size, size, channels]` of the input's type; each of `output`'s rows has
+  /// room for that.
   func windows(
     _ input: Tensor, _ window: ImageWindow, pixels: Range<Int>, into output: Tensor)
   /// `output = (x − mean) / √(variance + ε) · weight + bias` over all pixels and the channels of
-  /// one group, for `input [pixels, channels]`.
+  /// one group, for `input [pixels, channels]` float32; where it `activates`, y·σ(y) of that.
   /// Source: Wu & He 2018, "Group Normalization", arXiv:1803.08494.
   func groupNorm(
     _ input: Tensor, groups: Int, weight: Tensor, bias: Tensor, epsilon: Float,
-    into output: Tensor)
+    activates: Bool, into output: Tensor)
+  /// `output = softmax(scale · scores + bias)` of each row of `scores [queries, keys]` float32,
+  /// which are spoiled. Row r is query `first + r`, and key k has the bias at
+  /// `k − (first + r) + keys − 1` of `biases [2 · keys − 1]`; nil adds nothing.
+  func biasedSoftmax(
+    _ scores: Tensor, scale: Float, biases: Tensor?, first: Int, into output: Tensor)
 }

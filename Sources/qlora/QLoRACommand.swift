@@ -21,7 +21,7 @@ struct QLoRACommand: ParsableCommand {
       TrainCommand.self, ResumeCommand.self, VerifyResumeCommand.self, ValidateCommand.self,
       PlanCommand.self, PreviewCommand.self, RunsCommand.self, DashboardCommand.self,
       EvalCommand.self, ClassifyCommand.self, GenerateCommand.self, ChatCommand.self,
-      ServeCommand.self, ImageCommand.self,
+      ServeCommand.self, ImageCommand.self, LatentsCommand.self,
       InspectCommand.self, QuantizeCommand.self, DequantizeCommand.self, MergeCommand.self,
       ExportCommand.self, DownloadCommand.self, CacheCommand.self, RecipesCommand.self,
       ImportConfigCommand.self, SchemaCommand.self, DoctorCommand.self, ExplainCommand.self,

@@ -13,13 +13,28 @@ enum TinyFamily: String, CaseIterable, Sendable {
 
 /// Which base the goldens were made on.
 enum ImageBase: String, CaseIterable, Sendable {
-  case float32, nf4dq
+  case float32, nf4dq, fp4dq, int8
 
-  var quantization: WeightQuantization? { self == .nf4dq ? .fourBit(QuantizationSpec()) : nil }
+  var quantization: WeightQuantization? {
+    switch self {
+    case .float32: nil
+    case .nf4dq: .fourBit(QuantizationSpec())
+    case .fp4dq: .fourBit(QuantizationSpec(type: .fp4))
+    case .int8: .int8(Int8Spec())
+    }
+  }
+
+  /// The file of what was made on the base.
+  func goldens(_ family: TinyFamily) -> String {
+    let isFirst = self == .float32 || self == .nf4dq
+    return family.rawValue + (isFirst ? "" : "-bases") + ".safetensors"
+  }
 }
 
 struct TinyImageModel {
-  let goldens: SafetensorsFile
+  /// Inputs and adapter, and what is expected of the base.
+  private let goldens: SafetensorsFile
+  private let results: SafetensorsFile
   let base: ImageBase
   let model: ImageModel
 
@@ -28,12 +43,18 @@ struct TinyImageModel {
   ) throws {
     self.base = base
     goldens = try SafetensorsFile(path: Goldens.path(family.rawValue + ".safetensors"))
+    results = try SafetensorsFile(path: Goldens.path(base.goldens(family)))
     model = try ImageModel(
       PartFolder(Goldens.path(family.rawValue)), backend: try CPUBackend(threads: threads),
       options: LoadOptions(quantization: base.quantization, computeDType: dtype))
   }
 
   func floats(_ name: String) throws -> [Float] { try goldens.readTensor(name).floats() }
+
+  /// What torch has on this base.
+  func expected(_ name: String) throws -> [Float] {
+    try results.readTensor("\(base.rawValue).\(name)").floats()
+  }
 
   /// The golden adapter on every linear of the blocks.
   func addAdapter() throws {

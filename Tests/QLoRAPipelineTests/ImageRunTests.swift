@@ -63,6 +63,9 @@ import Testing
     let plain = try adapter([], "plain")
     let full = tiny.override("training.activationMemory", "full")
     #expect(try adapter([full], "recomputed") == plain)
+    let bytes = try Pipeline.plan(try tiny.recipe()).memory.step.activationBytes
+    let less = tiny.override("training.activationMemory", "\(bytes / 1024 - 1)KiB")
+    #expect(try adapter([less], "less") == plain)
     let one = RecipeOverride("threads", .int(1), spelled: "")
     #expect(try adapter([one], "one-thread") == plain)
   }
@@ -78,6 +81,21 @@ import Testing
       try tiny.recipe([tiny.override("training.activationMemory", "full")]))
     #expect(full.memory.step.activationBytes < plan.memory.step.activationBytes)
     #expect(full.recomputedFraction > 0.1)
+    // A byte less than everything takes one block again, and a byte less than that is too little.
+    func budget(_ bytes: Int) throws -> RunPlan {
+      let override = RecipeOverride(
+        "training.activationMemory", .int(bytes), spelled: "activationMemory")
+      return try Pipeline.plan(try tiny.recipe([override]))
+    }
+    let most = plan.memory.step.activationBytes
+    #expect(try budget(most).policies.map(\.blocks) == [plan.policies[0].blocks])
+    let less = try budget(most - 1)
+    #expect(less.policies.map(\.policy) == [.input, .everything])
+    #expect(less.memory.step.activationBytes < most)
+    let least = full.memory.step.activationBytes
+    #expect(try budget(least).policies.map(\.policy) == [.input])
+    let error = #expect(throws: Diagnostic.self) { try budget(least - 1) }
+    #expect(error?.code == .activationBudgetTooSmall)
   }
 
   @Test func aRunThatWouldNotFitIsRefused() throws {
@@ -121,7 +139,7 @@ import Testing
   @Test func languageKeysAndFormatsAreRefused() throws {
     let tiny = try TinyImageRun("tiny-flux")
     for (path, value) in [
-      ("training.activationMemory", "1MiB"), ("task", "language"),
+      ("task", "language"),
       ("data.train.0.format", "text"), ("data.overLength", "drop"),
     ] {
       #expect(throws: Diagnostics.self) { try tiny.recipe([tiny.override(path, value)]) }

@@ -157,6 +157,9 @@ typedef struct {
   void (*gelu_multiply_backward)(long count, int is_tanh, const float *dy, const void *gate,
                                  qlora_element gate_type, const void *up, qlora_element up_type,
                                  float *dgate, float *dup);
+  /// out = x · σ(steepness · x): SiLU with 1, an approximation of GELU with 1.702.
+  void (*logistic_multiply)(long count, float steepness, const void *x, qlora_element x_type,
+                            void *out, qlora_element out_type);
   void (*add)(long count, const void *left, qlora_element left_type, const void *right,
               qlora_element right_type, void *out, qlora_element out_type);
   void (*convert)(long count, const void *x, qlora_element x_type, void *out,
@@ -169,6 +172,16 @@ typedef struct {
   /// Σ x² in double precision over sixteen interleaved sums that are then added in pairs (8 apart,
   /// 4, 2, 1): the same bits in every instruction set.
   double (*sum_of_squares)(long count, const void *x, qlora_element type);
+  /// Added to: sums += Σ rows (x − centre) and squares += Σ rows (x − centre)², column by column.
+  void (*column_moments)(long rows, long width, const float *x, const float *centre, float *sums,
+                         float *squares);
+  /// out = (x − centre) · scale + shift, by the column, and where `activates` y · σ(y) of it.
+  void (*column_affine)(long rows, long width, const float *x, const float *centre,
+                        const float *scale, const float *shift, int activates, void *out,
+                        qlora_element out_type);
+  /// out = softmax(scale · scores + bias) over one row; `bias` may be NULL, `scores` are spoiled.
+  void (*softmax_row)(long count, float scale, float *scores, const float *bias, void *out,
+                      qlora_element out_type);
   /// One update, rounding as PyTorch's vectorized single-tensor loop does: the interpolation of m
   /// and the last addition to v are fused, the rest is one rounding per operation.
   /// Loshchilov & Hutter 2019, arXiv:1711.05101.

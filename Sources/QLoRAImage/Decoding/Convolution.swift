@@ -5,7 +5,7 @@ import QLoRATensor
 
 /// An image as rows of pixels.
 struct PixelRows {
-  /// `[height · width, channels]` float32.
+  /// `[height · width, channels]`, float32 but between a norm and its convolution.
   var values: Tensor
   var height: Int
   var width: Int
@@ -19,22 +19,30 @@ struct Convolution: Sendable {
   /// Edge of the window: 3 with one pixel of padding, or 1.
   private let size: Int
 
-  /// Bytes of unrolled windows that exist at once.
-  private static let unrolledBytes = 64 << 20
+  /// The type that windows and weights are multiplied in; sums are float32.
+  private let dtype: DType
+
+  /// Bytes of unrolled windows that exist at once: few enough to stay in a cache until they are
+  /// multiplied, many enough that packing the weight again for each of them is little.
+  private static let unrolledBytes = 8 << 20
 
   /// - Throws: a diagnostic that names the tensor at fault.
   init(
     _ module: String, _ outChannels: Int, _ inChannels: Int, size: Int, _ loader: PartLoader
   ) throws {
-    let file = try loader.tensor(module + ".weight", [outChannels, inChannels, size, size])
+    let file = try loader.tensor(
+      module + ".weight", [outChannels, inChannels, size, size]
+    ).floats()
+    dtype = loader.options.computeDType
     let builder = try loader.backend.makeWeightBuilder(
-      outFeatures: outChannels, inFeatures: size * size * inChannels, .dense(.float32))
+      outFeatures: outChannels, inFeatures: size * size * inChannels, .dense(dtype))
     // The file has channel, row, column; windows have row, column, channel.
     let area = size * size
-    let count = area * inChannels
+    var row = [Float](repeating: 0, count: area * inChannels)
     for out in 0..<outChannels {
-      let row = (0..<count).map { index in
-        file[flat: out * count + index % inChannels * area + index / inChannels]
+      for channel in 0..<inChannels {
+        let first = (out * inChannels + channel) * area
+        for place in 0..<area { row[place * inChannels + channel] = file[first + place] }
       }
       try row.withUnsafeBufferPointer { try builder.append($0) }
     }
@@ -43,20 +51,28 @@ struct Convolution: Sendable {
     self.size = size
   }
 
-  /// - Parameter enlargement: each pixel of the input counts as a square of so many.
+  /// - Parameters:
+  ///   - stride: 2 takes every second place in rows and columns, the first at the very edge.
+  ///   - enlargement: each pixel of the input counts as a square of so many.
   func apply(
-    _ image: PixelRows, enlargement: Int = 1, on backend: any Backend
+    _ image: PixelRows, stride: Int = 1, enlargement: Int = 1, on backend: any Backend
   ) -> PixelRows {
-    let (height, width) = (image.height * enlargement, image.width * enlargement)
     let window = ImageWindow(
-      height: height, width: width, channels: image.channels, size: size, padding: size / 2,
+      height: image.height * enlargement, width: image.width * enlargement,
+      channels: image.channels, size: size, padding: stride == 1 ? size / 2 : 0, stride: stride,
       enlargement: enlargement)
+    let (height, width) = window.places
+    var input = image.values
+    if input.dtype != dtype {
+      input = backend.allocate(input.shape, dtype)
+      backend.convert(image.values, into: input)
+    }
     let output = backend.allocate([height * width, weight.outFeatures], .float32)
-    let atOnce = max(1, Self.unrolledBytes / (weight.inFeatures * 4))
-    for start in stride(from: 0, to: height * width, by: atOnce) {
+    let atOnce = max(1, Self.unrolledBytes / (weight.inFeatures * dtype.byteSize))
+    for start in Swift.stride(from: 0, to: height * width, by: atOnce) {
       let pixels = start..<min(height * width, start + atOnce)
-      let unrolled = backend.allocate([pixels.count, weight.inFeatures], .float32)
-      backend.windows(image.values, window, pixels: pixels, into: unrolled)
+      let unrolled = backend.allocate([pixels.count, weight.inFeatures], dtype)
+      backend.windows(input, window, pixels: pixels, into: unrolled)
       backend.linear(
         unrolled,
         [
@@ -72,6 +88,7 @@ struct PixelNorm: Sendable {
   private let weight: Tensor
   private let bias: Tensor
   private let groups: Int
+  private let dtype: DType
 
   /// That of every norm of the decoder.
   private static let epsilon: Float = 1e-6
@@ -80,14 +97,15 @@ struct PixelNorm: Sendable {
     weight = try loader.vector(module + ".weight", channels)
     bias = try loader.vector(module + ".bias", channels)
     self.groups = groups
+    dtype = loader.options.computeDType
   }
 
+  /// In the type that the convolution behind it multiplies in.
   func apply(_ image: PixelRows, activating: Bool, on backend: any Backend) -> PixelRows {
-    let output = backend.allocate(image.values.shape, .float32)
+    let output = backend.allocate(image.values.shape, dtype)
     backend.groupNorm(
       image.values, groups: groups, weight: weight, bias: bias, epsilon: Self.epsilon,
-      into: output)
-    if activating { backend.apply(.silu, to: output, into: output) }
+      activates: activating, into: output)
     return PixelRows(values: output, height: image.height, width: image.width)
   }
 }

@@ -21,6 +21,17 @@ package struct ImageFolder: Sendable {
     transformer = try PartFolder(isPipeline ? FilePath.join(path, "transformer") : path)
   }
 
+  /// - Throws: `imageModelUnknown` for a folder that is no pipeline's.
+  package static func ofPipeline(_ path: String) throws -> ImageFolder {
+    let folder = try ImageFolder(path)
+    guard folder.isPipeline else {
+      throw Diagnostic(
+        .imageModelUnknown, "the folder has no model_index.json", at: .file(path),
+        remedy: "give the folder of a whole pipeline, with its text encoders and its vae")
+    }
+    return folder
+  }
+
   /// Of a part that is configuration alone; nil for a transformer's folder and where it is absent.
   func configuration(_ part: String, _ name: String) throws -> PartConfig? {
     let file = FilePath.join(FilePath.join(path, part), name)

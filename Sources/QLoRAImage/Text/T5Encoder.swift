@@ -38,6 +38,8 @@ package struct T5Encoder {
   private let heads: Int
   private let headSize: Int
   private let epsilon: Float
+  /// Of what is multiplied; what is added up over layers is float32.
+  private let dtype: DType
   package let hidden: Int
   package let vocabularySize: Int
 
@@ -47,6 +49,7 @@ package struct T5Encoder {
     let config = PartConfig(folder)
     _ = try config.word("feed_forward_proj", of: ["gated-gelu"])
     self.backend = backend
+    dtype = options.computeDType
     let (heads, headSize) = (try config.count("num_heads"), try config.count("d_kv"))
     let (hidden, wide) = (try config.count("d_model"), try config.count("d_ff"))
     (self.heads, self.headSize, self.hidden) = (heads, headSize, hidden)
@@ -84,30 +87,43 @@ package struct T5Encoder {
     let tape = Tape(backend: backend, isRecording: false)
     let embedded = backend.allocate([prompt.count, hidden], .float32)
     backend.embedding(prompt, tokens, into: embedded)
-    // By distance, for all layers and heads.
-    let count = prompt.count
-    let bucketOf = (-(count - 1)...max(0, count - 1)).map { bucket($0) }
-    let (biases, heads) = (biases.floats(), heads)
     let attention = ScoredAttention(
-      backend: backend, heads: heads, headSize: headSize, scale: 1
-    ) { head, query, key in biases[bucketOf[key - query + count - 1] * heads + head] }
+      backend: backend, heads: heads, headSize: headSize, scale: 1,
+      biases: distanceBiases(prompt.count))
     var rows = Variable(embedded)
     for layer in layers {
       let parts = tape.linears(
-        tape.rmsNorm(rows, weight: layer.attentionNorm, epsilon: epsilon),
-        [layer.query, layer.key, layer.value], dtype: .float32)
+        norm(rows, layer.attentionNorm, dtype), [layer.query, layer.key, layer.value],
+        dtype: dtype)
       let attended = try attention.attend(parts[0].value, parts[1].value, parts[2].value)
       let middle = tape.add(
         rows, tape.linears(Variable(attended), [layer.output], dtype: .float32)[0])
       let expanded = tape.linears(
-        tape.rmsNorm(middle, weight: layer.mlpNorm, epsilon: epsilon), [layer.gate, layer.up],
-        dtype: .float32)
+        norm(middle, layer.mlpNorm, dtype), [layer.gate, layer.up], dtype: dtype)
       let active = tape.activate(expanded[0], expanded[1], .geluTanh)
       rows = tape.add(middle, tape.linears(active, [layer.down], dtype: .float32)[0])
     }
-    let normalized = tape.rmsNorm(rows, weight: finalNorm, epsilon: epsilon)
+    let normalized = norm(rows, finalNorm, .float32)
     backend.synchronize()
     return normalized.value.floats()
+  }
+
+  /// The sums of a row stay in float32, what is multiplied may be in fewer bits.
+  private func norm(_ rows: Variable, _ weight: Tensor, _ dtype: DType) -> Variable {
+    let output = backend.allocate(rows.value.shape, dtype)
+    let inverse = backend.allocate([rows.value.shape[0]], .float32)
+    backend.rmsNorm(
+      rows.value, weight: weight, epsilon: epsilon, into: output, inverseRMS: inverse)
+    return Variable(output)
+  }
+
+  /// What each head adds by distance: those of all keys of `count` rows, the farthest before first.
+  private func distanceBiases(_ count: Int) -> [Tensor] {
+    let bucketOf = (-(count - 1)...max(0, count - 1)).map { bucket($0) }
+    let values = biases.floats()
+    return (0..<heads).map { head in
+      Tensor(bucketOf.map { values[$0 * heads + head] }, shape: [bucketOf.count])
+    }
   }
 
   /// Half of the buckets for keys after the query; of each half, one for each small distance and

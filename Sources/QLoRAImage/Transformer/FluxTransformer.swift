@@ -24,9 +24,10 @@ struct FluxTransformer: ImageArchitecture {
   let rotaryAxes: [Int]
 
   var blockCount: Int { joint.count + single.count }
+  var tableBytes: Int { 0 }
 
   func velocity(
-    _ input: ImageInput, recomputing: Bool, on tape: Tape, linears: LinearTable, dtype: DType,
+    _ input: ImageInput, recomputed: Int, on tape: Tape, linears: LinearTable, dtype: DType,
     dropout: DropoutContext?
   ) -> Variable {
     let layout = StreamLayout([input.promptBounds, input.imageBounds])
@@ -38,17 +39,17 @@ struct FluxTransformer: ImageArchitecture {
     let turned = rotation(input)
     var image = pass.rows(pass.input(input.patches), patchEmbedder)
     var text = pass.rows(pass.input(input.prompts), promptEmbedder)
-    for block in joint {
-      let streams = pass.block([image, text, vectors], recomputing) { pass, values in
+    for (index, block) in joint.enumerated() {
+      let streams = pass.block([image, text, vectors], index < recomputed) { pass, values in
         block.forward(
           text: values[1], image: values[0], condition: values[2], rotation: turned, pass)
       }
       (image, text) = (streams[0], streams[1])
     }
     var hidden = tape.join([text, image], layout)
-    for block in single {
+    for (index, block) in single.enumerated() {
       hidden =
-        pass.block([hidden, vectors], recomputing) { pass, values in
+        pass.block([hidden, vectors], joint.count + index < recomputed) { pass, values in
           [block.forward(values[0], condition: values[1], rotation: turned, pass)]
         }[0]
     }

@@ -40,10 +40,13 @@ package struct ImageInput {
 protocol ImageArchitecture {
   var size: ImageModelSize { get }
   var blockCount: Int { get }
+  /// Of frozen tables that are no linears.
+  var tableBytes: Int { get }
 
   /// The velocity `[image rows, patch width]`, in `size.outputOrder`.
+  /// - Parameter recomputed: how many blocks, from the first on, backward computes again.
   func velocity(
-    _ input: ImageInput, recomputing: Bool, on tape: Tape, linears: LinearTable, dtype: DType,
+    _ input: ImageInput, recomputed: Int, on tape: Tape, linears: LinearTable, dtype: DType,
     dropout: DropoutContext?
   ) -> Variable
 }

@@ -13,15 +13,17 @@ package final class ImageModel {
   /// In the order of the optimizer; empty without adapters.
   package internal(set) var parameters: [Parameter] = []
   package var dropoutSeed: UInt64 = 0
-  /// Whether backward computes each block again instead of keeping its values.
-  package var recomputes = false
+  /// How many blocks, from the first on, backward computes again instead of keeping their values.
+  package var recomputedBlocks = 0
 
   package var size: ImageModelSize { architecture.size }
   package var blockCount: Int { architecture.blockCount }
   package var linears: [AdaptedLinear] { table.linears }
 
-  /// Bytes of the frozen matrices in memory.
-  package var weightBytes: Int { linears.reduce(0) { $0 + $1.weight.byteCount } }
+  /// Bytes of the frozen matrices and tables in memory.
+  package var weightBytes: Int {
+    linears.reduce(architecture.tableBytes) { $0 + $1.weight.byteCount }
+  }
 
   /// - Throws: `imageModelUnknown` for a folder of another class; a diagnostic that names the
   ///   tensor or the member of config.json at fault.
@@ -43,7 +45,8 @@ package final class ImageModel {
     _ input: ImageInput, on tape: Tape, dropout: DropoutContext? = nil
   ) -> Variable {
     architecture.velocity(
-      input, recomputing: recomputes, on: tape, linears: table, dtype: dtype, dropout: dropout)
+      input, recomputed: recomputedBlocks, on: tape, linears: table, dtype: dtype,
+      dropout: dropout)
   }
 }
 

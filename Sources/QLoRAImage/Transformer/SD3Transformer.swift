@@ -18,9 +18,10 @@ struct SD3Transformer: ImageArchitecture {
   let output: LinearPlace
 
   var blockCount: Int { joint.count }
+  var tableBytes: Int { places.byteCount }
 
   func velocity(
-    _ input: ImageInput, recomputing: Bool, on tape: Tape, linears: LinearTable, dtype: DType,
+    _ input: ImageInput, recomputed: Int, on tape: Tape, linears: LinearTable, dtype: DType,
     dropout: DropoutContext?
   ) -> Variable {
     let layout = StreamLayout([input.imageBounds, input.promptBounds])
@@ -31,8 +32,8 @@ struct SD3Transformer: ImageArchitecture {
     var image = tape.add(
       pass.rows(pass.input(input.patches), patchEmbedder), Variable(places(of: input.grids)))
     var text = pass.rows(pass.input(input.prompts), promptEmbedder)
-    for block in joint {
-      let streams = pass.block([image, text, vectors], recomputing) { pass, values in
+    for (index, block) in joint.enumerated() {
+      let streams = pass.block([image, text, vectors], index < recomputed) { pass, values in
         block.forward(
           text: values[1], image: values[0], condition: values[2], rotation: nil, pass)
       }

@@ -42,12 +42,7 @@ struct ImageGenerator {
   init(_ request: ImageRequest, progress: @escaping (ImageProgress) -> Void) throws {
     self.request = request
     self.progress = progress
-    folder = try ImageFolder(request.model)
-    guard folder.isPipeline else {
-      throw Diagnostic(
-        .imageModelUnknown, "the folder has no model_index.json", at: .file(request.model),
-        remedy: "give the folder of a whole pipeline, with its text encoders and its vae")
-    }
+    folder = try ImageFolder.ofPipeline(request.model)
     family = try ImageFamily(folder.transformer)
     size = try ImageModelSize(folder.transformer)
     let opened = try request.adapter.map(AdapterFolder.open)
@@ -70,7 +65,8 @@ struct ImageGenerator {
     let vae = try PartFolder(FilePath.join(folder.path, "vae"))
     let latents = try sampled(prompts, try noise(vae))
     progress(.loading(part: "vae", 0))
-    let decoder = try LatentDecoder(vae, backend: backend)
+    let decoder = try LatentDecoder(
+      vae, backend: backend, computeDType: options.computeDType)
     guard decoder.latentChannels == size.channels else {
       throw Diagnostic(
         .imageConfigInvalid,
@@ -99,15 +95,11 @@ struct ImageGenerator {
       return [try PromptEmbedding(path: path, size)]
     case .tokens(let path):
       let tokens = try PromptEncoders.tokens(path: path)
-      var prompts = [try encoders.encode(tokens, maxTokens: nil)]
-      if isGuidedByTwo {
-        prompts.append(
-          try encoders.encode({ try tokens("negative_" + $0, $1, $2) }, maxTokens: nil))
-      }
-      return prompts
+      let negative: PromptEncoders.Tokens = { try tokens("negative_" + $0, $1, $2) }
+      return try encoders.encode(isGuidedByTwo ? [tokens, negative] : [tokens], maxTokens: nil)
     case .text(let text, let negative, let maxTokens):
       let texts = isGuidedByTwo ? [text, negative] : [text]
-      return try texts.map { try encoders.encode(encoders.tokens(of: $0), maxTokens: maxTokens) }
+      return try encoders.encode(texts.map(encoders.tokens), maxTokens: maxTokens)
     }
   }
 

@@ -31,8 +31,38 @@ struct ImageRehearsal {
     } else {
       try model.addHollowAdapters(recipe.adapterOptions, tensor: backend.hollowTensor)
     }
-    model.recomputes = recipe.training.recomputesImages
     trainee = ImageTrainee(model, data.files, try recipe.flowMatching(folder))
+    try chooseRecomputedBlocks()
+  }
+
+  /// As few as the recipe's budget allows, from the first on.
+  /// - Throws: `activationBudgetTooSmall` (exit 81), which names the least that is possible.
+  private func chooseRecomputedBlocks() throws {
+    switch recipe.training.activationMemory {
+    case .none: model.recomputedBlocks = 0
+    case .full: model.recomputedBlocks = model.blockCount
+    case .budget(let bytes):
+      let batch = data.largestBatch
+      func kept(_ recomputed: Int) throws -> Int {
+        model.recomputedBlocks = recomputed
+        return try step(batch).activationBytes
+      }
+      let least = try kept(model.blockCount)
+      guard least <= bytes else {
+        throw Diagnostic(
+          .activationBudgetTooSmall,
+          "training.activationMemory allows \(ByteCount.spell(bytes)), but the least that a "
+            + "micro-batch of \(batch.tokens.count) rows can keep is \(ByteCount.atLeast(least))",
+          remedy: "allow that much, or lower training.batchSize")
+      }
+      // Each block that is computed again keeps less, so the fewest are found by halving.
+      var (low, high) = (0, model.blockCount)
+      while low < high {
+        let middle = (low + high) / 2
+        if try kept(middle) <= bytes { high = middle } else { low = middle + 1 }
+      }
+      model.recomputedBlocks = low
+    }
   }
 
   var model: ImageModel { trainee.model }
@@ -76,16 +106,13 @@ struct ImageRehearsal {
         .memoryBudgetTooSmall,
         "maxMemory.cpu allows \(ByteCount.spell(most)), and the run needs "
           + ByteCount.atLeast(peak),
-        remedy: "allow that much, set training.activationMemory to \"full\", or lower "
-          + "training.batchSize")
+        remedy: recipe.training.activationMemory == .full
+          ? "allow that much, lower training.batchSize or adapter.rank, or quantize the model"
+          : "allow that much, set training.activationMemory to \"full\", or lower "
+            + "training.batchSize")
     }
     return memory
   }
-}
-
-extension Recipe.Training {
-  /// Whether blocks are computed again in backward; a budget in bytes is refused with the recipe.
-  var recomputesImages: Bool { activationMemory != .none }
 }
 
 extension Recipe {

@@ -3,7 +3,7 @@
 import CZlib
 
 enum PNGFile {
-  private static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+  static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 
   /// - Parameter pixels: `height · width` times three bytes, row by row.
   static func bytes(width: Int, height: Int, pixels: [UInt8]) -> [UInt8] {

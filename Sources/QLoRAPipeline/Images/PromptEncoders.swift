@@ -39,23 +39,44 @@ struct PromptEncoders {
     case zero
   }
 
+  /// Each encoder is loaded once for all prompts.
+  ///
+  /// - Parameter prompts: their tokens.
   /// - Throws: what is wrong with a tokenizer, an encoder or the tokens.
-  func encode(_ tokens: Tokens, maxTokens: Int?) throws -> PromptEmbedding {
-    var clips: [(CLIPEmbedding, hidden: Int, length: Int)] = []
-    for index in 0..<clipCount {
-      let part = index == 0 ? "text_encoder" : "text_encoder_\(index + 1)"
-      progress(.loading(part: part, 0))
-      let encoder = try CLIPTextEncoder(
-        try PartFolder(FilePath.join(folder.path, part)), backend: backend,
-        options: LoadOptions(quantization: nil, computeDType: .float32))
-      let name = index == 0 ? "tokenizer" : "tokenizer_\(index + 1)"
+  func encode(_ prompts: [Tokens], maxTokens: Int?) throws -> [PromptEmbedding] {
+    // Of every CLIP, all prompts.
+    let clips = try (0..<clipCount).map { try clipStates(prompts, $0) }
+    let rows = try t5Rows(prompts, maxTokens ?? usualTokens)
+    return try rows.indices.map { index in
+      try joined(clips.map { $0[index] }, rows[index])
+    }
+  }
+
+  private struct CLIPState {
+    var embedding: CLIPEmbedding
+    var hidden: Int
+    var length: Int
+  }
+
+  private func clipStates(_ prompts: [Tokens], _ index: Int) throws -> [CLIPState] {
+    let suffix = index == 0 ? "" : "_\(index + 1)"
+    let (part, name) = ("text_encoder" + suffix, "tokenizer" + suffix)
+    progress(.loading(part: part, 0))
+    let encoder = try CLIPTextEncoder(
+      try PartFolder(FilePath.join(folder.path, part)), backend: backend,
+      options: LoadOptions(quantization: nil, computeDType: .float32))
+    return try prompts.map { tokens in
       let prompt = try check(
         tokens(name, encoder.length, index == 0 ? .ofTokenizer : .zero), name,
         vocabulary: encoder.vocabularySize, most: encoder.length)
-      clips.append((encoder.encode(prompt), encoder.hidden, prompt.count))
+      return CLIPState(
+        embedding: encoder.encode(prompt), hidden: encoder.hidden, length: prompt.count)
     }
-    let pooled = clips.flatMap(\.0.pooled)
-    let rows = try t5Rows(tokens, maxTokens ?? usualTokens)
+  }
+
+  /// What the encoders made of one prompt as the transformer takes it.
+  private func joined(_ clips: [CLIPState], _ rows: [Float]) throws -> PromptEmbedding {
+    let pooled = clips.flatMap(\.embedding.pooled)
     guard pooled.count == size.pooledWidth else {
       throw mismatch("\(pooled.count) numbers for the whole prompt", size.pooledWidth)
     }
@@ -72,14 +93,14 @@ struct PromptEncoders {
     var joined: [Float] = []
     for row in 0..<clips[0].length {
       for clip in clips {
-        joined += clip.0.penultimate[row * clip.hidden..<(row + 1) * clip.hidden]
+        joined += clip.embedding.penultimate[row * clip.hidden..<(row + 1) * clip.hidden]
       }
       joined += [Float](repeating: 0, count: size.promptWidth - width)
     }
     return PromptEmbedding(rows: joined + rows, pooled: pooled)
   }
 
-  private func t5Rows(_ tokens: Tokens, _ length: Int) throws -> [Float] {
+  private func t5Rows(_ prompts: [Tokens], _ length: Int) throws -> [[Float]] {
     let number = clipCount + 1
     let part = "text_encoder_\(number)"
     progress(.loading(part: part, 0))
@@ -89,9 +110,11 @@ struct PromptEncoders {
       throw mismatch("\(encoder.hidden) numbers for a token of T5", size.promptWidth)
     }
     let name = "tokenizer_\(number)"
-    return try encoder.encode(
-      try check(
-        tokens(name, length, .zero), name, vocabulary: encoder.vocabularySize, most: .max))
+    return try prompts.map { tokens in
+      try encoder.encode(
+        try check(
+          tokens(name, length, .zero), name, vocabulary: encoder.vocabularySize, most: .max))
+    }
   }
 
   private func check(
@@ -118,8 +141,9 @@ struct PromptEncoders {
   /// - Throws: what is wrong with a tokenizer's folder.
   func tokens(of text: String) -> Tokens {
     { [folder] name, length, pad in
-      let tokenizer = try Tokenizer.load(folder: FilePath.join(folder.path, name))
-      var ids = tokenizer.encode(text, recognizesControlTokens: false)
+      let tokenizer = try Tokenizer.loadForImages(folder: FilePath.join(folder.path, name))
+      // As the reference has it: a prompt has one writer, who may use the tokenizer's own tokens.
+      var ids = tokenizer.encode(text)
       if ids.count > length {
         // The end stays, as the reference's truncation keeps it.
         let end = tokenizer.eosToken.map { ids.last == $0.id ? [$0.id] : [] } ?? []

@@ -21,7 +21,10 @@ extension TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // In a scope of its own, so that nothing of it takes memory while the run goes on.
-    let memory = try ImageRehearsal(recipe, folder, data).forecast(processBytes: processBytes)
+    let (memory, recomputedBlocks) = try {
+      let rehearsal = try ImageRehearsal(recipe, folder, data)
+      return (try rehearsal.forecast(processBytes: processBytes), rehearsal.model.recomputedBlocks)
+    }()
     let request = try recipe.imageRequest()
     let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
     let model = try ImageModel(folder.transformer, backend: backend, options: request.load) {
@@ -34,7 +37,7 @@ extension TrainingRun {
       try model.addAdapters(recipe.adapterOptions)
     }
     model.dropoutSeed = recipe.dropoutSeed
-    model.recomputes = recipe.training.recomputesImages
+    model.recomputedBlocks = recomputedBlocks
     let config = adapterConfig(model.linears, isWhole: false, initial: initial?.config)
     let inputs = TrainingInputs(
       model: ImageTrainee(model, data.files, try recipe.flowMatching(folder)), backend: backend,
@@ -71,7 +74,8 @@ extension Pipeline {
     let model = rehearsal.model
     let first = try data.microBatches(step: 1)
     let operations = try first.reduce(0) { $0 + (try rehearsal.step($1).operations) }
-    model.recomputes = false
+    let recomputed = model.recomputedBlocks
+    model.recomputedBlocks = 0
     let plain = try rehearsal.step(data.largestBatch).operations
     return RunPlan(
       recipe: resolved, device: rehearsal.device,
@@ -82,7 +86,8 @@ extension Pipeline {
       placement: LayerPlacement(
         devices: Array(repeating: LayerPlacement.memory, count: model.blockCount),
         layerBytes: Array(repeating: 0, count: model.blockCount), readAheadBytes: 0),
-      policies: [(recipe.training.recomputesImages ? .input : .everything, model.blockCount)],
+      policies: [(.input, recomputed), (.everything, model.blockCount - recomputed)]
+        .filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, first.reduce(0) { $0 + $1.tokens.count })),
       recomputedFraction: memory.step.operations / plain - 1,
       disk: DiskForecast(
