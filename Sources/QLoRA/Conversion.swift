@@ -17,8 +17,8 @@ public enum ModelFolder {
   /// loads it.
   ///
   /// - Parameters:
-  ///   - model: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub that
-  ///     `qlora download` has fetched.
+  ///   - model: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub
+  ///     that `qlora download` has fetched.
   ///   - output: a new folder, which appears complete or not at all.
   ///   - type: what the linears become.
   ///   - skip: modules that stay as they are: names, suffixes or regular expressions.

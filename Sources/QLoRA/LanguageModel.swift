@@ -34,8 +34,8 @@ public final class LanguageModel {
   private let loaded: LoadedModel
 
   /// - Parameters:
-  ///   - path: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub that
-  ///     `qlora download` has fetched.
+  ///   - path: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub
+  ///     that `qlora download` has fetched.
   ///   - adapter: a PEFT folder, a run's folder or a checkpoint.
   ///   - weights: how the base is held.
   ///   - threads: 0 = all cores.
@@ -46,8 +46,8 @@ public final class LanguageModel {
     loaded = try Pipeline.load(
       BaseOptions(
         model: try HubCache.place(of: path),
-        adapter: try adapter.map { try HubCache.place(of: $0) }, quantization: weights.word, computeDType: nil,
-        threads: threads))
+        adapter: try adapter.map { try HubCache.place(of: $0) }, quantization: weights.word,
+        computeDType: nil, threads: threads))
   }
 
   /// The answer to a message, by the model's chat template.

@@ -33,8 +33,8 @@ public struct TrainingRecipe: Sendable {
   /// A recipe of its own; inputs are relative to the working directory.
   ///
   /// - Parameters:
-  ///   - model: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub that
-  ///     `qlora download` has fetched.
+  ///   - model: a folder with config.json and safetensors, a GGUF file, or `ORG/NAME` of the hub
+  ///     that `qlora download` has fetched.
   ///   - rows: files of rows to train on.
   ///   - format: what the rows are.
   ///   - name: of the run, which goes to `runs/NAME` unless `output` is set.

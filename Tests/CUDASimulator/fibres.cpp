@@ -100,7 +100,9 @@ struct Warp {
   alignas(16) unsigned char slots[2][warp_size * slot_bytes];
 };
 
+// Those of the largest block so far: stacks are kept from launch to launch.
 std::vector<Fibre> fibres;
+size_t thread_count;
 std::vector<Warp> warps;
 std::vector<unsigned char> shared_memory;
 const Kernel *running;
@@ -116,15 +118,15 @@ void leave() { cuda_simulator_switch(&fibres[current].stack_pointer, scheduler);
 
 void release(Warp &warp, size_t first) {
   warp.arrived = 0;
-  for (size_t i = first; i < first + warp_size && i < fibres.size(); i++) {
+  for (size_t i = first; i < first + warp_size && i < thread_count; i++) {
     if (fibres[i].state == State::at_warp) fibres[i].state = State::ready;
   }
 }
 
 void release_block() {
   arrived = 0;
-  for (auto &fibre : fibres) {
-    if (fibre.state == State::at_block) fibre.state = State::ready;
+  for (size_t i = 0; i < thread_count; i++) {
+    if (fibres[i].state == State::at_block) fibres[i].state = State::ready;
   }
 }
 
@@ -145,7 +147,8 @@ void release_block() {
 
 // A stack that `cuda_simulator_switch` returns into.
 void prepare(Fibre &fibre) {
-  if (!fibre.stack) fibre.stack = std::make_unique<unsigned char[]>(stack_bytes);
+  // Without zeros: most of a stack is never touched.
+  if (!fibre.stack) fibre.stack.reset(new unsigned char[stack_bytes]);
   auto top = reinterpret_cast<uintptr_t>(fibre.stack.get() + stack_bytes) & ~uintptr_t(63);
 #if defined(__x86_64__)
   auto *words = reinterpret_cast<void **>(top) - 8;
@@ -164,7 +167,8 @@ void prepare(Fibre &fibre) {
 
 void prepare_block(Place size) {
   const size_t count = size_t(size.x) * size.y * size.z;
-  fibres.resize(count);
+  thread_count = count;
+  if (fibres.size() < count) fibres.resize(count);
   warps.resize((count + warp_size - 1) / warp_size);
   for (auto &warp : warps) warp.arrived = 0, warp.alive = 0;
   for (size_t i = 0; i < count; i++) {
@@ -197,7 +201,7 @@ void run_block(std::mt19937 &random) {
         is_running = false;
         for (int lane : lane_order) {
           const size_t index = size_t(warp) * warp_size + lane;
-          if (index >= fibres.size() || fibres[index].state != State::ready) continue;
+          if (index >= thread_count || fibres[index].state != State::ready) continue;
           current = int(index);
           is_running = did_run = true;
           cuda_simulator_switch(&scheduler, fibres[index].stack_pointer);
