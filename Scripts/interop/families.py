@@ -37,10 +37,11 @@ VOCABULARY, END = 320, 258
 # Its positions depend on the longest row of a batch, which differs between the two.
 LEFT_OUT = {"llama-dynamic"}
 # llama.cpp takes these for granted.
+GEMMA3 = {"query_pre_attn_scalar": 16, "num_hidden_layers": 6,
+          "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}
 CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 16},
-    "gemma3": {"query_pre_attn_scalar": 16, "num_hidden_layers": 6,
-               "layer_types": ["sliding_attention"] * 5 + ["full_attention"]},
+    "gemma3": GEMMA3, "gemma3-images": GEMMA3,
 }
 # Experts are not written, windows of these end the context, Phi-3 needs tokens of its own.
 NOT_IN_LLAMA_CPP = {"mixtral", "qwen3-moe", "mistral", "qwen2", "phi4", "phi3"}

@@ -67,6 +67,8 @@ package final class CUDABackend: @unchecked Sendable {
   }
 
   package var statistics: DevicePoolStatistics { pool.statistics }
+  /// Of the device's memory, for what stays and for what operations borrow.
+  package var takenBytes: Int { pool.statistics.takenBytes + stock.statistics.takenBytes }
 
   package func allocate(_ shape: Shape, _ dtype: DType) -> Tensor { tensor(shape, dtype, pool) }
 

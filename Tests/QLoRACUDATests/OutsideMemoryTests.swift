@@ -29,7 +29,7 @@ import QLoRACUDA
     let loss = try tiny.model.accumulateGradients(tiny.batch, dropoutStream: 0)
     try backend.checkHealth()
     let gradients = tiny.model.parameters.map { $0.gradient.floats() }
-    return ([[Float(loss)]] + gradients, backend.statistics.takenBytes)
+    return ([[Float(loss)]] + gradients, backend.takenBytes)
   }
 
   @Test(arguments: GoldenBase.allCases)
@@ -69,7 +69,7 @@ import QLoRACUDA
           ? OptimizerMoment(zeros: shape, blockwise: blockwise, tensor: backend.outsideZeros)
           : OptimizerMoment(zeros: shape, blockwise: blockwise)
       }
-      let before = backend.statistics.takenBytes
+      let before = backend.takenBytes
       for number in 1...3 {
         let gradient = Tensor(
           (0..<shape.count).map { Float($0 % 31 - 15) / Float(number) }, shape: shape)
@@ -81,7 +81,7 @@ import QLoRACUDA
             step: number))
       }
       // Parameter and gradients alone take memory of the device where states are outside.
-      if isOutside { #expect(backend.statistics.takenBytes - before <= 5 << 16) }
+      if isOutside { #expect(backend.takenBytes - before <= 5 << 16) }
       return ([parameter] + moments.map(\.values)).map { $0.withBytes { Array($0) } }
     }
     #expect(results[0] == results[1])

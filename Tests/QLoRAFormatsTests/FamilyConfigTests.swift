@@ -19,6 +19,28 @@ struct FamilyConfigTests {
     try ModelConfig(configPath: Goldens.path("families/\(name)/config.json"))
   }
 
+  /// llama.cpp takes for granted what most models of a family have.
+  @Test(arguments: [
+    ("gemma3", "every sixth layer"), ("gemma2", "by the size of heads alone"),
+    ("mixtral", "experts"), ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
+  ])
+  func whatGGUFCannotSayIsNamed(name: String, words: String?) throws {
+    let obstacle = try golden(name).ggufObstacle
+    #expect((obstacle == nil) == (words == nil))
+    if let words { #expect(obstacle?.contains(words) == true, "\(obstacle ?? "")") }
+  }
+
+  @Test func layersWithoutPositionsAndWindowsAreCounted() throws {
+    var smollm = try golden("smollm3")
+    smollm.form.unrotatedLayers = [0]
+    #expect(smollm.ggufObstacle?.contains("every fourth layer") == true)
+    var gemma = try golden("gemma2")
+    gemma.form.attentionScale = 1 / Float(gemma.headDim).squareRoot()
+    #expect(gemma.ggufObstacle == nil)
+    gemma.form.windowedLayers = [1]
+    #expect(gemma.ggufObstacle?.contains("every second layer") == true)
+  }
+
   /// As published: what the classes of transformers have by default is left out.
   @Test func aDecoderAmongOtherPartsIsFound() throws {
     let gemma = try ModelConfig(

@@ -10,6 +10,12 @@ extension ModelConfig {
       return "llama.cpp takes every fourth layer to be without positions"
     }
     if case .dynamic = rope.scaling { return "llama.cpp has no dynamic rotary scaling" }
+    let period = family == .gemma2 ? 2 : 6
+    if hasWindowsInGGUF, form.window > 0,
+      form.windowedLayers != Set((0..<layers).filter { ($0 + 1) % period != 0 })
+    {
+      return "llama.cpp takes every \(period == 2 ? "second" : "sixth") layer to have no window"
+    }
     let usual = 1 / Float(headDim).squareRoot()
     if family.isGemma, let scale = form.attentionScale, abs(scale / usual - 1) > 1e-6 {
       let largest = 1 / Float(hidden / heads).squareRoot()
