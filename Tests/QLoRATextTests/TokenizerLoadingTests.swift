@@ -22,6 +22,20 @@ struct TokenizerLoadingTests {
     }
   }
 
+  /// Its places grew by a quarter with every letter once, until there was no memory.
+  @Test func aLongRunInAVocabularyTakesItsLength() throws {
+    let run = String(repeating: "[", count: 2_000)
+    let model = ###"{"type":"WordPiece","unk_token":"u","continuing_subword_prefix":"##","###
+      + ###""max_input_chars_per_word":5000,"vocab":"###
+      + ###"{"u":0,"a":1,"##\###(run)ab":2,"\###(run)":3}}"###
+    let folder = try TemporaryFolder()
+    try "{\"model\":\(model)}".write(
+      toFile: folder.path("tokenizer.json"), atomically: true, encoding: .utf8)
+    let tokenizer = try Tokenizer.load(folder: folder.url.path(percentEncoded: false))
+    #expect(tokenizer.encode("a\(run)ab") == [1, 2])
+    #expect(tokenizer.encode(run) == [3])
+  }
+
   @Test(arguments: [
     (#""type":"BPE""#, #""type":"Unigram""#),
     (#""type":"BPE""#, #""type":"Syllables""#),

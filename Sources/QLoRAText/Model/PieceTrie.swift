@@ -12,8 +12,10 @@ struct PieceTrie: Sendable, Equatable {
   }
 
   private var cells = [Cell](repeating: Cell(), count: 512)
-  /// No cell below is free.
+  /// No cell below is free, or worth a try.
   private var firstFree = 1
+  /// Every cell from here on is free.
+  private var end = 1
 
   /// - Parameter pieces: texts with their values, in any order; of equal ones the first counts.
   init(_ pieces: [(text: ArraySlice<UInt8>, value: Int32)]) {
@@ -42,6 +44,7 @@ struct PieceTrie: Sendable, Equatable {
       for child in children {
         let next = base + Int(child.byte)
         cells[next].parent = Int32(cell)
+        end = max(end, next + 1)
         open.append((next, child.range, depth + 1))
       }
     }
@@ -56,21 +59,19 @@ struct PieceTrie: Sendable, Equatable {
     // Cells that nobody fits into are left after some tries, or building would take for ever.
     let tries = 64
     while firstFree < cells.count, cells[firstFree].parent >= 0 { firstFree += 1 }
-    var cell = firstFree
     let first = Int(bytes[0])
+    // A base is a cell's number less the first byte, and more than 0.
+    var cell = max(firstFree, first + 1)
     for _ in 0..<tries {
-      let base = cell - first
-      if base > 0 {
-        grow(base + 256)
-        if bytes.allSatisfy({ cells[base + Int($0)].parent < 0 }) { return base }
-      }
-      cell += 1
       while cell < cells.count, cells[cell].parent >= 0 { cell += 1 }
+      let base = cell - first
+      grow(base + 256)
+      if bytes.allSatisfy({ cells[base + Int($0)].parent < 0 }) { return base }
+      cell += 1
     }
-    let base = cells.count
-    grow(base + 256)
     firstFree = max(firstFree, cell - tries)
-    return base
+    grow(end + 256)
+    return end
   }
 
   private mutating func grow(_ count: Int) {
