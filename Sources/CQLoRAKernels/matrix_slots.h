@@ -7,6 +7,8 @@
 #define QLORA_DECLARE_MATRIX(isa)                                                                 \
   void qlora_strip_f32_##isa(long rows, long k, const float *x, long stride, uint16_t *out);      \
   void qlora_strip_bf16_##isa(long rows, long k, const uint16_t *x, long stride, uint16_t *out);  \
+  void qlora_planes_bf16_##isa(long pixels, long channels, const uint16_t *x, long repeats,       \
+                               uint16_t *out, long plane_stride);                                 \
   void qlora_half_of_rows_##isa(long k, const float *first, const float *second, uint16_t *out);  \
   void qlora_half_of_columns_##isa(long groups, const float *panel, long group_stride,            \
                                    uint16_t *out);                                                \

@@ -3,6 +3,7 @@
 
 #define MATRIX(isa)                                                                               \
   {.strip_f32 = qlora_strip_f32_##isa, .strip_bf16 = qlora_strip_bf16_##isa,                      \
+   .planes_bf16 = qlora_planes_bf16_##isa,                                                        \
    .half_of_rows = qlora_half_of_rows_##isa, .half_of_columns = qlora_half_of_columns_##isa,      \
    .half_of_tokens_f32 = qlora_half_of_tokens_f32_##isa,                                          \
    .half_of_tokens_bf16 = qlora_half_of_tokens_bf16_##isa, .residual = qlora_residual_##isa,      \

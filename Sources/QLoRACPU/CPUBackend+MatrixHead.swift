@@ -133,7 +133,7 @@ extension CPUBackend {
           rescale(sums, width: sweep.width, UnsafeBufferPointer(factors),
                   rows: sweep.hidden.tokens(in: strip))
         }
-        part = qlora_matrix_part(steps: blocks, strip: weights, columns: backward)
+        part = qlora_matrix_stretch(blocks, weights, backward)
         kernels.product(1, &part, sweep.width / 32, sums, sweep.width, isFirst ? 0 : 1)
       }
     }

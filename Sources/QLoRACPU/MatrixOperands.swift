@@ -51,7 +51,7 @@ struct TokenStrips {
 
   /// A strip as one stretch of a reduction against `columns`.
   func part(_ strip: Int, columns: UnsafePointer<UInt16>) -> qlora_matrix_part {
-    qlora_matrix_part(steps: steps, strip: self[strip], columns: columns)
+    qlora_matrix_stretch(steps, self[strip], columns)
   }
 }
 

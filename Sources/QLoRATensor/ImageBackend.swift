@@ -84,6 +84,11 @@ package protocol ImageBackend: AnyObject {
   /// room for that.
   func windows(
     _ input: Tensor, _ window: ImageWindow, pixels: Range<Int>, into output: Tensor)
+  /// `output [places, out] = weight · window + bias`, the window at each of its places on `input
+  /// [pixels, channels]` as `windows` unrolls it; `output` and `bias [out]` float32.
+  func convolve(
+    _ input: Tensor, _ window: ImageWindow, weight: any PreparedWeight, bias: Tensor?,
+    into output: Tensor)
   /// `output = (x − mean) / √(variance + ε) · weight + bias` over all pixels and the channels of
   /// one group, for `input [pixels, channels]` float32; where it `activates`, y·σ(y) of that.
   /// Source: Wu & He 2018, "Group Normalization", arXiv:1803.08494.

@@ -55,6 +55,35 @@ struct MatrixKernelTests {
     }
   }
 
+  @Test(arguments: sets, [32, 96])
+  func laysPixelsIntoPlanes(set: String, channels: Int) throws {
+    for (pixels, repeats) in [(1, 1), (5, 1), (33, 2)] {
+      let bits = halves(pixels * channels, 1)
+      let stride = 32 * pixels * repeats + 64
+      let count = (channels / 32 - 1) * stride + 32 * pixels * repeats
+      try compare(set, count, UInt16(7), "planes_bf16 \(pixels)") { kernels, out in
+        kernels.planes_bf16(pixels, channels, bits, repeats, out, stride)
+      }
+    }
+  }
+
+  /// Strips as planes give them, against blocks that lie further apart than their steps take.
+  @Test(arguments: sets, [0, 1])
+  func multipliesStepsThatLieApart(set: String, accumulate: Int32) throws {
+    let (steps, blocks) = (3, 2)
+    let (strip, columns) = (halves(steps * 1500 + 1024, 1), halves(blocks * 5 * 1024, 2))
+    try compare(set, 32 * 32 * blocks, Float(3), "product") { kernels, c in
+      strip.withUnsafeBufferPointer { strip in
+        columns.withUnsafeBufferPointer { columns in
+          var part = qlora_matrix_part(
+            steps: steps, strip: strip.baseAddress! + 32, columns: columns.baseAddress,
+            strip_stride: 1500, block_stride: 5 * 1024)
+          kernels.product(1, &part, blocks, c, 32 * blocks, accumulate)
+        }
+      }
+    }
+  }
+
   @Test(arguments: sets, [1, 2, 15, 16, 31, 32, 33, 96])
   func packsHalves(set: String, k: Int) throws {
     // A half ends 1 KiB before its last step does.
@@ -102,10 +131,8 @@ struct MatrixKernelTests {
             strips[1].withUnsafeBufferPointer { moreStrip in
               columns[1].withUnsafeBufferPointer { moreColumn in
                 let parts = [
-                  qlora_matrix_part(
-                    steps: steps, strip: strip.baseAddress, columns: column.baseAddress),
-                  qlora_matrix_part(
-                    steps: second, strip: moreStrip.baseAddress, columns: moreColumn.baseAddress),
+                  qlora_matrix_stretch(steps, strip.baseAddress, column.baseAddress),
+                  qlora_matrix_stretch(second, moreStrip.baseAddress, moreColumn.baseAddress),
                 ]
                 kernels.product(second == 0 ? 1 : 2, parts, blocks, c, stride, accumulate)
               }

@@ -99,54 +99,6 @@ struct PixelKernelTests {
     }
   }
 
-  /// A convolution by its definition: every output is a sum over the window's pixels and channels.
-  @Test(arguments: [1, 2], [1, 3])
-  func convolutionByWindows(_ enlargement: Int, _ size: Int) throws {
-    let backend = try CPUBackend(threads: 2)
-    var random = SeededGenerator(seed: 84)
-    let (height, width, channels, outputs) = (5, 4, 3, 2)
-    let (tall, wide) = (height * enlargement, width * enlargement)
-    let window = ImageWindow(
-      height: tall, width: wide, channels: channels, size: size, padding: size / 2,
-      enlargement: enlargement)
-    let image = random.normals(height * width * channels)
-    let depth = size * size * channels
-    let weights = random.normals(outputs * depth)
-    let builder = try backend.makeWeightBuilder(
-      outFeatures: outputs, inFeatures: depth, .dense(.float32))
-    try weights.withUnsafeBufferPointer { try builder.append($0) }
-    let weight = try builder.finish()
-    var found: [Float] = []
-    // In two pieces, which no window knows of.
-    for pixels in [0..<7, 7..<tall * wide] {
-      let seen = GuardedTensor([pixels.count, depth])
-      backend.windows(
-        Tensor(image, shape: [height * width, channels]), window, pixels: pixels,
-        into: seen.tensor)
-      let output = GuardedTensor([pixels.count, outputs])
-      backend.linear(seen.tensor, [LinearTerm(weight: weight, output: output.tensor)])
-      found += output.tensor.floats()
-      #expect(seen.isIntact && output.isIntact)
-    }
-    var expected: [Double] = []
-    for (y, x) in (0..<tall * wide).map({ ($0 / wide, $0 % wide) }) {
-      for output in 0..<outputs {
-        var sum = 0.0
-        for place in 0..<size * size {
-          let (row, column) = (y + place / size - size / 2, x + place % size - size / 2)
-          guard 0..<tall ~= row, 0..<wide ~= column else { continue }
-          let pixel = row / enlargement * width + column / enlargement
-          for channel in 0..<channels {
-            sum += Double(image[pixel * channels + channel])
-              * Double(weights[output * depth + place * channels + channel])
-          }
-        }
-        expected.append(sum)
-      }
-    }
-    #expect(relativeError(found, expected) < 1e-6)
-  }
-
   @Test func windowsOfHalfSizeAreTheSameBits() throws {
     let backend = try CPUBackend(threads: 2)
     var random = SeededGenerator(seed: 85)

@@ -2,8 +2,8 @@
  *
  * Layouts
  *   strip  Up to 32 rows of the left factor, `[ceil(k / 32)][32 rows][32]` bf16, zero padded: a
- *   strip  Up to 32 rows of the left factor, `[ceil(k / 32)][32 rows][32]` bf16, zero padded: a
  *          step of the reduction is 2 KiB in a row, whatever the stride of the rows was.
+ *   half   16 columns of the right factor, `[ceil(k / 32)][16 pairs][16 columns][2]` bf16, steps
  *          2 KiB apart: pair p holds k = 2p and 2p + 1. Two halves side by side are a block of 32
  *          columns, whose steps are 2 KiB, too.
  * Sums are fp32. A step adds its products of even and of odd k, each in their order, then both to
@@ -27,7 +27,18 @@ typedef struct qlora_matrix_part {
   long steps;
   const uint16_t *strip;
   const uint16_t *columns;
+  /* Elements from a step of the strip to the next, and from a block of columns to the next. */
+  long strip_stride;
+  long block_stride;
 } qlora_matrix_part;
+
+/* A stretch whose steps and blocks follow each other without gaps. */
+static inline qlora_matrix_part qlora_matrix_stretch(long steps, const uint16_t *strip,
+                                                     const uint16_t *columns) {
+  const qlora_matrix_part part = {steps, strip, columns, QLORA_STEP_ELEMENTS,
+                                  steps * QLORA_STEP_ELEMENTS};
+  return part;
+}
 
 /* What the softmax over a vocabulary carries from one stretch of it to the next, per row. */
 typedef struct qlora_softmax_row {
@@ -47,6 +58,12 @@ typedef struct qlora_matrix_kernels {
   void (*strip_f32)(long rows, long k, const float *x, long stride, uint16_t *out);
   void (*strip_bf16)(long rows, long k, const uint16_t *x, long stride, uint16_t *out);
 
+  /* Pixels x `[pixels][channels]`, each `repeats` times, to planes of 32 channels `[channels / 32]`
+   * of `[pixels * repeats][32]`, `plane_stride` elements apart: any 32 pixels in a row of a plane
+   * are a step of a strip. */
+  void (*planes_bf16)(long pixels, long channels, const uint16_t *x, long repeats, uint16_t *out,
+                      long plane_stride);
+
   /* Two groups of 8 rows of a weight, panels `[k][8]` fp32, to the half whose columns are these 16
    * rows. */
   void (*half_of_rows)(long k, const float *first, const float *second, uint16_t *out);
@@ -63,7 +80,7 @@ typedef struct qlora_matrix_kernels {
   void (*residual)(long count, const float *x, float *out);
 
   /* c `[32][stride]` = (+ itself) the sum over `parts` of strip times columns, for 32 * blocks
-   * columns; block b of a part begins `steps` steps after block b - 1. */
+   * columns. */
   void (*product)(long parts, const qlora_matrix_part *part, long blocks, float *c, long stride,
                   int accumulate);
 

@@ -31,6 +31,15 @@ void qlora_strip_bf16_reference(long rows, long k, const uint16_t *x, long strid
   }
 }
 
+void qlora_planes_bf16_reference(long pixels, long channels, const uint16_t *x, long repeats,
+                                 uint16_t *out, long plane_stride) {
+  for (long pixel = 0; pixel < pixels * repeats; pixel++) {
+    for (long i = 0; i < channels; i++) {
+      out[i / 32 * plane_stride + pixel * 32 + i % 32] = x[pixel / repeats * channels + i];
+    }
+  }
+}
+
 /* The place of reduction index i and column n in a half. */
 static uint16_t *place(uint16_t *half, long i, long n) {
   return half + i / 32 * QLORA_STEP_ELEMENTS + i % 32 / 2 * 32 + 2 * n + i % 2;

@@ -22,10 +22,10 @@ void qlora_matrix_product_reference(long parts, const qlora_matrix_part *part, l
     for (long n = 0; n < 32 * blocks; n++) {
       float sum = accumulate ? c[row * stride + n] : 0;
       for (long p = 0; p < parts; p++) {
-        const uint16_t *columns = part[p].columns + n / 32 * part[p].steps * QLORA_STEP_ELEMENTS
+        const uint16_t *columns = part[p].columns + n / 32 * part[p].block_stride
                                 + n % 32 / 16 * QLORA_HALF_ELEMENTS + n % 16 * 2;
         for (long s = 0; s < part[p].steps; s++) {
-          sum += step_sum(part[p].strip + s * QLORA_STEP_ELEMENTS + row * QLORA_STEP_ROW,
+          sum += step_sum(part[p].strip + s * part[p].strip_stride + row * QLORA_STEP_ROW,
                           columns + s * QLORA_STEP_ELEMENTS);
         }
       }

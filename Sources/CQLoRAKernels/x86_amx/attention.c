@@ -66,7 +66,7 @@ static void attend_strip(const qlora_attention *t, const forward_scratch *s, lon
   for (long block = 0; block < seen; block += KEY_BLOCK) {
     const long keys = t->keys - block < KEY_BLOCK ? t->keys - block : KEY_BLOCK;
     const long width = round_up(seen - block < keys ? seen - block : keys, 32);
-    qlora_matrix_part part = {steps, s->queries, s->keys + block * wide};
+    qlora_matrix_part part = qlora_matrix_stretch(steps, s->queries, s->keys + block * wide);
     qlora_matrix_product_amx(1, &part, width / 32, s->scores, KEY_BLOCK, 0);
     weigh(s, rows, width, (t->sees_all ? t->keys : position + 1) - block, !t->sees_all, t->scale,
           &state, block > 0 ? wide : 0);
@@ -75,7 +75,7 @@ static void attend_strip(const qlora_attention *t, const forward_scratch *s, lon
     for (long row = 0; row < 32; row++) {
       clear_steps(width, whole, s->weights + row * QLORA_STEP_ROW);
     }
-    part = (qlora_matrix_part){whole / 32, s->weights, s->values + block * wide};
+    part = qlora_matrix_stretch(whole / 32, s->weights, s->values + block * wide);
     qlora_matrix_product_amx(1, &part, wide / 32, s->outputs, wide, block > 0);
   }
   for (long row = 0; row < rows; row++) {

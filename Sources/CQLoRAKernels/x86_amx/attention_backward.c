@@ -142,25 +142,30 @@ static void meet(const qlora_attention *t, const backward_scratch *s, long start
   for (long step = 0; step < QUERY_STEPS; step++) {
     const long first = 32 * step, count = rows - first;
     if (count > 0) {
-      qlora_matrix_part part = {steps, s->queries + first * s->wide, s->keys + block * s->wide};
+      qlora_matrix_part part = qlora_matrix_stretch(
+          steps, s->queries + first * s->wide, s->keys + block * s->wide);
       qlora_matrix_product_amx(1, &part, used / 32, s->scores, KEY_BLOCK, 0);
-      part = (qlora_matrix_part){steps, s->outputs + first * s->wide, s->values + block * s->wide};
+      part = qlora_matrix_stretch(
+          steps, s->outputs + first * s->wide, s->values + block * s->wide);
       qlora_matrix_product_amx(1, &part, used / 32, s->score_gradients, KEY_BLOCK, 0);
     }
     const long last = t->sees_all ? t->keys : start + first + 1;
     weigh(s, step, count, width, last - block, !t->sees_all, t->scale);
     if (count > 0) {
-      qlora_matrix_part part = {width / 32, s->strip, s->key_tokens + block * s->wide};
+      qlora_matrix_part part = qlora_matrix_stretch(
+          width / 32, s->strip, s->key_tokens + block * s->wide);
       qlora_matrix_product_amx(1, &part, s->wide / 32, s->query_gradients + first * s->wide,
                                s->wide, block > 0);
     }
   }
   for (long d = 0; d < s->wide; d += 32) {
     const long strip = d * QUERY_BLOCK;
-    qlora_matrix_part part = {QUERY_STEPS, s->transposed_outputs + strip, s->weights};
+    qlora_matrix_part part =
+        qlora_matrix_stretch(QUERY_STEPS, s->transposed_outputs + strip, s->weights);
     qlora_matrix_product_amx(1, &part, used / 32, s->value_gradients + d * s->padded + block,
                              s->padded, 1);
-    part = (qlora_matrix_part){QUERY_STEPS, s->transposed_queries + strip, s->weight_gradients};
+    part =
+        qlora_matrix_stretch(QUERY_STEPS, s->transposed_queries + strip, s->weight_gradients);
     qlora_matrix_product_amx(1, &part, used / 32, s->key_gradients + d * s->padded + block,
                              s->padded, 1);
   }

@@ -27,6 +27,17 @@ void qlora_strip_bf16_amx(long rows, long k, const uint16_t *x, long stride, uin
   }
 }
 
+void qlora_planes_bf16_amx(long pixels, long channels, const uint16_t *x, long repeats,
+                           uint16_t *out, long plane_stride) {
+  for (long pixel = 0; pixel < pixels; pixel++) {
+    for (long i = 0; i < channels; i += 32, x += 32) {
+      const __m512i values = _mm512_loadu_si512(x);
+      uint16_t *place = out + i / 32 * plane_stride + pixel * repeats * 32;
+      for (long r = 0; r < repeats; r++) _mm512_storeu_si512(place + r * 32, values);
+    }
+  }
+}
+
 void qlora_half_of_rows_amx(long k, const float *first, const float *second, uint16_t *out) {
   /* Words (column q, row r) of two groups at 16 * group + 8 * q + r, wanted at 2 * row + q. */
   const __m512i order = _mm512_set_epi16(

@@ -43,7 +43,7 @@ void qlora_matrix_product_amx(long parts, const qlora_matrix_part *part, long bl
     for (long p = 0; p < parts; p++) {
       const long steps = part[p].steps;
       const uint16_t *rows = part[p].strip;
-      const uint16_t *columns = part[p].columns + block * steps * QLORA_STEP_ELEMENTS;
+      const uint16_t *columns = part[p].columns + block * part[p].block_stride;
       for (long s = 0; s < steps; s++) {
         _tile_loadd(4, rows, 64);
         _tile_loadd(6, columns, 64);
@@ -53,7 +53,7 @@ void qlora_matrix_product_amx(long parts, const qlora_matrix_part *part, long bl
         _tile_dpbf16ps(1, 4, 7);
         _tile_dpbf16ps(2, 5, 6);
         _tile_dpbf16ps(3, 5, 7);
-        rows += QLORA_STEP_ELEMENTS;
+        rows += part[p].strip_stride;
         columns += QLORA_STEP_ELEMENTS;
       }
     }

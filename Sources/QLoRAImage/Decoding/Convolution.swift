@@ -1,6 +1,4 @@
-// A convolution over rows of pixels: what its windows see, times a matrix.
-// Source: Chellapilla et al. 2006, "High Performance Convolutional Neural Networks for Document
-// Processing", section 3, for the unrolling.
+// A convolution over rows of pixels, and the norm before it.
 import QLoRATensor
 
 /// An image as rows of pixels.
@@ -21,10 +19,6 @@ struct Convolution: Sendable {
 
   /// The type that windows and weights are multiplied in; sums are float32.
   private let dtype: DType
-
-  /// Bytes of unrolled windows that exist at once: few enough to stay in a cache until they are
-  /// multiplied, many enough that packing the weight again for each of them is little.
-  private static let unrolledBytes = 8 << 20
 
   /// - Throws: a diagnostic that names the tensor at fault.
   init(
@@ -68,17 +62,7 @@ struct Convolution: Sendable {
       backend.convert(image.values, into: input)
     }
     let output = backend.allocate([height * width, weight.outFeatures], .float32)
-    let atOnce = max(1, Self.unrolledBytes / (weight.inFeatures * dtype.byteSize))
-    for start in Swift.stride(from: 0, to: height * width, by: atOnce) {
-      let pixels = start..<min(height * width, start + atOnce)
-      let unrolled = backend.allocate([pixels.count, weight.inFeatures], dtype)
-      backend.windows(input, window, pixels: pixels, into: unrolled)
-      backend.linear(
-        unrolled,
-        [
-          LinearTerm(weight: weight, bias: bias, output: output.rows(pixels), isInference: true)
-        ])
-    }
+    backend.convolve(input, window, weight: weight, bias: bias, into: output)
     return PixelRows(values: output, height: height, width: width)
   }
 }
