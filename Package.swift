@@ -32,6 +32,7 @@ let package = Package(
     .target(name: "CQLoRAKernels"),
     .target(name: "CQLoRASystem"),
     .target(name: "CQLoRATransfer"),
+    .target(name: "CQLoRAPictures"),
     .systemLibrary(
       name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
@@ -59,6 +60,8 @@ let package = Package(
         "QLoRAText", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON", "QLoRARandom", "CZlib",
         "CZstd",
       ]),
+    library(
+      "QLoRAPictures", ["CQLoRAPictures", "QLoRASystem", "QLoRADiagnostics", "CZlib"]),
     library("QLoRAHub", ["CQLoRATransfer", "QLoRASystem", "QLoRADiagnostics", "QLoRAJSON"]),
     // Layer 3, learning.
     library(
@@ -91,8 +94,7 @@ let package = Package(
       [
         "QLoRARecipe", "QLoRAReport", "QLoRATraining", "QLoRAImage", "QLoRAModels", "QLoRAData",
         "QLoRAText", "QLoRAFormats", "QLoRAHub", "QLoRASystem", "QLoRATensor", "QLoRADiagnostics",
-        "QLoRAJSON", "QLoRARandom", "QLoRACPU", "QLoRACUDA",
-        "CZlib",
+        "QLoRAJSON", "QLoRARandom", "QLoRACPU", "QLoRACUDA", "QLoRAPictures",
       ]),
     library(
       "QLoRAServing",
@@ -163,6 +165,7 @@ let package = Package(
       ]),
     tests("QLoRAFormats"),
     tests("QLoRAHub"),
+    tests("QLoRAPictures", ["QLoRAFormats"]),
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter", "TinyModel"]),

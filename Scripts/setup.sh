@@ -4,6 +4,7 @@
 #   build  what compiling needs: Swift (only checked), git, pkg-config, OpenBLAS, xxHash,
 #          Oniguruma, zlib, Zstandard; libcurl, which is loaded when it is needed
 #   model  what Scripts/fetch-smollm2.sh needs: Python with pip, unzip
+#   pictures  what reads JPEG and WebP files, only when it is named
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
 
@@ -74,7 +75,13 @@ for group in "${@:-build model}"; do
         python_with_pip >/dev/null || missing+=(python3 python3-pip)
         need_command unzip unzip
         ;;
-      *) fail 64 "unknown group \"$part\"; there are build and model" ;;
+      pictures)
+        turbojpeg=libturbojpeg0
+        apt-cache show "$turbojpeg" >/dev/null 2>&1 || turbojpeg=libturbojpeg
+        need_loadable 'libturbojpeg\.so\.0' "$turbojpeg"
+        need_loadable 'libwebp\.so' libwebp7
+        ;;
+      *) fail 64 "unknown group \"$part\"; there are build, model and pictures" ;;
     esac
   done
 done

@@ -45,13 +45,8 @@ extension DiagnosticCode {
     "A picture's sides must be multiples of what a patch of latents covers, usually 16 pixels, and "
       + "within what the model has places for.")
 
-  package static let pictureInvalid = DiagnosticCode(
-    "E0547", .badData,
-    "A picture is no PNG file, is damaged, or is stored in a way that is not read, such as "
-      + "interlaced. Pictures of other formats are converted beforehand.")
-
   package static let allImageCodes: [DiagnosticCode] = [
     imageModelUnknown, imageConfigInvalid, imageDataInvalid, imageDataMissing, imageUnsupported,
-    imagePromptInvalid, imageSizeInvalid, pictureInvalid,
+    imagePromptInvalid, imageSizeInvalid,
   ]
 }

@@ -4,6 +4,7 @@ import QLoRACPU
 import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAHub
+import QLoRAPictures
 
 package struct DoctorFinding: Sendable {
   package var name: String
@@ -28,6 +29,15 @@ extension Pipeline {
       DoctorFinding(
         name: "downloads", value: HubClient.libraryName ?? "no libcurl",
         remedy: HubClient.libraryName == nil ? "install it for `qlora download`" : nil))
+    let missing = LibraryPicture.allCases.filter { !$0.isReadable }
+    let formats = LibraryPicture.allCases.filter(\.isReadable).map(\.rawValue)
+    findings.append(
+      DoctorFinding(
+        name: "pictures", value: (["PNG"] + formats).joined(separator: ", "),
+        remedy: missing.isEmpty
+          ? nil
+          : "install " + missing.map { "\($0.library) for \($0.rawValue)" }
+            .joined(separator: ", ")))
     return findings + gpuFindings(ComputeDevice.survey())
   }
 

@@ -110,6 +110,7 @@ extension Pipeline {
   package static let allCodes: [DiagnosticCode] =
     DiagnosticCode.allFormatsCodes + TextDiagnostics.allTextCodes + DataDiagnostics.allDataCodes
     + DiagnosticCode.allModelCodes + DiagnosticCode.allImageCodes
+    + DiagnosticCode.allPictureCodes
     + DiagnosticCode.allPipelineCodes
     + DiagnosticCode.allCacheCodes + DiagnosticCode.allHubCodes
     + TrainingDiagnosticCodes.allTrainingCodes + SystemDiagnosticCodes.allSystemCodes

@@ -1,4 +1,4 @@
-// Pictures and captions to latents and embeddings, against diffusers; and the kinds of PNG files.
+// Pictures and captions to latents and embeddings, against diffusers.
 import Foundation
 import QLoRADiagnostics
 import QLoRAFormats
@@ -63,32 +63,6 @@ import Testing
     #expect(again.written == 1 && again.kept == 1)
   }
 
-  @Test(arguments: [
-    "color", "grey", "bits", "palette", "few", "alpha", "grey-alpha", "smooth",
-  ])
-  func pixelsAreThoseOfPillow(_ kind: String) throws {
-    let picture = try PNGReader.read(Goldens.path("latents/pictures/\(kind).png"))
-    let name = "pixels.\(kind)"
-    let shape = try goldens.entry(name).shape
-    #expect(picture.height == shape[0] && picture.width == shape[1])
-    let expected = try goldens.readTensor(name).withBytes { Array($0) }
-    #expect(picture.values == expected)
-  }
-
-  @Test func everyDamagedPictureIsRefused() throws {
-    let whole = try Data(contentsOf: Goldens.url("latents/pictures/palette.png"))
-    let path = folder.path("damaged.png")
-    var random = SeededGenerator(seed: 3)
-    for index in 0..<whole.count where index % 7 == 0 {
-      var bytes = whole
-      bytes[index] ^= UInt8(1 + random.next() % 255)
-      for data in [bytes, whole.prefix(index)] {
-        try data.write(to: URL(filePath: path))
-        #expect(throws: Diagnostic.self, "byte \(index)") { try PNGReader.read(path) }
-      }
-    }
-  }
-
   @Test func aMissingCaptionIsNamed() throws {
     var request = try request("flux")
     request.pictures = Goldens.path("latents/pictures")
@@ -98,19 +72,47 @@ import Testing
     #expect(error?.code.number == "E0543" && error?.message.contains("alpha.png") == true)
   }
 
-  /// A picture whose sides patches do not cover loses its edges, on both sides alike.
-  @Test func sidesAreCutToPatches() throws {
-    var request = try request("flux")
+  /// A folder with one picture and its caption.
+  private func odd(_ name: String) throws -> String {
     let pictures = folder.url.appending(path: "odd")
     try FileManager.default.createDirectory(at: pictures, withIntermediateDirectories: true)
     try FileManager.default.copyItem(
       atPath: Goldens.path("latents/pictures/color.png"),
-      toPath: pictures.appending(path: "odd.png").path)
+      toPath: pictures.appending(path: name).path)
     try Data("aba".utf8).write(to: pictures.appending(path: "odd.txt"))
-    request.pictures = pictures.path
+    return pictures.path
+  }
+
+  private func shape(_ request: LatentRequest) throws -> Shape {
+    try SafetensorsFile(path: request.output + "/odd.safetensors").entry("latents").shape
+  }
+
+  /// A picture whose sides patches do not cover loses its edges, on both sides alike.
+  @Test func sidesAreCutToPatches() throws {
+    var request = try request("flux")
+    request.pictures = try odd("odd.png")
     _ = try Pipeline.cacheLatents(request) { _ in }
-    let file = try SafetensorsFile(path: request.output + "/odd.safetensors")
     // 17 × 25 pixels, two for a latent and two latents for a patch.
-    #expect(try file.entry("latents").shape == [4, 8, 12])
+    #expect(try shape(request) == [4, 8, 12])
+  }
+
+  @Test func picturesAreScaledFirst() throws {
+    var request = try request("flux")
+    // Names of cameras end in capitals.
+    request.pictures = try odd("odd.PNG")
+    request.side = 9
+    _ = try Pipeline.cacheLatents(request) { _ in }
+    // 9 × 13 pixels.
+    #expect(try shape(request) == [4, 4, 6])
+  }
+
+  @Test func twoPicturesOfOneNameAreRefused() throws {
+    var request = try request("flux")
+    request.pictures = try odd("odd.png")
+    _ = try odd("odd.jpg")
+    let error = #expect(throws: Diagnostic.self) {
+      try Pipeline.cacheLatents(request) { _ in }
+    }
+    #expect(error?.message.contains("odd.jpg and odd.png") == true)
   }
 }

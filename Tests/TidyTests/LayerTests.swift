@@ -67,6 +67,7 @@ import Testing
     ("COpenBLAS", ["QLoRACPU", "qlora-bench"]),
     ("CQLoRASystem", ["QLoRASystem"]),
     ("CQLoRATransfer", ["QLoRAHub"]),
+    ("CQLoRAPictures", ["QLoRAPictures"]),
     ("QLoRARecipe", ["QLoRAImport", "QLoRAPipeline", "QLoRA", "qlora"]),
     ("Yams", ["QLoRAImport"]),
     ("ArgumentParser", ["qlora", "qlora-bench"]),

@@ -6,6 +6,7 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAImage
 import QLoRAModels
+import QLoRAPictures
 import QLoRARandom
 import QLoRASystem
 import QLoRATensor

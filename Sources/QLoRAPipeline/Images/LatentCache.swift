@@ -4,6 +4,7 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAImage
 import QLoRAModels
+import QLoRAPictures
 import QLoRASystem
 import QLoRATensor
 
@@ -11,8 +12,10 @@ import QLoRATensor
 package struct LatentRequest {
   /// A pipeline's folder.
   package var model: String
-  /// A folder with NAME.png beside NAME.txt.
+  /// A folder with pictures, NAME.jpg say, beside NAME.txt.
   package var pictures: String
+  /// Pixels that the shorter side of each is to have; nil leaves them as they are.
+  package var side: Int?
   /// A folder, new or with what was cached before.
   package var output: String
   /// `nf4`, `fp4`, `int8` or `none`, of T5; nil: none.
@@ -23,11 +26,12 @@ package struct LatentRequest {
   package var threads: Int
 
   package init(
-    model: String, pictures: String, output: String, quantization: String?,
+    model: String, pictures: String, side: Int? = nil, output: String, quantization: String?,
     computeDType: String?, maxTokens: Int?, threads: Int
   ) {
     self.model = model
     self.pictures = pictures
+    self.side = side
     self.output = output
     self.quantization = quantization
     self.computeDType = computeDType
@@ -74,19 +78,14 @@ struct LatentCache {
 
   func write() throws -> (written: Int, kept: Int) {
     let files = PosixFileSystem()
-    let names = try diagnosing { () throws(FileFailure) in try files.list(request.pictures) }
-      .filter { $0.hasSuffix(".png") }.map { String($0.dropLast(4)) }.sorted()
-    guard !names.isEmpty else {
-      throw Diagnostic(
-        .imageDataMissing, "the folder holds no .png file", at: .file(request.pictures))
-    }
+    let pictures = try pictures(files)
     // Before anything is computed: a caption that is missing shows in a second.
-    let captions = try names.map(caption)
+    let captions = try pictures.map(caption)
     try diagnosing { () throws(FileFailure) in
       if try files.status(request.output) == nil { try files.makeDirectory(request.output) }
     }
-    let missing = try names.indices.filter { index in
-      try diagnosing { () throws(FileFailure) in try files.status(output(names[index])) } == nil
+    let missing = try pictures.indices.filter { index in
+      try diagnosing { () throws(FileFailure) in try files.status(output(pictures[index])) } == nil
     }
     let encoders = PromptEncoders(
       folder: folder, family: try ImageFamily(folder.transformer), size: size, backend: backend,
@@ -95,20 +94,43 @@ struct LatentCache {
       let group = missing[start..<min(missing.count, start + Self.picturesAtOnce)]
       let prompts = try encoders.encode(
         group.map { encoders.tokens(of: captions[$0]) }, maxTokens: request.maxTokens)
-      try write(group.map { names[$0] }, prompts, done: start, of: missing.count)
+      try write(group.map { pictures[$0] }, prompts, done: start, of: missing.count)
     }
-    return (missing.count, names.count - missing.count)
+    return (missing.count, pictures.count - missing.count)
   }
 
-  private func output(_ name: String) -> String {
-    FilePath.join(request.output, name + ".safetensors")
+  /// The names of all pictures, in order.
+  private func pictures(_ files: PosixFileSystem) throws -> [String] {
+    let names = try diagnosing { () throws(FileFailure) in try files.list(request.pictures) }
+      .filter { name in PictureFile.endings.contains { name.lowercased().hasSuffix("." + $0) } }
+      .sorted()
+    guard !names.isEmpty else {
+      throw Diagnostic(
+        .imageDataMissing, "the folder holds no .png, .jpg or .webp file",
+        at: .file(request.pictures))
+    }
+    if let twins = Dictionary(grouping: names, by: stem).values.first(where: { $0.count > 1 }) {
+      throw Diagnostic(
+        .imageDataInvalid,
+        "\(twins.joined(separator: " and ")) would go to one file, \(stem(twins[0])).safetensors",
+        at: .file(request.pictures), remedy: "rename or remove one of them")
+    }
+    return names
   }
 
-  private func caption(_ name: String) throws -> String {
-    let path = FilePath.join(request.pictures, name + ".txt")
+  private func stem(_ picture: String) -> String {
+    String(picture[..<(picture.lastIndex(of: ".") ?? picture.endIndex)])
+  }
+
+  private func output(_ picture: String) -> String {
+    FilePath.join(request.output, stem(picture) + ".safetensors")
+  }
+
+  private func caption(_ picture: String) throws -> String {
+    let path = FilePath.join(request.pictures, stem(picture) + ".txt")
     guard let file = try InputFile.openIfPresent(path) else {
       throw Diagnostic(
-        .imageDataMissing, "the picture \(name).png has no caption", at: .file(path),
+        .imageDataMissing, "the picture \(picture) has no caption", at: .file(path),
         remedy: "write what it shows into that file")
     }
     let text = String(decoding: try file.wholeBytes(limit: Self.largestCaption), as: UTF8.self)
@@ -116,7 +138,7 @@ struct LatentCache {
   }
 
   private func write(
-    _ names: [String], _ prompts: [PromptEmbedding], done: Int, of count: Int
+    _ pictures: [String], _ prompts: [PromptEmbedding], done: Int, of count: Int
   ) throws {
     let vae = try PartFolder(FilePath.join(folder.path, "vae"))
     progress(.loading(part: "vae", 0))
@@ -129,9 +151,12 @@ struct LatentCache {
         remedy: "use encoder and transformer of one pipeline")
     }
     let enlargement = try LatentDecoder.enlargement(vae)
-    for (index, (name, prompt)) in zip(names, prompts).enumerated() {
-      let path = FilePath.join(request.pictures, name + ".png")
-      let pixels = try cut(try PNGReader.read(path), enlargement * size.patchEdge, path)
+    for (index, (name, prompt)) in zip(pictures, prompts).enumerated() {
+      let path = FilePath.join(request.pictures, name)
+      let picture = try PictureFile.read(path)
+      let pixels = try cut(
+        request.side.map { picture.scaled(shorterSide: $0) } ?? picture,
+        enlargement * size.patchEdge, path)
       let latents = try encoder.encode(
         pixels.values.map { Float($0) / 127.5 - 1 }, height: pixels.height, width: pixels.width)
       let shape: Shape = [

@@ -9,21 +9,29 @@ struct LatentsCommand: ParsableCommand {
     commandName: "latents",
     abstract: "Encodes pictures and captions for training on images.",
     discussion: """
-      The folder of pictures holds NAME.png beside NAME.txt, the caption; NAME.safetensors of the \
-      output is what a recipe's data takes with the format latents. Sides are cut to multiples of \
-      16 pixels, in the middle. Files that are there already stay, so that a run that was stopped \
-      goes on. Text encoders and encoder of latents are in memory one after the other.
+      The folder holds pictures, NAME.png, NAME.jpg or NAME.webp, beside NAME.txt, the caption; \
+      NAME.safetensors of the output is what a recipe's data takes with the format latents. Sides \
+      are cut to multiples of 16 pixels, in the middle. Files that are there already stay, so that \
+      a run that was stopped goes on. Text encoders and encoder of latents are in memory one after \
+      the other.
 
       Example:
-        qlora latents --model Models/FLUX.1-dev --pictures my-pictures --output my-latents \\
-          --quantization nf4
+        qlora latents --model Models/FLUX.1-dev --pictures my-pictures --side 1024 \\
+          --output my-latents --quantization nf4
       """)
 
   @Option(help: "The folder of a pipeline, or ORG/NAME of the hub, once downloaded.")
   var model: String
 
-  @Option(help: ArgumentHelp("PNG files, each with its caption.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("PNG, JPEG and WebP files, each with its caption.", valueName: "folder"))
   var pictures: String
+
+  @Option(
+    help: ArgumentHelp(
+      "Scales each picture so that its shorter side has this size; as it is if not given.",
+      valueName: "pixels"))
+  var side: Int?
 
   @Option(help: ArgumentHelp("Where to write.", valueName: "folder"))
   var output: String
@@ -46,6 +54,9 @@ struct LatentsCommand: ParsableCommand {
   var json = false
 
   func validate() throws {
+    if let side, !(16...16_384).contains(side) {
+      throw ValidationError("--side must be 16 to 16384 pixels.")
+    }
     if let maxTokens, !(1...65_536).contains(maxTokens) {
       throw ValidationError("--max-tokens must be 1 to 65536.")
     }
@@ -62,9 +73,9 @@ struct LatentsCommand: ParsableCommand {
 
   func run() throws {
     let request = LatentRequest(
-      model: try HubCache.place(of: model), pictures: pictures, output: output,
-      quantization: quantization, computeDType: computeDtype, maxTokens: maxTokens,
-      threads: threads)
+      model: try HubCache.place(of: model), pictures: pictures, side: side,
+      output: output, quantization: quantization, computeDType: computeDtype,
+      maxTokens: maxTokens, threads: threads)
     let status = StatusLine()
     let (written, kept) = try Pipeline.cacheLatents(request) { progress in
       switch progress {

@@ -2,21 +2,8 @@
 // Source: W3C 2003, "Portable Network Graphics (PNG) Specification", second edition.
 import CZlib
 import QLoRADiagnostics
-import QLoRASystem
 
-/// Red, green and blue in eight bits each, row by row.
-package struct PixelBytes: Sendable {
-  package var width: Int
-  package var height: Int
-  package var values: [UInt8]
-}
-
-package struct PNGReader {
-  /// Files and pictures beyond these are no training data.
-  private static let largestFile = 1 << 28
-  private static let largestSide = 1 << 14
-  private static let largestArea = 1 << 26
-
+struct PNGReader {
   private let path: String
   private var width = 0
   private var height = 0
@@ -25,9 +12,8 @@ package struct PNGReader {
   private var palette: [UInt8] = []
   private var compressed: [UInt8] = []
 
-  /// - Throws: `pictureInvalid`; what reading the file throws.
-  package static func read(_ path: String) throws -> PixelBytes {
-    let bytes = try InputFile(path: path).wholeBytes(limit: largestFile)
+  /// - Throws: `pictureInvalid`.
+  static func read(_ bytes: [UInt8], _ path: String) throws -> PixelBytes {
     var reader = PNGReader(path: path)
     try reader.readChunks(bytes)
     return try reader.pixels()
@@ -35,14 +21,9 @@ package struct PNGReader {
 
   private init(path: String) { self.path = path }
 
-  private func failure(_ message: String) -> Diagnostic {
-    Diagnostic(
-      .pictureInvalid, message, at: .file(path),
-      remedy: "save the picture again as an ordinary PNG file")
-  }
+  private func failure(_ message: String) -> Diagnostic { PictureFile.failure(message, path) }
 
   private mutating func readChunks(_ bytes: [UInt8]) throws {
-    guard bytes.starts(with: PNGFile.signature) else { throw failure("this is no PNG file") }
     var at = PNGFile.signature.count
     // Length, name and checksum of a chunk.
     let frame = 12
@@ -82,9 +63,7 @@ package struct PNGReader {
       throw failure("its header is damaged")
     }
     guard bytes[12] == 0 else { throw failure("interlaced pictures are not read") }
-    guard 1...Self.largestSide ~= width, 1...Self.largestSide ~= height,
-      width * height <= Self.largestArea
-    else { throw failure("\(width) × \(height) pixels are none, or more than are read") }
+    try PictureFile.check(width: width, height: height, path)
   }
 
   /// Samples of a pixel.

@@ -2,11 +2,11 @@
 // Source: W3C 2003, "Portable Network Graphics (PNG) Specification", second edition.
 import CZlib
 
-enum PNGFile {
+package enum PNGFile {
   static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
 
   /// - Parameter pixels: `height · width` times three bytes, row by row.
-  static func bytes(width: Int, height: Int, pixels: [UInt8]) -> [UInt8] {
+  package static func bytes(width: Int, height: Int, pixels: [UInt8]) -> [UInt8] {
     precondition(pixels.count == 3 * width * height)
     var header = number(width) + number(height)
     // Eight bits, color without a palette, and the only methods that there are.
