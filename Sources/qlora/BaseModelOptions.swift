@@ -48,6 +48,18 @@ struct HeldModelOptions: ParsableArguments {
   var maxMemory: String?
 
   func validate() throws {
+    try HeldModelOptions.check(
+      quantization: quantization, computeDtype: computeDtype, threads: threads)
+    if !["auto", "cpu", "cuda"].contains(device) {
+      throw ValidationError("--device must be auto, cpu or cuda, found \"\(device)\".")
+    }
+    if let maxMemory, Pipeline.byteCount(maxMemory) == nil {
+      throw ValidationError("--max-memory must be a size such as 3GiB, found \"\(maxMemory)\".")
+    }
+  }
+
+  /// What every command that quantizes and computes allows.
+  static func check(quantization: String?, computeDtype: String?, threads: Int) throws {
     if let quantization, !["nf4", "fp4", "int8", "none"].contains(quantization) {
       throw ValidationError(
         "--quantization must be nf4, fp4, int8 or none, found \"\(quantization)\".")
@@ -55,12 +67,6 @@ struct HeldModelOptions: ParsableArguments {
     if let computeDtype, !["bfloat16", "float16", "float32"].contains(computeDtype) {
       throw ValidationError(
         "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
-    }
-    if !["auto", "cpu", "cuda"].contains(device) {
-      throw ValidationError("--device must be auto, cpu or cuda, found \"\(device)\".")
-    }
-    if let maxMemory, Pipeline.byteCount(maxMemory) == nil {
-      throw ValidationError("--max-memory must be a size such as 3GiB, found \"\(maxMemory)\".")
     }
     if threads < 0 { throw ValidationError("--threads must not be negative.") }
   }

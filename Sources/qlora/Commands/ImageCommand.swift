@@ -105,15 +105,8 @@ struct ImageCommand: ParsableCommand {
     if let maxTokens, !(1...65_536).contains(maxTokens) {
       throw ValidationError("--max-tokens must be 1 to 65536.")
     }
-    if let quantization, !["nf4", "fp4", "int8", "none"].contains(quantization) {
-      throw ValidationError(
-        "--quantization must be nf4, fp4, int8 or none, found \"\(quantization)\".")
-    }
-    if let computeDtype, !["bfloat16", "float16", "float32"].contains(computeDtype) {
-      throw ValidationError(
-        "--compute-dtype must be bfloat16, float16 or float32, found \"\(computeDtype)\".")
-    }
-    if threads < 0 { throw ValidationError("--threads must not be negative.") }
+    try HeldModelOptions.check(
+      quantization: quantization, computeDtype: computeDtype, threads: threads)
   }
 
   func run() throws {
