@@ -77,6 +77,11 @@ CASES = [
         "embedding_multiplier": 3.0, "residual_multiplier": 0.6, "logits_scaling": 2.5,
         "attention_multiplier": 0.3, "attention_bias": True, "mlp_bias": True}),
     ("olmo2", "Olmo2", {}),
+    ("olmo3", "Olmo3", kinds(SLIDING, SLIDING, SLIDING, FULL) | {
+        "sliding_window": 5, "rope_parameters": {
+            "full_attention": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 5e5,
+                               "original_max_position_embeddings": 16},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 5e5}}}),
     ("stablelm", "StableLm", rope("default", partial_rotary_factor=0.25) | {"use_qkv_bias": True}),
     ("stablelm-parallel", "StableLm", rope("default", partial_rotary_factor=0.5) | {
         "use_parallel_residual": True}),
@@ -219,7 +224,7 @@ def outcome(model, tokens, labels, halves):
 
 
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3",
-                 "gpt_neox": "gptneox", "qwen3_moe": "qwen3moe"}
+                 "olmo3": "olmo2", "gpt_neox": "gptneox", "qwen3_moe": "qwen3moe"}
 PERMUTED = {"llama", "mistral", "mixtral", "smollm3", "granite"}
 
 
@@ -277,7 +282,7 @@ def add_form(writer, config, kind, head_dim):
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if getattr(config, "sliding_window", None):
         writer.add_sliding_window(config.sliding_window)
-        if kind in ("gemma3_text", "qwen2"):
+        if kind in ("gemma3_text", "qwen2", "olmo3"):
             writer.add_sliding_window_pattern(
                 [layer == "sliding_attention" for layer in config.layer_types])
     if kind in ("gemma2", "gemma3_text"):

@@ -12,7 +12,7 @@ struct FamilyConfigTests {
   static let names = [
     "gemma", "gemma2", "gemma3", "gpt-neox", "gpt-neox-sequential", "gpt2", "granite",
     "llama-dynamic", "llama-linear", "llama-llama3", "llama-yarn", "mistral", "mixtral", "olmo2",
-    "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "smollm3", "stablelm", "stablelm-parallel",
+    "olmo3", "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "smollm3", "stablelm", "stablelm-parallel",
   ]
 
   private func golden(_ name: String) throws -> ModelConfig {
@@ -39,6 +39,12 @@ struct FamilyConfigTests {
     #expect(gemma.ggufObstacle == nil)
     gemma.form.windowedLayers = [1]
     #expect(gemma.ggufObstacle?.contains("every second layer") == true)
+    var olmo = try golden("olmo3")
+    #expect(olmo.ggufObstacle == nil)
+    olmo.form.windowedRope?.theta = 1
+    #expect(olmo.ggufObstacle?.contains("one rotary base") == true)
+    olmo.form.windowedLayers = [3]
+    #expect(olmo.ggufObstacle?.contains("every fourth layer") == true)
   }
 
   /// As published: what the classes of transformers have by default is left out.

@@ -33,6 +33,7 @@ struct ConfigKeys {
       (usualNormEpsilon, activation) = (1e-12, "activation")
     case .bert, .roberta: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-12)
     case .gptNeoX, .stablelm: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
+    case .olmo2, .olmo3: usualNormEpsilon = 1e-5
     case .qwen3Moe: intermediate = "moe_intermediate_size"
     case .gemma, .gemma2: activation = "hidden_activation"
     case .gemma3:
@@ -56,7 +57,13 @@ extension ModelFamily {
     default: nil
     }
   }
-  var usualTheta: Double { self == .gemma3 ? 1_000_000 : 10_000 }
+  var usualTheta: Double {
+    switch self {
+    case .gemma3: 1_000_000
+    case .olmo3: 500_000
+    default: 10_000
+    }
+  }
   var tiesByDefault: Bool { isGemma || isEncoder || [.gpt2, .smollm3, .t5].contains(self) }
 
   fileprivate var usualActivation: String {
@@ -121,6 +128,7 @@ extension ConfigReader {
     case .smollm3: try readSmolLM3(&form, layers)
     case .granite: try readGranite(&form)
     case .olmo2: break
+    case .olmo3: try readOlmo3(&form, layers)
     case .stablelm, .gptNeoX: try readParallel(&form, family, headDim)
     case .gpt2:
       form.biases = [.queryKeyValue, .attentionOutput, .up, .down]
@@ -215,7 +223,19 @@ extension ConfigReader {
     try readWindows(&form, layers, window: try int("sliding_window", default: 4096)) {
       ($0 + 1) % period != 0
     }
-    if !isSecond { form.windowedRope = try windowedRope() }
+    if !isSecond {
+      form.windowedRope = try windowedRope(
+        otherwise: try double("rope_local_base_freq", default: 10_000))
+    }
+  }
+
+  /// Source: the defaults of transformers' Olmo3Config.
+  private func readOlmo3(_ form: inout DecoderForm, _ layers: Int) throws(Diagnostic) {
+    try readWindows(&form, layers, window: try int("sliding_window", default: 4096)) {
+      ($0 + 1) % 4 != 0
+    }
+    form.windowedRope = try windowedRope(
+      otherwise: try double("rope_theta", default: ModelFamily.olmo3.usualTheta))
   }
 
   private func readSmolLM3(_ form: inout DecoderForm, _ layers: Int) throws(Diagnostic) {

@@ -99,7 +99,7 @@ package struct DecoderForm: Sendable, Hashable {
     }
     switch family {
     case .qwen3, .qwen3Moe, .gemma3: queryKeyNorm = .heads
-    case .olmo2: queryKeyNorm = .whole
+    case .olmo2, .olmo3: queryKeyNorm = .whole
     default: break
     }
     switch family {

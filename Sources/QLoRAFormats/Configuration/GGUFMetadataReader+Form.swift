@@ -21,6 +21,8 @@ extension GGUFMetadataReader {
       form.embeddingScale = try float("embedding_scale", default: 1)
       form.residualScale = try float("residual_scale", default: 1)
       form.logitDivisor = try float("logit_scale", default: 1)
+    case .olmo3:
+      form.windowedRope = RopeParameters(theta: try double("rope.freq_base", default: 10_000))
     case .gptNeoX: form.isParallel = try bool("use_parallel_residual", default: true)
     case .stablelm:
       form.isParallel = !gguf.contains("blk.0.ffn_norm.weight")
@@ -41,20 +43,13 @@ extension GGUFMetadataReader {
   private func readWindow(_ form: inout DecoderForm, _ layers: Int) throws(Diagnostic) {
     form.window = try int("attention.sliding_window", default: 0)
     guard form.window > 0 else { return }
-    guard family != .olmo2 else {
-      throw Diagnostic(
-        .architectureUnsupported,
-        "OLMo with windows is a family of its own, which is not supported",
-        at: .file(gguf.path), remedy: ModelFamily.remedy)
-    }
     let all = DecoderForm.layers(layers)
     let pattern = value("attention.sliding_window_pattern")
     if case .bools(let flags)? = pattern?.array, flags.count == layers {
       form.windowedLayers = Set(all.filter { flags[$0] })
       return
     }
-    let usual = family == .gemma2 ? 2 : family == .gemma3 ? 6 : 0
-    let period = pattern?.int ?? usual
+    let period = pattern?.int ?? family.ggufWindowPeriod ?? 0
     form.windowedLayers = Set(all.filter { period <= 0 || ($0 + 1) % period != 0 })
   }
 

@@ -10,11 +10,14 @@ extension ModelConfig {
       return "llama.cpp takes every fourth layer to be without positions"
     }
     if case .dynamic = rope.scaling { return "llama.cpp has no dynamic rotary scaling" }
-    let period = family == .gemma2 ? 2 : 6
-    if hasWindowsInGGUF, form.window > 0,
+    if let period = family.ggufWindowPeriod, form.window > 0,
       form.windowedLayers != Set((0..<layers).filter { ($0 + 1) % period != 0 })
     {
-      return "llama.cpp takes every \(period == 2 ? "second" : "sixth") layer to have no window"
+      let word = [2: "second", 4: "fourth", 6: "sixth"][period] ?? "\(period)th"
+      return "llama.cpp takes every \(word) layer to have no window"
+    }
+    if family == .olmo3, let windowed = form.windowedRope, windowed.theta != rope.theta {
+      return "llama.cpp takes layers with and without a window to have one rotary base"
     }
     let usual = 1 / Float(headDim).squareRoot()
     if family.isGemma, let scale = form.attentionScale, abs(scale / usual - 1) > 1e-6 {
@@ -27,7 +30,7 @@ extension ModelConfig {
     return nil
   }
 
-  private var hasWindowsInGGUF: Bool { [.gemma2, .gemma3].contains(family) }
+  private var hasWindowsInGGUF: Bool { family.ggufWindowPeriod != nil }
 
   /// Where llama.cpp has no windows in a family, sequences are equal as long as none hides a token.
   private var ggufContext: Int {
@@ -106,6 +109,18 @@ extension ModelConfig {
     default: break
     }
     return pairs
+  }
+}
+
+extension ModelFamily {
+  /// llama.cpp takes one layer of so many to have no window; nil where it has no windows at all.
+  var ggufWindowPeriod: Int? {
+    switch self {
+    case .gemma2: 2
+    case .olmo3: 4
+    case .gemma3: 6
+    default: nil
+    }
   }
 }
 

@@ -24,8 +24,7 @@ extension ModelConfig {
       ("vocab_size", .int(vocabularySize)),
     ]
     if family != .gpt2 {
-      members += [("rope_theta", .double(rope.theta))]
-      members += ropeScaling()
+      members += ropeMembers()
     }
     if ![.gpt2, .gptNeoX].contains(family) {
       members += [("num_key_value_heads", .int(kvHeads)), ("head_dim", .int(headDim))]
@@ -59,7 +58,7 @@ extension ModelConfig {
     switch family {
     case .llama, .granite:
       members += [("attention_bias", .bool(attentionBias)), ("mlp_bias", .bool(mlpBias))]
-    case .qwen3, .qwen3Moe, .olmo2, .smollm3:
+    case .qwen3, .qwen3Moe, .olmo2, .olmo3, .smollm3:
       members.append(("attention_bias", .bool(attentionBias)))
     case .stablelm:
       members += [
@@ -104,16 +103,16 @@ extension ModelConfig {
       let flags = (0..<layers).map { JSONValue.int(form.unrotatedLayers.contains($0) ? 0 : 1) }
       members.append(("no_rope_layers", .list(flags)))
     }
-    if let rope = form.windowedRope {
+    if family == .gemma3, let rope = form.windowedRope {
       members.append(("rope_local_base_freq", .double(rope.theta)))
     }
     switch family {
     case .mistral, .mixtral, .phi3:
       members.append(("sliding_window", form.window > 0 ? .int(form.window) : .null))
-    case .qwen2, .qwen3, .gemma2, .gemma3, .qwen3Moe:
+    case .qwen2, .qwen3, .gemma2, .gemma3, .olmo3, .qwen3Moe:
       guard form.window > 0 else { break }
       members.append(("sliding_window", .int(form.window)))
-      if !family.isGemma { members.append(("use_sliding_window", .bool(true))) }
+      if [.qwen2, .qwen3, .qwen3Moe].contains(family) { members.append(("use_sliding_window", .bool(true))) }
       if family != .qwen3Moe {
         let kinds = (0..<layers).map {
           form.windowedLayers.contains($0) ? "sliding_attention" : "full_attention"
@@ -137,6 +136,21 @@ extension ModelConfig {
       ]
     }
     return members
+  }
+
+  /// Base and scaling: at the top level, or by kinds of layers where transformers has them so.
+  private func ropeMembers() -> [(String, JSONValue)] {
+    let scaling = ropeScaling()
+    let theta: [(String, JSONValue)] = [("rope_theta", .double(rope.theta))]
+    guard family == .olmo3, let windowed = form.windowedRope else {
+      return theta + (scaling.isEmpty ? [] : [("rope_scaling", .dictionary(scaling))])
+    }
+    let plain: [(String, JSONValue)] = [("rope_type", .string("default"))]
+    let kinds: [(String, JSONValue)] = [
+      ("full_attention", .dictionary((scaling.isEmpty ? plain : scaling) + theta)),
+      ("sliding_attention", .dictionary(plain + [("rope_theta", .double(windowed.theta))])),
+    ]
+    return [("rope_parameters", .dictionary(kinds))]
   }
 
   private func ropeScaling() -> [(String, JSONValue)] {
@@ -175,6 +189,6 @@ extension ModelConfig {
         ("original_max_position_embeddings", .int(8192)),
       ]
     }
-    return [("rope_scaling", .dictionary(scaling))]
+    return scaling
   }
 }

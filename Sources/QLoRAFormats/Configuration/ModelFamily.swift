@@ -4,7 +4,7 @@
 package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   case llama, mistral, qwen2, qwen3, gemma, gemma2
   case gemma3 = "gemma3_text"
-  case phi3, smollm3, granite, olmo2, stablelm
+  case phi3, smollm3, granite, olmo2, olmo3, stablelm
   case gptNeoX = "gpt_neox"
   case gpt2
   case qwen3Moe = "qwen3_moe"
@@ -19,11 +19,12 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   /// Whether one stack of blocks reads a text and another writes what follows from it.
   package var readsAndWrites: Bool { self == .t5 }
 
-  /// `general.architecture` of GGUF. Three of them share llama's, as llama.cpp has them.
+  /// `general.architecture` of GGUF. Some share one, as llama.cpp has them.
   package var ggufArchitecture: String {
     switch self {
     case .llama, .mistral, .mixtral: "llama"
     case .gemma3: "gemma3"
+    case .olmo3: "olmo2"
     case .gptNeoX: "gptneox"
     case .qwen3Moe: "qwen3moe"
     default: rawValue
@@ -62,6 +63,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
     case .smollm3: "SmolLM3"
     case .granite: "Granite"
     case .olmo2: "Olmo2"
+    case .olmo3: "Olmo3"
     case .stablelm: "StableLm"
     case .gptNeoX: "GPTNeoX"
     case .gpt2: "GPT2"

@@ -104,7 +104,7 @@ extension ModelFamily {
       return FamilyNames(
         modules: Self.inputNorm + attention + norms + Self.postNorm
           + [(.mlpNorm, "pre_feedforward_layernorm")] + mlp + Self.lastNorm)
-    case .olmo2:
+    case .olmo2, .olmo3:
       return FamilyNames(
         modules: attention + Self.queryKeyNorms + Self.postNorm + mlp + Self.lastNorm)
     case .phi3:

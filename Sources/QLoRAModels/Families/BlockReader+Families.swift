@@ -5,7 +5,7 @@ extension BlockReader {
     switch config.family {
     case .llama, .mistral, .qwen2, .qwen3, .gemma, .smollm3, .granite: try llama()
     case .gemma2, .gemma3: try gemma()
-    case .olmo2: try olmo()
+    case .olmo2, .olmo3: try olmo()
     case .phi3: try phi()
     case .stablelm: try stableLM()
     case .gptNeoX: try neoX()
