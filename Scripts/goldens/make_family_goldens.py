@@ -85,6 +85,8 @@ CASES = [
     ("stablelm", "StableLm", rope("default", partial_rotary_factor=0.25) | {"use_qkv_bias": True}),
     ("stablelm-parallel", "StableLm", rope("default", partial_rotary_factor=0.5) | {
         "use_parallel_residual": True}),
+    ("stablelm-heads", "StableLm", rope("default", partial_rotary_factor=0.25) | {
+        "use_parallel_residual": True, "qk_layernorm": True}),
     ("gpt-neox", "GPTNeoX", rope("default", partial_rotary_factor=0.25)),
     ("gpt-neox-sequential", "GPTNeoX", rope("default", partial_rotary_factor=1.0) | {
         "use_parallel_residual": False}),
@@ -254,7 +256,7 @@ def write_gguf(path, model):
     for weight, tensor in stored_tensors(model, heads, kv_heads):
         stem, suffix = weight.rsplit(".", 1)
         data = tensor.detach().float().contiguous()
-        is_matrix = data.dim() > 1
+        is_matrix = data.dim() > 1 and not stem.endswith("layernorm")
         values = (data.bfloat16().view(torch.int16).numpy().view("uint16").view("uint8")
                   if is_matrix else data.numpy())
         writer.add_tensor(
@@ -327,10 +329,22 @@ def turned_pairs(weight, heads):
     return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
+def stacked_heads(tensors):
+    """Norms that every head has its own of, in one tensor for all."""
+    for name, tensor in tensors.items():
+        stem, norm, rest = name.partition(".norms.")
+        if not norm:
+            yield name, tensor
+        elif rest == "0.weight":
+            heads = [key for key in tensors if key.startswith(stem + norm)]
+            yield stem + ".weight", torch.stack(
+                [tensors[f"{stem}{norm}{head}.weight"] for head in range(len(heads))])
+
+
 def stored_tensors(model, heads, kv_heads):
     """Tensors as the converter lays them out, under the names of files with experts in one."""
     kind = model.config.model_type
-    for name, tensor in model.state_dict().items():
+    for name, tensor in stacked_heads(model.state_dict()):
         if name in ("lm_head.weight",) and model.config.tie_word_embeddings:
             continue
         if kind in PERMUTED and ".q_proj." in name:

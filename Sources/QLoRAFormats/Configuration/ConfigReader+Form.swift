@@ -272,11 +272,7 @@ extension ConfigReader {
     }
     form.sharesNorm = form.isParallel
     if try bool("use_qkv_bias", default: false) { form.biases = [.query, .key, .value] }
-    guard try !bool("qk_layernorm", default: false) else {
-      throw failure(
-        .architectureUnsupported, "a layer norm for every single head is not supported",
-        key: "qk_layernorm")
-    }
+    if try bool("qk_layernorm", default: false) { form.queryKeyNorm = .everyHead }
   }
 
   private func readEncoder(

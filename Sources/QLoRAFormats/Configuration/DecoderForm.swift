@@ -10,6 +10,8 @@ package enum NormForm: Sendable, Hashable {
   case rmsAroundOne
   /// To mean 0 and variance 1, with a bias.
   case layer
+  /// The same without a bias.
+  case centered
 }
 
 /// What is normalized between the projections of queries and keys and their rotation.
@@ -17,6 +19,8 @@ package enum QueryKeyNorm: Sendable, Hashable {
   case none
   /// Every head by itself, with one weight for all.
   case heads
+  /// Every head by itself to mean 0 and variance 1, with a weight of its own.
+  case everyHead
   /// All heads together.
   case whole
 }
@@ -109,6 +113,12 @@ package struct DecoderForm: Sendable, Hashable {
     }
     if [.gpt2, .t5].contains(family) || family.isEncoder { rotaryDim = 0 }
     isCausal = !family.isEncoder
+  }
+
+  /// How a norm of a block normalizes.
+  package func form(ofNorm role: WeightRole) -> NormForm {
+    let isOfHead = [.queryNorm, .keyNorm].contains(role) && queryKeyNorm == .everyHead
+    return isOfHead ? .centered : norm
   }
 
   /// Layers 0 ..< `count`, of which no model has more: the number is a file's, and not checked yet.

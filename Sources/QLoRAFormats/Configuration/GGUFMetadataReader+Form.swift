@@ -27,6 +27,7 @@ extension GGUFMetadataReader {
     case .stablelm:
       form.isParallel = !gguf.contains("blk.0.ffn_norm.weight")
       form.sharesNorm = form.isParallel
+      if gguf.contains("blk.0.attn_q_norm.weight") { form.queryKeyNorm = .everyHead }
     case .smollm3:
       // Every fourth layer, which no key says.
       form.unrotatedLayers = Set(DecoderForm.layers(layers).filter { ($0 + 1) % 4 == 0 })

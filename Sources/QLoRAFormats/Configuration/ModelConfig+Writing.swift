@@ -64,6 +64,7 @@ extension ModelConfig {
       members += [
         ("partial_rotary_factor", fraction), ("use_parallel_residual", .bool(form.isParallel)),
         ("use_qkv_bias", .bool(form.biases.contains(.query))),
+        ("qk_layernorm", .bool(form.queryKeyNorm == .everyHead)),
       ]
     case .gptNeoX:
       members += [

@@ -53,7 +53,8 @@ package struct FamilyNames: Sendable {
   package var embeddingNorm: String?
   /// In front of a layer's number.
   package var layers = "model.layers."
-  /// Inside a block, in the order of GGUF files; of experts `*` stands for the number.
+  /// Inside a block, in the order of GGUF files: all that some layer of some model has. `*` stands
+  /// for the number of an expert or a head, whose tensors lie in one in GGUF files.
   package var modules: [(role: WeightRole, name: String)]
 
   /// The stack that reads, in front of the one that writes; nil where there is one alone.
@@ -94,8 +95,15 @@ extension ModelFamily {
   package var names: FamilyNames {
     let (attention, mlp) = (Self.attention, Self.mlp)
     switch self {
-    case .llama, .mistral, .qwen2, .gemma, .smollm3, .granite, .stablelm:
+    case .llama, .mistral, .qwen2, .gemma, .smollm3, .granite:
       return FamilyNames(modules: Self.inputNorm + attention + Self.middleNorm + mlp)
+    case .stablelm:
+      return FamilyNames(
+        modules: Self.inputNorm + attention
+          + [
+            (.queryNorm, "self_attn.q_layernorm.norms.*"),
+            (.keyNorm, "self_attn.k_layernorm.norms.*"),
+          ] + Self.middleNorm + mlp)
     case .qwen3:
       return FamilyNames(
         modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm + mlp)
