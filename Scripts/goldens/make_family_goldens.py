@@ -96,6 +96,11 @@ CASES = [
     ("qwen3-moe", "Qwen3Moe", {
         "head_dim": 16, "num_experts": 5, "num_experts_per_tok": 3, "norm_topk_prob": False,
         "moe_intermediate_size": 16}),
+    # Layers 0 and 2 by the step, layer 1 by the list: the last one has experts.
+    ("qwen3-moe-dense", "Qwen3Moe", {
+        "head_dim": 8, "num_hidden_layers": 4, "num_experts": 3, "num_experts_per_tok": 2,
+        "norm_topk_prob": True, "moe_intermediate_size": 16, "mlp_only_layers": [1],
+        "decoder_sparse_step": 2}),
 ]
 
 
@@ -376,9 +381,9 @@ def make(name, kind, more):
     # A copy: tables of rotary frequencies would be rounded with the weights.
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(str(folder))
     (folder / "generation_config.json").unlink(missing_ok=True)
-    # llama.cpp has no dynamic scaling and nothing that tells windows of Mistral; what sees images
-    # is in another file there.
-    if name not in ("llama-dynamic", "gemma3-images"):
+    # llama.cpp has no dynamic scaling, nothing that tells windows of Mistral, and no Qwen3-MoE with
+    # layers without experts; what sees images is in another file there.
+    if name not in ("llama-dynamic", "gemma3-images", "qwen3-moe-dense"):
         write_gguf(folder / "model.gguf", model)
     tokens = torch.randint(0, VOCABULARY, (2, LENGTH))
     labels = tokens.clone()

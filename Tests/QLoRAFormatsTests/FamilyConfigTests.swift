@@ -12,7 +12,7 @@ struct FamilyConfigTests {
   static let names = [
     "gemma", "gemma2", "gemma3", "gpt-neox", "gpt-neox-sequential", "gpt2", "granite",
     "llama-dynamic", "llama-linear", "llama-llama3", "llama-yarn", "mistral", "mixtral", "olmo2",
-    "olmo3", "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "smollm3", "stablelm",
+    "olmo3", "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "qwen3-moe-dense", "smollm3", "stablelm",
     "stablelm-heads", "stablelm-parallel",
   ]
 
@@ -23,7 +23,8 @@ struct FamilyConfigTests {
   /// llama.cpp takes for granted what most models of a family have.
   @Test(arguments: [
     ("gemma3", "every sixth layer"), ("gemma2", "by the size of heads alone"),
-    ("mixtral", "experts"), ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
+    ("mixtral", nil), ("qwen3-moe", "add up to one"), ("qwen3-moe-dense", "every layer"),
+    ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
   ])
   func whatGGUFCannotSayIsNamed(name: String, words: String?) throws {
     let obstacle = try golden(name).ggufObstacle
@@ -92,7 +93,7 @@ struct FamilyConfigTests {
   }
 
   /// Zeros for weights: only their names and shapes count.
-  @Test(arguments: names.filter { !["mixtral", "qwen3-moe", "llama-dynamic"].contains($0) })
+  @Test(arguments: names.filter { !["qwen3-moe", "qwen3-moe-dense", "llama-dynamic"].contains($0) })
   func metadataAreReadAgain(_ name: String) throws {
     let config = try golden(name)
     let divisors = config.rope.ggufDivisors(rotaryDim: config.rotaryDim)
@@ -193,7 +194,15 @@ struct FamilyConfigTests {
     (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu""#, .architectureUnsupported),
     (
       #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
-        + #""mlp_only_layers":[0]"#, .architectureUnsupported
+        + #""intermediate_size":0,"mlp_only_layers":[0]"#, .configInvalid
+    ),
+    (
+      #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
+        + #""mlp_only_layers":["first"]"#, .configInvalid
+    ),
+    (
+      #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
+        + #""decoder_sparse_step":0"#, .configInvalid
     ),
   ])
   func refuses(_ text: String, _ code: DiagnosticCode) throws {

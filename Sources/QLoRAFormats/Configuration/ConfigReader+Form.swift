@@ -165,7 +165,7 @@ extension ConfigReader {
   // MARK: Windows
 
   /// The same window in all layers. Null means none; what is left out means the default.
-  private func readWindow(
+  func readWindow(
     _ form: inout DecoderForm, _ layers: Int, default fallback: Int
   ) throws(Diagnostic) {
     let isThere = json["sliding_window"] != nil
@@ -299,29 +299,6 @@ extension ConfigReader {
         .architectureUnsupported,
         "an encoder of this family has absolute positions and sees whole texts; found "
           + "position_embedding_type \"\(positions)\"", key: "position_embedding_type")
-    }
-  }
-
-  private func readExperts(
-    _ form: inout DecoderForm, _ family: ModelFamily, _ layers: Int
-  ) throws(Diagnostic) {
-    let isMixtral = family == .mixtral
-    // transformers 5 writes the second for both.
-    let key = value("num_experts") == nil ? "num_local_experts" : "num_experts"
-    form.experts = ExpertForm(
-      count: try int(key),
-      chosen: try int("num_experts_per_tok", default: isMixtral ? 2 : 8),
-      isNormalized: try bool("norm_topk_prob", default: isMixtral))
-    if isMixtral { return try readWindow(&form, layers, default: 0) }
-    if try bool("use_sliding_window", default: false) {
-      try readWindow(&form, layers, default: 4096)
-    }
-    guard try int("decoder_sparse_step", default: 1) == 1,
-      value("mlp_only_layers")?.arrayValue?.isEmpty ?? true
-    else {
-      throw failure(
-        .architectureUnsupported, "layers without experts among layers with them",
-        key: "mlp_only_layers")
     }
   }
 }

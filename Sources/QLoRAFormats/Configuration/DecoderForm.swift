@@ -45,6 +45,9 @@ package struct ExpertForm: Sendable, Hashable {
   package var chosen: Int
   /// Whether the weights of the chosen ones are made to add up to one.
   package var isNormalized: Bool
+  /// Layers that have one MLP for all tokens instead, and how wide it is.
+  package var denseLayers: Set<Int> = []
+  package var denseIntermediate: Int?
 
   package init(count: Int, chosen: Int, isNormalized: Bool) {
     self.count = count

@@ -5,7 +5,14 @@ import QLoRATensor
 extension ModelConfig {
   /// Why a GGUF file cannot say what this model is; nil where it can.
   package var ggufObstacle: String? {
-    if form.experts != nil { return "experts are not written to GGUF" }
+    if let experts = form.experts {
+      if !experts.denseLayers.isEmpty {
+        return "llama.cpp takes every layer of this family to have experts"
+      }
+      if !experts.isNormalized {
+        return "llama.cpp makes the weights of a token's experts add up to one"
+      }
+    }
     if family == .smollm3, form.unrotatedLayers != Set((0..<layers).filter { ($0 + 1) % 4 == 0 }) {
       return "llama.cpp takes every fourth layer to be without positions"
     }
@@ -104,6 +111,14 @@ extension ModelConfig {
         ("residual_scale", .float32(form.residualScale)),
         ("logit_scale", .float32(form.logitDivisor)),
       ]
+    case .mixtral, .qwen3Moe:
+      pairs += [
+        ("expert_count", .uint32(form.experts?.count ?? 0)),
+        ("expert_used_count", .uint32(form.experts?.chosen ?? 0)),
+      ]
+      if family == .qwen3Moe {
+        pairs.append(("expert_feed_forward_length", .uint32(intermediate)))
+      }
     case .gptNeoX, .stablelm:
       pairs.append(("use_parallel_residual", .bool(form.isParallel)))
     default: break

@@ -26,9 +26,11 @@ extension ModelConfig {
     case .queryNorm: return [form.queryKeyNorm == .whole ? query : headDim]
     case .keyNorm: return [form.queryKeyNorm == .whole ? key : headDim]
     case .attentionNorm, .attentionPostNorm, .crossNorm, .mlpNorm, .mlpPostNorm: return [hidden]
-    case .gate, .up, .expertGate, .expertUp: return [intermediate, hidden]
+    case .gate, .up: return [form.experts?.denseIntermediate ?? intermediate, hidden]
+    case .expertGate, .expertUp: return [intermediate, hidden]
     case .gateUp: return [2 * intermediate, hidden]
-    case .down, .expertDown: return [hidden, intermediate]
+    case .down: return [hidden, form.experts?.denseIntermediate ?? intermediate]
+    case .expertDown: return [hidden, intermediate]
     case .router: return [form.experts?.count ?? 0, hidden]
     }
   }
@@ -49,9 +51,16 @@ extension ModelConfig {
     }
   }
 
+  /// Whether a block's tokens have experts to choose from.
+  package func hasExperts(inBlock index: Int) -> Bool {
+    form.experts.map { !$0.denseLayers.contains(index) } ?? false
+  }
+
   /// Whether a block has modules of a role, of those that its family may have.
-  private func has(_ role: WeightRole) -> Bool {
+  private func has(_ role: WeightRole, inBlock index: Int) -> Bool {
     switch role {
+    case .router, .expertGate, .expertUp, .expertDown: hasExperts(inBlock: index)
+    case .gate, .up, .down: !hasExperts(inBlock: index)
     case .mlpNorm: !form.sharesNorm
     case .queryNorm, .keyNorm: form.queryKeyNorm != .none
     default: true
@@ -75,7 +84,7 @@ extension ModelConfig {
   ) -> (block: String, modules: [(role: WeightRole, name: String)]) {
     let names = names
     guard let reader = names.reader, let form = form.reader else {
-      return ("\(names.layers)\(index)", names.modules.filter { has($0.role) })
+      return ("\(names.layers)\(index)", names.modules.filter { has($0.role, inBlock: index) })
     }
     let isReading = index < form.layers
     let modules = (isReading ? reader.modules : names.modules).filter {

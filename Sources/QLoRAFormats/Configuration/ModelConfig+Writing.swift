@@ -133,7 +133,9 @@ extension ModelConfig {
     ]
     if family != .mixtral {
       members += [
-        ("norm_topk_prob", .bool(experts.isNormalized)), ("intermediate_size", .int(intermediate)),
+        ("norm_topk_prob", .bool(experts.isNormalized)),
+        ("intermediate_size", .int(experts.denseIntermediate ?? intermediate)),
+        ("mlp_only_layers", .list(experts.denseLayers.sorted().map { .int($0) })),
       ]
     }
     return members

@@ -146,7 +146,7 @@ extension ModelFamily {
           + Self.experts("block_sparse_moe", gate: "w1", up: "w3", down: "w2"))
     case .qwen3Moe:
       return FamilyNames(
-        modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm
+        modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm + mlp
           + Self.experts("mlp", gate: "gate_proj", up: "up_proj", down: "down_proj"))
     }
   }
