@@ -27,7 +27,8 @@ package struct TrainedNorm: Sendable {
 }
 
 extension Tape {
-  /// As `rmsNorm`, or `layerNorm` of what is centred or has a bias, with weights that are parameters.
+  /// As `rmsNorm`, or `layerNorm` of what is centred or has a bias, with weights that are
+  /// parameters.
   package func trainedNorm(_ input: Variable, _ norm: TrainedNorm, epsilon: Float) -> Variable {
     let (shape, value) = (input.value.shape, input.value)
     let rows = shape.count / norm.weight.value.count
