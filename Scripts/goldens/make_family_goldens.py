@@ -101,6 +101,18 @@ CASES = [
         "head_dim": 8, "num_hidden_layers": 4, "num_experts": 3, "num_experts_per_tok": 2,
         "norm_topk_prob": True, "moe_intermediate_size": 16, "mlp_only_layers": [1],
         "decoder_sparse_step": 2}),
+    ("olmoe", "Olmoe", {
+        "intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}),
+    ("seed-oss", "SeedOss", {"head_dim": 16, "attention_bias": True}),
+    ("starcoder2", "Starcoder2", {"sliding_window": 6}),
+    ("exaone4", "Exaone4", kinds(SLIDING, SLIDING, FULL) | {
+        "sliding_window": 5, "sliding_window_pattern": 3}),
+    ("glm4", "Glm4", {"head_dim": 16, "attention_bias": True} | rope(
+        "default", partial_rotary_factor=0.5)),
+    ("ernie4-5", "Ernie4_5", {"head_dim": 16}),
+    ("cohere", "Cohere", {"logit_scale": 0.3}),
+    ("cohere2", "Cohere2", kinds(SLIDING, SLIDING, SLIDING, FULL) | {
+        "logit_scale": 0.3, "sliding_window": 5}),
 ]
 
 
@@ -231,7 +243,8 @@ def outcome(model, tokens, labels, halves):
 
 
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3",
-                 "olmo3": "olmo2", "gpt_neox": "gptneox", "qwen3_moe": "qwen3moe"}
+                 "olmo3": "olmo2", "gpt_neox": "gptneox", "qwen3_moe": "qwen3moe",
+                 "cohere": "command-r"}
 PERMUTED = {"llama", "mistral", "mixtral", "smollm3", "granite"}
 
 
@@ -251,7 +264,7 @@ def write_gguf(path, model):
     if hasattr(config, "head_dim"):
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
-    if kind in ("gpt2", "gpt_neox", "stablelm"):
+    if kind in ("gpt2", "gpt_neox", "stablelm", "starcoder2", "cohere", "cohere2"):
         writer.add_layer_norm_eps(getattr(config, "layer_norm_eps", 1e-5))
     else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -289,7 +302,7 @@ def add_form(writer, config, kind, head_dim):
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if getattr(config, "sliding_window", None):
         writer.add_sliding_window(config.sliding_window)
-        if kind in ("gemma3_text", "qwen2", "olmo3"):
+        if kind in ("gemma3_text", "qwen2", "olmo3", "exaone4", "cohere2"):
             writer.add_sliding_window_pattern(
                 [layer == "sliding_attention" for layer in config.layer_types])
     if kind in ("gemma2", "gemma3_text"):
@@ -304,8 +317,10 @@ def add_form(writer, config, kind, head_dim):
         writer.add_logit_scale(config.logits_scaling)
     if kind == "gpt_neox":
         writer.add_parallel_residual(config.use_parallel_residual)
-    if kind in ("mixtral", "qwen3_moe"):
-        writer.add_expert_count(config.num_local_experts)
+    if kind in ("cohere", "cohere2"):
+        writer.add_logit_scale(config.logit_scale)
+    if kind in ("mixtral", "qwen3_moe", "olmoe"):
+        writer.add_expert_count(getattr(config, "num_local_experts", None) or config.num_experts)
         writer.add_expert_used_count(config.num_experts_per_tok)
     if kind == "qwen3_moe":
         writer.add_expert_feed_forward_length(config.moe_intermediate_size)

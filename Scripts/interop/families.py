@@ -44,7 +44,11 @@ GEMMA3 = {"query_pre_attn_scalar": 16, "num_hidden_layers": 6,
 CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 16},
     "gemma3": GEMMA3, "gemma3-images": GEMMA3, "qwen3-moe": {"norm_topk_prob": True},
+    "starcoder2": {"sliding_window": None},
+    "exaone4": {"sliding_window": None, "layer_types": ["full_attention"] * 3},
 }
+# PEFT takes the MLPs of layers without experts for experts, and so loads no adapter on them.
+TARGETS = {"qwen3-moe-dense": r".*\.([qkvo]_proj|experts\.\d+\.(gate|up|down)_proj)"}
 # Windows of these end the context, Phi-3 needs tokens of its own, and there is no Qwen3-MoE with
 # layers without experts.
 NOT_IN_LLAMA_CPP = {"mistral", "qwen2", "phi4", "phi3", "qwen3-moe-dense"}
@@ -130,6 +134,7 @@ def check_family(work, name, kind, more):
     rows = [encoded_text(tokenizer, row) for row in TEST]
     recipe = write_recipe(
         work / f"{name}.json", base, work / "train.jsonl",
+        adapter={"targets": TARGETS.get(name, "all-linear")},
         training={"steps": 6, "batchSize": 4,
                   "optimizer": {"type": "adamw", "learningRate": 2e-2},
                   "schedule": {"type": "constant", "warmupSteps": 0}})
@@ -179,7 +184,8 @@ with tempfile.TemporaryDirectory() as folder:
     for name, kind, more in CASES:
         if len(sys.argv) > 1 and name not in sys.argv[1:]:
             continue
-        check_golden(work, name)
+        if name not in TARGETS:
+            check_golden(work, name)
         if name not in LEFT_OUT:
             check_family(work, name, kind, more | CHANGES.get(name, {}))
 finish()

@@ -10,9 +10,11 @@ import QLoRAFormats
 
 struct FamilyConfigTests {
   static let names = [
+    "cohere", "cohere2", "ernie4-5", "exaone4", "glm4", "olmoe", "seed-oss", "starcoder2",
     "gemma", "gemma2", "gemma3", "gpt-neox", "gpt-neox-sequential", "gpt2", "granite",
     "llama-dynamic", "llama-linear", "llama-llama3", "llama-yarn", "mistral", "mixtral", "olmo2",
-    "olmo3", "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "qwen3-moe-dense", "smollm3", "stablelm",
+    "olmo3", "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "qwen3-moe-dense", "smollm3",
+    "stablelm",
     "stablelm-heads", "stablelm-parallel",
   ]
 
@@ -25,6 +27,7 @@ struct FamilyConfigTests {
     ("gemma3", "every sixth layer"), ("gemma2", "by the size of heads alone"),
     ("mixtral", nil), ("qwen3-moe", "add up to one"), ("qwen3-moe-dense", "every layer"),
     ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
+    ("exaone4", "every fourth layer"), ("olmoe", nil), ("cohere2", nil),
   ])
   func whatGGUFCannotSayIsNamed(name: String, words: String?) throws {
     let obstacle = try golden(name).ggufObstacle
@@ -45,6 +48,9 @@ struct FamilyConfigTests {
     #expect(olmo.ggufObstacle == nil)
     olmo.form.windowedRope?.theta = 1
     #expect(olmo.ggufObstacle?.contains("one rotary base") == true)
+    var exaone = try golden("exaone4")
+    exaone.form.windowedLayers = [0, 1, 2]
+    #expect(exaone.ggufObstacle?.contains("64 layers") == true)
     olmo.form.windowedLayers = [3]
     #expect(olmo.ggufObstacle?.contains("every fourth layer") == true)
   }
@@ -93,7 +99,9 @@ struct FamilyConfigTests {
   }
 
   /// Zeros for weights: only their names and shapes count.
-  @Test(arguments: names.filter { !["qwen3-moe", "qwen3-moe-dense", "llama-dynamic"].contains($0) })
+  @Test(arguments: names.filter {
+    !["qwen3-moe", "qwen3-moe-dense", "llama-dynamic", "exaone4"].contains($0)
+  })
   func metadataAreReadAgain(_ name: String) throws {
     let config = try golden(name)
     let divisors = config.rope.ggufDivisors(rotaryDim: config.rotaryDim)
@@ -126,11 +134,11 @@ struct FamilyConfigTests {
     // Biases that a family has no roles for are of no account.
     expected.form.biases.formIntersection(found.form.biases)
     // Windows of families that llama.cpp gives none are in the context's length.
-    if ["mistral", "qwen2", "phi4"].contains(name) {
+    if ["mistral", "qwen2", "phi4", "starcoder2"].contains(name) {
       #expect(found.maxPositions == config.form.window)
       expected.maxPositions = found.maxPositions
     }
-    if ["mistral", "qwen2"].contains(name) {
+    if ["mistral", "qwen2", "starcoder2"].contains(name) {
       (expected.form.window, expected.form.windowedLayers) = (0, [])
     }
     if name == "mistral" { expected.family = .llama }
@@ -152,7 +160,8 @@ struct FamilyConfigTests {
   @Test(arguments: [
     ("qwen2x", ModelFamily.qwen2), ("mistral4", .mistral), ("llama4", .llama), ("phi", .phi3),
     ("olmo", .olmo2), ("granitemoe", .granite), ("gemma4_text", .gemma3), ("gpt_neo", .gptNeoX),
-    ("stablelm2", .stablelm), ("qwen4_moe", .qwen3Moe),
+    ("stablelm2", .stablelm), ("qwen4_moe", .qwen3Moe), ("glm", .glm4), ("cohere3", .cohere),
+    ("exaone", .exaone4), ("starcoder", .starcoder2),
   ])
   func nearestFamily(_ name: String, _ expected: ModelFamily) {
     #expect(ModelFamily.nearest(to: name, keys: []) == expected)
@@ -190,6 +199,11 @@ struct FamilyConfigTests {
     (#""model_type":"phi3","num_hidden_layers":2,"partial_rotary_factor":2"#, .configInvalid),
     (#""model_type":"phi3","num_hidden_layers":2,"partial_rotary_factor":0.2"#, .configInvalid),
     (#""model_type":"stablelm","num_hidden_layers":2,"qk_layernorm":1"#, .configInvalid),
+    (#""model_type":"cohere","num_hidden_layers":2,"use_qk_norm":true"#, .architectureUnsupported),
+    (#""model_type":"cohere","num_hidden_layers":2,"logit_scale":0"#, .configInvalid),
+    (#""model_type":"olmoe","num_hidden_layers":2,"num_experts":8,"clip_qkv":5"#,
+      .architectureUnsupported),
+    (#""model_type":"exaone4","num_hidden_layers":2,"sliding_window_pattern":0"#, .configInvalid),
     (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu"#, .configInvalid),
     (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu""#, .architectureUnsupported),
     (

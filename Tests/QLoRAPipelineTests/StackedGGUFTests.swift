@@ -1,5 +1,5 @@
-// GGUF files in which all experts' weights, or all heads' norms, lie in one tensor: written, and read
-// back by our own reader. Scripts/interop/families.py has llama.cpp load them.
+// GGUF files in which all experts' weights, or all heads' norms, lie in one tensor: written, and
+// read back by our own reader. Scripts/interop/families.py has llama.cpp load them.
 import Foundation
 import QLoRADiagnostics
 import QLoRAFormats

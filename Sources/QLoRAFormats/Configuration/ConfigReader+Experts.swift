@@ -13,6 +13,13 @@ extension ConfigReader {
       chosen: try int("num_experts_per_tok", default: isMixtral ? 2 : 8),
       isNormalized: try bool("norm_topk_prob", default: isMixtral))
     if isMixtral { return try readWindow(&form, layers, default: 0) }
+    if family == .olmoe {
+      guard value("clip_qkv") == nil else {
+        throw failure(
+          .architectureUnsupported, "queries, keys and values that are clipped", key: "clip_qkv")
+      }
+      return
+    }
     if try bool("use_sliding_window", default: false) {
       try readWindow(&form, layers, default: 4096)
     }

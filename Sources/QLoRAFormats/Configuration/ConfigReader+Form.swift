@@ -33,7 +33,10 @@ struct ConfigKeys {
       (usualNormEpsilon, activation) = (1e-12, "activation")
     case .bert, .roberta: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-12)
     case .gptNeoX, .stablelm: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
-    case .olmo2, .olmo3: usualNormEpsilon = 1e-5
+    case .olmo2, .olmo3, .olmoe, .exaone4, .ernie45: usualNormEpsilon = 1e-5
+    case .starcoder2: (normEpsilon, usualNormEpsilon) = ("norm_epsilon", 1e-5)
+    case .cohere, .cohere2: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
+    case .glm4: usualNormEpsilon = 1.5625e-7
     case .qwen3Moe: intermediate = "moe_intermediate_size"
     case .gemma, .gemma2: activation = "hidden_activation"
     case .gemma3:
@@ -53,25 +56,28 @@ extension ModelFamily {
   var usualHeadDim: Int? {
     switch self {
     case .gemma, .gemma2, .gemma3: 256
-    case .qwen3: 128
+    case .qwen3, .seedOSS, .glm4, .ernie45: 128
     default: nil
     }
   }
   var usualTheta: Double {
     switch self {
     case .gemma3: 1_000_000
-    case .olmo3: 500_000
+    case .olmo3, .ernie45, .cohere: 500_000
     default: 10_000
     }
   }
-  var tiesByDefault: Bool { isGemma || isEncoder || [.gpt2, .smollm3, .t5].contains(self) }
+  var tiesByDefault: Bool {
+    let tied: Set<ModelFamily> = [.gpt2, .smollm3, .t5, .starcoder2, .ernie45, .cohere, .cohere2]
+    return isGemma || isEncoder || tied.contains(self)
+  }
 
   fileprivate var usualActivation: String {
     switch self {
     case .gpt2: "gelu_new"
     case .t5: "relu"
     case .gptNeoX, .bert, .roberta, .distilbert: "gelu"
-    default: isGemma ? "gelu_pytorch_tanh" : "silu"
+    default: isGemma || self == .starcoder2 ? "gelu_pytorch_tanh" : "silu"
     }
   }
 }
@@ -132,7 +138,13 @@ extension ConfigReader {
     case .stablelm, .gptNeoX: try readParallel(&form, family, headDim)
     case .gpt2:
       form.biases = [.queryKeyValue, .attentionOutput, .up, .down]
-    case .mixtral, .qwen3Moe: try readExperts(&form, family, layers)
+    case .seedOSS: try readSeedOSS(&form)
+    case .starcoder2: try readStarcoder2(&form, layers)
+    case .exaone4: try readExaone4(&form, layers)
+    case .glm4: try readGLM4(&form, headDim)
+    case .ernie45: try readErnie45(&form)
+    case .cohere, .cohere2: try readCohere(&form, family, layers)
+    case .mixtral, .qwen3Moe, .olmoe: try readExperts(&form, family, layers)
     case .bert, .roberta, .distilbert: try readEncoder(&form, family)
     case .t5: try readT5(&form)
     }
@@ -174,7 +186,7 @@ extension ConfigReader {
   }
 
   /// The layers that `layer_types` calls sliding, or else those that `usual` picks.
-  private func readWindows(
+  func readWindows(
     _ form: inout DecoderForm, _ layers: Int, window: Int, usual: (Int) -> Bool
   ) throws(Diagnostic) {
     form.window = window
@@ -186,7 +198,7 @@ extension ConfigReader {
     if window == 0 { form.windowedLayers = [] }
   }
 
-  private func readRotaryDim(
+  func readRotaryDim(
     _ form: inout DecoderForm, _ headDim: Int, default fallback: Double
   ) throws(Diagnostic) {
     let fraction = try rotaryFraction(default: fallback)

@@ -12,6 +12,9 @@ package enum NormForm: Sendable, Hashable {
   case layer
   /// The same without a bias.
   case centered
+
+  /// Whether a row's mean is taken off.
+  var isCentered: Bool { [.layer, .centered].contains(self) }
 }
 
 /// What is normalized between the projections of queries and keys and their rotation.
@@ -64,6 +67,8 @@ package struct DecoderForm: Sendable, Hashable {
   package var biases: Set<WeightRole> = []
   /// Leading elements of each head that are rotated; nil for all.
   package var rotaryDim: Int?
+  /// Whether a rotary pair is two neighbours; else one of each half of the head.
+  package var turnsNeighbours = false
   /// Layers without rotary positions.
   package var unrotatedLayers: Set<Int> = []
   /// Layers whose tokens see only so many of the last ones, themselves included.
@@ -100,21 +105,24 @@ package struct DecoderForm: Sendable, Hashable {
   /// What all models of a family have.
   package init(_ family: ModelFamily) {
     switch family {
-    case .gptNeoX, .gpt2, .stablelm, .bert, .roberta, .distilbert: norm = .layer
+    case .gptNeoX, .gpt2, .stablelm, .starcoder2, .bert, .roberta, .distilbert: norm = .layer
+    case .cohere, .cohere2: norm = .centered
     case .gemma, .gemma2, .gemma3: norm = .rmsAroundOne
     default: break
     }
     switch family {
-    case .qwen3, .qwen3Moe, .gemma3: queryKeyNorm = .heads
-    case .olmo2, .olmo3: queryKeyNorm = .whole
+    case .qwen3, .qwen3Moe, .gemma3, .exaone4: queryKeyNorm = .heads
+    case .olmo2, .olmo3, .olmoe: queryKeyNorm = .whole
     default: break
     }
     switch family {
     case .gptNeoX, .bert, .roberta, .distilbert: activation = .gelu
-    case .gemma, .gemma2, .gemma3, .gpt2: activation = .geluTanh
+    case .gemma, .gemma2, .gemma3, .gpt2, .starcoder2: activation = .geluTanh
     default: break
     }
     if [.gpt2, .t5].contains(family) || family.isEncoder { rotaryDim = 0 }
+    turnsNeighbours = [.glm4, .ernie45, .cohere, .cohere2].contains(family)
+    if [.cohere, .cohere2].contains(family) { (isParallel, sharesNorm) = (true, true) }
     isCausal = !family.isEncoder
   }
 

@@ -9,7 +9,7 @@ extension GGUFMetadataReader {
     var form = DecoderForm(family)
     for role in WeightRole.allCases where role.isLinear && !role.isOfExperts {
       let isOfFamily = family.names.name(role) != nil
-      if isOfFamily, gguf.contains("blk.0.\(role.gguf).bias") { form.biases.insert(role) }
+      if isOfFamily, gguf.contains("blk.0.\(role.gguf(family)).bias") { form.biases.insert(role) }
     }
     if value("attention.scale") != nil {
       form.attentionScale = try float("attention.scale", default: 1)
@@ -31,10 +31,17 @@ extension GGUFMetadataReader {
     case .smollm3:
       // Every fourth layer, which no key says.
       form.unrotatedLayers = Set(DecoderForm.layers(layers).filter { ($0 + 1) % 4 == 0 })
-    case .mixtral, .qwen3Moe:
+    case .mixtral, .qwen3Moe, .olmoe:
       form.experts = ExpertForm(
         count: try int("expert_count"), chosen: try int("expert_used_count"),
-        isNormalized: try bool("expert_weights_norm", default: true))
+        isNormalized: try bool(
+          "expert_weights_norm", default: family.normalizesExpertsInGGUF))
+    case .cohere, .cohere2, .exaone4:
+      if family != .exaone4 { form.logitDivisor = 1 / (try float("logit_scale", default: 1)) }
+      if form.window > 0 {
+        form.unrotatedLayers = Set(DecoderForm.layers(layers)).subtracting(form.windowedLayers)
+      }
+    case .seedOSS, .starcoder2, .glm4, .ernie45: break
     case .llama, .mistral, .qwen2, .qwen3, .phi3, .olmo2, .gpt2, .bert, .roberta, .distilbert, .t5:
       break
     }

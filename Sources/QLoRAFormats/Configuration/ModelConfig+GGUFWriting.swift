@@ -9,8 +9,9 @@ extension ModelConfig {
       if !experts.denseLayers.isEmpty {
         return "llama.cpp takes every layer of this family to have experts"
       }
-      if !experts.isNormalized {
-        return "llama.cpp makes the weights of a token's experts add up to one"
+      if experts.isNormalized != family.normalizesExpertsInGGUF {
+        return "llama.cpp takes the weights of a token's experts "
+          + (experts.isNormalized ? "as the router gives them" : "to add up to one")
       }
     }
     if family == .smollm3, form.unrotatedLayers != Set((0..<layers).filter { ($0 + 1) % 4 == 0 }) {
@@ -22,6 +23,12 @@ extension ModelConfig {
     {
       let word = [2: "second", 4: "fourth", 6: "sixth"][period] ?? "\(period)th"
       return "llama.cpp takes every \(word) layer to have no window"
+    }
+    if family == .exaone4, form.window > 0, layers != 64 {
+      return "llama.cpp gives windows to models of 64 layers alone"
+    }
+    if family == .cohere2, form.window == 0 {
+      return "llama.cpp takes layers with a window to be there"
     }
     if family == .olmo3, let windowed = form.windowedRope, windowed.theta != rope.theta {
       return "llama.cpp takes layers with and without a window to have one rotary base"
@@ -46,7 +53,7 @@ extension ModelConfig {
 
   /// What llama.cpp needs to build the model, as its converter spells it.
   package func ggufMetadata() -> GGUFWriter.Metadata {
-    let isLayerNorm = form.norm == .layer
+    let isLayerNorm = form.norm.isCentered
     let pairs: GGUFWriter.Metadata = [
       ("block_count", .uint32(layers)), ("context_length", .uint32(ggufContext)),
       ("embedding_length", .uint32(hidden)),
@@ -111,7 +118,8 @@ extension ModelConfig {
         ("residual_scale", .float32(form.residualScale)),
         ("logit_scale", .float32(form.logitDivisor)),
       ]
-    case .mixtral, .qwen3Moe:
+    case .cohere, .cohere2: pairs.append(("logit_scale", .float32(1 / form.logitDivisor)))
+    case .mixtral, .qwen3Moe, .olmoe:
       pairs += [
         ("expert_count", .uint32(form.experts?.count ?? 0)),
         ("expert_used_count", .uint32(form.experts?.chosen ?? 0)),
@@ -128,11 +136,14 @@ extension ModelConfig {
 }
 
 extension ModelFamily {
+  /// Whether llama.cpp makes the weights of a token's experts add up to one.
+  var normalizesExpertsInGGUF: Bool { self != .olmoe }
+
   /// llama.cpp takes one layer of so many to have no window; nil where it has no windows at all.
   var ggufWindowPeriod: Int? {
     switch self {
     case .gemma2: 2
-    case .olmo3: 4
+    case .olmo3, .exaone4, .cohere2: 4
     case .gemma3: 6
     default: nil
     }

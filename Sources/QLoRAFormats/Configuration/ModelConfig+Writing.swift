@@ -58,7 +58,7 @@ extension ModelConfig {
     switch family {
     case .llama, .granite:
       members += [("attention_bias", .bool(attentionBias)), ("mlp_bias", .bool(mlpBias))]
-    case .qwen3, .qwen3Moe, .olmo2, .olmo3, .smollm3:
+    case .qwen3, .qwen3Moe, .olmo2, .olmo3, .olmoe, .smollm3:
       members.append(("attention_bias", .bool(attentionBias)))
     case .stablelm:
       members += [
@@ -72,7 +72,23 @@ extension ModelConfig {
         ("use_parallel_residual", .bool(form.isParallel)),
       ]
     case .phi3: members.append(("partial_rotary_factor", fraction))
-    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral: break
+    case .seedOSS:
+      members += [
+        ("attention_bias", .bool(form.biases.contains(.query))),
+        ("attention_out_bias", .bool(attentionBias)), ("mlp_bias", .bool(mlpBias)),
+      ]
+    case .starcoder2, .ernie45: members.append(("use_bias", .bool(mlpBias)))
+    case .glm4:
+      members += [
+        ("attention_bias", .bool(form.biases.contains(.query))),
+        ("partial_rotary_factor", fraction),
+      ]
+    case .cohere, .cohere2:
+      members += [
+        ("attention_bias", .bool(attentionBias)),
+        ("logit_scale", Self.number(1 / form.logitDivisor)),
+      ]
+    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral, .exaone4: break
     case .bert, .roberta, .distilbert, .t5: break
     }
     return members + scaleMembers() + windowMembers() + expertMembers()
@@ -108,12 +124,16 @@ extension ModelConfig {
       members.append(("rope_local_base_freq", .double(rope.theta)))
     }
     switch family {
-    case .mistral, .mixtral, .phi3:
+    case .mistral, .mixtral, .phi3, .starcoder2:
       members.append(("sliding_window", form.window > 0 ? .int(form.window) : .null))
-    case .qwen2, .qwen3, .gemma2, .gemma3, .olmo3, .qwen3Moe:
+    case .exaone4 where form.window == 0, .cohere2 where form.window == 0:
+      members.append(("sliding_window", .null))
+    case .qwen2, .qwen3, .gemma2, .gemma3, .olmo3, .qwen3Moe, .exaone4, .cohere2:
       guard form.window > 0 else { break }
       members.append(("sliding_window", .int(form.window)))
-      if [.qwen2, .qwen3, .qwen3Moe].contains(family) { members.append(("use_sliding_window", .bool(true))) }
+      if [.qwen2, .qwen3, .qwen3Moe].contains(family) {
+        members.append(("use_sliding_window", .bool(true)))
+      }
       if family != .qwen3Moe {
         let kinds = (0..<layers).map {
           form.windowedLayers.contains($0) ? "sliding_attention" : "full_attention"
@@ -131,13 +151,14 @@ extension ModelConfig {
     var members: [(String, JSONValue)] = [
       (count, .int(experts.count)), ("num_experts_per_tok", .int(experts.chosen)),
     ]
-    if family != .mixtral {
+    if family == .qwen3Moe {
       members += [
         ("norm_topk_prob", .bool(experts.isNormalized)),
         ("intermediate_size", .int(experts.denseIntermediate ?? intermediate)),
         ("mlp_only_layers", .list(experts.denseLayers.sorted().map { .int($0) })),
       ]
     }
+    if family == .olmoe { members.append(("norm_topk_prob", .bool(experts.isNormalized))) }
     return members
   }
 

@@ -8,7 +8,11 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   case gptNeoX = "gpt_neox"
   case gpt2
   case qwen3Moe = "qwen3_moe"
-  case mixtral
+  case mixtral, olmoe
+  case seedOSS = "seed_oss"
+  case starcoder2, exaone4, glm4
+  case ernie45 = "ernie4_5"
+  case cohere, cohere2
   case bert, roberta, distilbert
   case t5
 
@@ -26,6 +30,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
     case .gemma3: "gemma3"
     case .olmo3: "olmo2"
     case .gptNeoX: "gptneox"
+    case .cohere: "command-r"
     case .qwen3Moe: "qwen3moe"
     default: rawValue
     }
@@ -44,7 +49,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   /// The class that holds it with a head for classes; nil where transformers has none.
   package var classifierClassName: String? {
     switch self {
-    case .granite, .t5: nil
+    case .granite, .t5, .olmoe, .ernie45, .cohere, .cohere2: nil
     case .gemma3: "Gemma3TextForSequenceClassification"
     default: classStem + "ForSequenceClassification"
     }
@@ -69,6 +74,14 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
     case .gpt2: "GPT2"
     case .qwen3Moe: "Qwen3Moe"
     case .mixtral: "Mixtral"
+    case .olmoe: "Olmoe"
+    case .seedOSS: "SeedOss"
+    case .starcoder2: "Starcoder2"
+    case .exaone4: "Exaone4"
+    case .glm4: "Glm4"
+    case .ernie45: "Ernie4_5"
+    case .cohere: "Cohere"
+    case .cohere2: "Cohere2"
     case .bert: "Bert"
     case .roberta: "Roberta"
     case .distilbert: "DistilBert"

@@ -14,7 +14,9 @@ package enum GGUFNames {
       return (module.map { ["\($0).\(kind)"] } ?? [], false)
     }
     guard parts.count == 4, parts[0] == "blk", let layer = Int(parts[1]),
-      let module = config.stack(ofBlock: layer).modules.first(where: { $0.role.gguf == parts[2] })
+      let module = config.stack(ofBlock: layer).modules.first(where: {
+        $0.role.gguf(config.family) == parts[2]
+      })
     else { return ([], false) }
     let found = (0..<config.count(of: module.role)).map { number in
       "\(names.layers)\(layer)." + module.name.replacing("*", with: "\(number)") + ".\(kind)"
@@ -31,7 +33,7 @@ package enum GGUFNames {
       return outer.gguf + kind
     }
     guard let (layer, role, _) = config.role(of: module) else { return nil }
-    return "blk.\(layer).\(role.gguf)\(kind)"
+    return "blk.\(layer).\(role.gguf(config.family))\(kind)"
   }
 
   /// How many tensors of a folder lie in one of GGUF, one for each expert or head; nil where there

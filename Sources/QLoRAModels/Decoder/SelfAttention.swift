@@ -22,6 +22,8 @@ struct SelfAttention: Sendable {
   var output: AdaptedLinear
   var layout: AttentionLayout
   var rotation: Rotation
+  /// Whether a rotary pair is two neighbours; else one of each half of the head.
+  var turnsNeighbours = false
   /// Of scores, by distance; nil where positions are elsewhere.
   var bias: DistanceBias?
   /// The block's place in the key-value cache.
@@ -73,8 +75,8 @@ struct SelfAttention: Sendable {
     case .all: table = context.rotary.all
     case .windowed: table = context.rotary.windowed
     }
-    return tape.rotary(
-      input, headSize: layout.headSize, positions: context.positions, table: table)
+    let turn = turnsNeighbours ? tape.pairRotary : tape.rotary
+    return turn(input, layout.headSize, context.positions, table)
   }
 
   private func normalized(_ input: Variable, _ norms: [Norm], _ tape: Tape) -> Variable {

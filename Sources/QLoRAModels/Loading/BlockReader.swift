@@ -75,7 +75,8 @@ struct BlockReader {
         heads: config.heads, kvHeads: config.kvHeads, headSize: config.headDim,
         scale: form.attentionScale ?? 1 / Float(config.headDim).squareRoot(),
         window: form.window(index), softCap: form.scoreCap, isCausal: form.isCausal),
-      rotation: isRotated ? (isWindowed ? .windowed : .all) : .none, index: index)
+      rotation: isRotated ? (isWindowed ? .windowed : .all) : .none,
+      turnsNeighbours: form.turnsNeighbours, index: index)
   }
 
   func gatedMLP() throws -> GatedMLP {

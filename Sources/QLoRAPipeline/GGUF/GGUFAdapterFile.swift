@@ -52,8 +52,8 @@ struct GGUFAdapterFile {
     }
   }
 
-  /// What belongs to one tensor of the base: a pair, or one for each expert, nil for those that have
-  /// none.
+  /// What belongs to one tensor of the base: a pair, or one for each expert, nil for those that
+  /// have none.
   private struct Group {
     let stored: String
     /// The number of experts; empty for a tensor of its own.
@@ -63,8 +63,8 @@ struct GGUFAdapterFile {
     var pairs: [PEFTAdapter.Pair?]
   }
 
-  /// - Throws: `adapterMismatch` where experts of one layer have several ranks, for which one tensor
-  ///   has no room.
+  /// - Throws: `adapterMismatch` where experts of one layer have several ranks, for which one
+  ///   tensor has no room.
   private func groups() throws -> [Group] {
     var groups: [Group] = []
     var places: [String: Int] = [:]
@@ -107,7 +107,8 @@ struct GGUFAdapterFile {
       }
     } catch let diagnostic as Diagnostic where diagnostic.location == nil {
       throw Diagnostic(
-        diagnostic.code, "\"\(pair?.module ?? stored)\": \(diagnostic.message)", remedy: diagnostic.remedy)
+        diagnostic.code, "\"\(pair?.module ?? stored)\": \(diagnostic.message)",
+        remedy: diagnostic.remedy)
     }
   }
 

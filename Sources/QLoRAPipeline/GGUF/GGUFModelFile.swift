@@ -16,8 +16,8 @@ struct GGUFModelFile {
   /// `general.name`.
   let name: String
 
-  /// A tensor of the file and where it comes from: a weight, those of all experts or heads one after
-  /// the other, or rotary divisors.
+  /// A tensor of the file and where it comes from: a weight, those of all experts or heads one
+  /// after the other, or rotary divisors.
   private struct Item {
     let declaration: GGUFWriter.Declaration
     var weights: [String] = []
