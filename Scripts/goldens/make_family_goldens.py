@@ -77,9 +77,16 @@ CASES = [
         "embedding_multiplier": 3.0, "residual_multiplier": 0.6, "logits_scaling": 2.5,
         "attention_multiplier": 0.3, "attention_bias": True, "mlp_bias": True}),
     ("olmo2", "Olmo2", {}),
+    ("olmo3", "Olmo3", kinds(SLIDING, SLIDING, SLIDING, FULL) | {
+        "sliding_window": 5, "rope_parameters": {
+            "full_attention": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 5e5,
+                               "original_max_position_embeddings": 16},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 5e5}}}),
     ("stablelm", "StableLm", rope("default", partial_rotary_factor=0.25) | {"use_qkv_bias": True}),
     ("stablelm-parallel", "StableLm", rope("default", partial_rotary_factor=0.5) | {
         "use_parallel_residual": True}),
+    ("stablelm-heads", "StableLm", rope("default", partial_rotary_factor=0.25) | {
+        "use_parallel_residual": True, "qk_layernorm": True}),
     ("gpt-neox", "GPTNeoX", rope("default", partial_rotary_factor=0.25)),
     ("gpt-neox-sequential", "GPTNeoX", rope("default", partial_rotary_factor=1.0) | {
         "use_parallel_residual": False}),
@@ -89,6 +96,23 @@ CASES = [
     ("qwen3-moe", "Qwen3Moe", {
         "head_dim": 16, "num_experts": 5, "num_experts_per_tok": 3, "norm_topk_prob": False,
         "moe_intermediate_size": 16}),
+    # Layers 0 and 2 by the step, layer 1 by the list: the last one has experts.
+    ("qwen3-moe-dense", "Qwen3Moe", {
+        "head_dim": 8, "num_hidden_layers": 4, "num_experts": 3, "num_experts_per_tok": 2,
+        "norm_topk_prob": True, "moe_intermediate_size": 16, "mlp_only_layers": [1],
+        "decoder_sparse_step": 2}),
+    ("olmoe", "Olmoe", {
+        "intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}),
+    ("seed-oss", "SeedOss", {"head_dim": 16, "attention_bias": True}),
+    ("starcoder2", "Starcoder2", {"sliding_window": 6}),
+    ("exaone4", "Exaone4", kinds(SLIDING, SLIDING, FULL) | {
+        "sliding_window": 5, "sliding_window_pattern": 3}),
+    ("glm4", "Glm4", {"head_dim": 16, "attention_bias": True} | rope(
+        "default", partial_rotary_factor=0.5)),
+    ("ernie4-5", "Ernie4_5", {"head_dim": 16}),
+    ("cohere", "Cohere", {"logit_scale": 0.3}),
+    ("cohere2", "Cohere2", kinds(SLIDING, SLIDING, SLIDING, FULL) | {
+        "logit_scale": 0.3, "sliding_window": 5}),
 ]
 
 
@@ -219,7 +243,8 @@ def outcome(model, tokens, labels, halves):
 
 
 ARCHITECTURES = {"mistral": "llama", "mixtral": "llama", "gemma3_text": "gemma3",
-                 "gpt_neox": "gptneox", "qwen3_moe": "qwen3moe"}
+                 "olmo3": "olmo2", "gpt_neox": "gptneox", "qwen3_moe": "qwen3moe",
+                 "cohere": "command-r"}
 PERMUTED = {"llama", "mistral", "mixtral", "smollm3", "granite"}
 
 
@@ -239,7 +264,7 @@ def write_gguf(path, model):
     if hasattr(config, "head_dim"):
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
-    if kind in ("gpt2", "gpt_neox", "stablelm"):
+    if kind in ("gpt2", "gpt_neox", "stablelm", "starcoder2", "cohere", "cohere2"):
         writer.add_layer_norm_eps(getattr(config, "layer_norm_eps", 1e-5))
     else:
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -249,7 +274,7 @@ def write_gguf(path, model):
     for weight, tensor in stored_tensors(model, heads, kv_heads):
         stem, suffix = weight.rsplit(".", 1)
         data = tensor.detach().float().contiguous()
-        is_matrix = data.dim() > 1
+        is_matrix = data.dim() > 1 and not stem.endswith("layernorm")
         values = (data.bfloat16().view(torch.int16).numpy().view("uint16").view("uint8")
                   if is_matrix else data.numpy())
         writer.add_tensor(
@@ -277,7 +302,7 @@ def add_form(writer, config, kind, head_dim):
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if getattr(config, "sliding_window", None):
         writer.add_sliding_window(config.sliding_window)
-        if kind in ("gemma3_text", "qwen2"):
+        if kind in ("gemma3_text", "qwen2", "olmo3", "exaone4", "cohere2"):
             writer.add_sliding_window_pattern(
                 [layer == "sliding_attention" for layer in config.layer_types])
     if kind in ("gemma2", "gemma3_text"):
@@ -292,8 +317,10 @@ def add_form(writer, config, kind, head_dim):
         writer.add_logit_scale(config.logits_scaling)
     if kind == "gpt_neox":
         writer.add_parallel_residual(config.use_parallel_residual)
-    if kind in ("mixtral", "qwen3_moe"):
-        writer.add_expert_count(config.num_local_experts)
+    if kind in ("cohere", "cohere2"):
+        writer.add_logit_scale(config.logit_scale)
+    if kind in ("mixtral", "qwen3_moe", "olmoe"):
+        writer.add_expert_count(getattr(config, "num_local_experts", None) or config.num_experts)
         writer.add_expert_used_count(config.num_experts_per_tok)
     if kind == "qwen3_moe":
         writer.add_expert_feed_forward_length(config.moe_intermediate_size)
@@ -322,10 +349,22 @@ def turned_pairs(weight, heads):
     return halves.swapaxes(1, 2).reshape(weight.shape)
 
 
+def stacked_heads(tensors):
+    """Norms that every head has its own of, in one tensor for all."""
+    for name, tensor in tensors.items():
+        stem, norm, rest = name.partition(".norms.")
+        if not norm:
+            yield name, tensor
+        elif rest == "0.weight":
+            heads = [key for key in tensors if key.startswith(stem + norm)]
+            yield stem + ".weight", torch.stack(
+                [tensors[f"{stem}{norm}{head}.weight"] for head in range(len(heads))])
+
+
 def stored_tensors(model, heads, kv_heads):
     """Tensors as the converter lays them out, under the names of files with experts in one."""
     kind = model.config.model_type
-    for name, tensor in model.state_dict().items():
+    for name, tensor in stacked_heads(model.state_dict()):
         if name in ("lm_head.weight",) and model.config.tie_word_embeddings:
             continue
         if kind in PERMUTED and ".q_proj." in name:
@@ -357,9 +396,9 @@ def make(name, kind, more):
     # A copy: tables of rotary frequencies would be rounded with the weights.
     copy.deepcopy(model).to(torch.bfloat16).save_pretrained(str(folder))
     (folder / "generation_config.json").unlink(missing_ok=True)
-    # llama.cpp has no dynamic scaling and nothing that tells windows of Mistral; what sees images
-    # is in another file there.
-    if name not in ("llama-dynamic", "gemma3-images"):
+    # llama.cpp has no dynamic scaling, nothing that tells windows of Mistral, and no Qwen3-MoE with
+    # layers without experts; what sees images is in another file there.
+    if name not in ("llama-dynamic", "gemma3-images", "qwen3-moe-dense"):
         write_gguf(folder / "model.gguf", model)
     tokens = torch.randint(0, VOCABULARY, (2, LENGTH))
     labels = tokens.clone()

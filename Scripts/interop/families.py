@@ -2,7 +2,9 @@
 
 The models are those of the goldens with a larger vocabulary, for a tokenizer. Of experts, the files
 have a pair for each expert's linear, as transformers 4 had them: PEFT joins them where it loads.
-Where a GGUF file can say all of the model, llama.cpp loads the merged one, too.
+Where a GGUF file can say all of the model, llama.cpp loads the merged one, too; of experts, the
+adapter as well.
+usage: families.py [NAME...]     (all when none is named)
 """
 
 import pathlib
@@ -28,7 +30,7 @@ from common import (
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
-from xllamacpp import CommonParams, Server
+from xllamacpp import CommonAdapterLoraInfo, CommonParams, Server
 
 sys.path.insert(0, str(ROOT / "Scripts" / "goldens"))
 from make_family_goldens import CASES, make_model  # noqa: E402
@@ -41,10 +43,15 @@ GEMMA3 = {"query_pre_attn_scalar": 16, "num_hidden_layers": 6,
           "layer_types": ["sliding_attention"] * 5 + ["full_attention"]}
 CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 16},
-    "gemma3": GEMMA3, "gemma3-images": GEMMA3,
+    "gemma3": GEMMA3, "gemma3-images": GEMMA3, "qwen3-moe": {"norm_topk_prob": True},
+    "starcoder2": {"sliding_window": None},
+    "exaone4": {"sliding_window": None, "layer_types": ["full_attention"] * 3},
 }
-# Experts are not written, windows of these end the context, Phi-3 needs tokens of its own.
-NOT_IN_LLAMA_CPP = {"mixtral", "qwen3-moe", "mistral", "qwen2", "phi4", "phi3"}
+# PEFT takes the MLPs of layers without experts for experts, and so loads no adapter on them.
+TARGETS = {"qwen3-moe-dense": r".*\.([qkvo]_proj|experts\.\d+\.(gate|up|down)_proj)"}
+# Windows of these end the context, Phi-3 needs tokens of its own, and there is no Qwen3-MoE with
+# layers without experts.
+NOT_IN_LLAMA_CPP = {"mistral", "qwen2", "phi4", "phi3", "qwen3-moe-dense"}
 # Its keys and values are rounded to 11 bits.
 MARGIN = 0.02
 
@@ -80,15 +87,30 @@ def mean_loss(model, rows):
 
 
 def check_gguf(work, name, tokenizer, merged):
+    file, run = work / f"{name}.gguf", work / f"{name}-run"
+    qlora("export", run, "--format", "merged-gguf", "--dtype", "f32", "--output", file)
+    check_llama_cpp(f"{name}: merged", tokenizer, merged, file)
+    if "experts" not in " ".join(dict(merged.named_parameters())):
+        return
+    test = work / "test.jsonl"
+    found = [evaluate(model, test, "text")["meanNegativeLogLikelihood"]
+             for model in (file, work / f"{name}-merged")]
+    check(f"{name}: |loss of the GGUF file - of the merged folder|", abs(found[0] - found[1]), 1e-6)
+    base, lora = work / f"{name}-base.gguf", work / f"{name}-lora.gguf"
+    qlora("export", work / name, "--format", "merged-gguf", "--dtype", "f32", "--output", base)
+    qlora("export", run, "--format", "gguf-lora", "--dtype", "f32", "--output", lora)
+    check_llama_cpp(f"{name}: adapter", tokenizer, merged, base, lora)
+
+
+def check_llama_cpp(name, tokenizer, merged, file, lora=None):
     """The log probabilities after a prompt, of the twenty tokens that llama.cpp names."""
-    file = work / f"{name}.gguf"
-    qlora("export", work / f"{name}-run", "--format", "merged-gguf", "--dtype", "f32",
-          "--output", file)
     params = CommonParams()
     params.model.path = str(file)
     params.n_ctx, params.n_parallel, params.n_gpu_layers = 256, 1, 0
     params.warmup, params.verbosity = False, 0
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+    if lora:
+        params.lora_adapters = [CommonAdapterLoraInfo(str(lora), 1.0)]
     server = Server(params)
     differences = []
     for text in ("river stone blue", "one two red", "green cloud", "three tin one"):
@@ -112,6 +134,7 @@ def check_family(work, name, kind, more):
     rows = [encoded_text(tokenizer, row) for row in TEST]
     recipe = write_recipe(
         work / f"{name}.json", base, work / "train.jsonl",
+        adapter={"targets": TARGETS.get(name, "all-linear")},
         training={"steps": 6, "batchSize": 4,
                   "optimizer": {"type": "adamw", "learningRate": 2e-2},
                   "schedule": {"type": "constant", "warmupSteps": 0}})
@@ -159,7 +182,10 @@ with tempfile.TemporaryDirectory() as folder:
     TEST = text_rows(6, seed=2)
     write_rows(work / "test.jsonl", TEST)
     for name, kind, more in CASES:
-        check_golden(work, name)
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
+        if name not in TARGETS:
+            check_golden(work, name)
         if name not in LEFT_OUT:
             check_family(work, name, kind, more | CHANGES.get(name, {}))
 finish()

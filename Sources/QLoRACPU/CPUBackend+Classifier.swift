@@ -18,6 +18,9 @@ extension CPUBackend {
     let (count, width, outs) = (input.shape[0], input.shape[1], weight.shape[0])
     precondition(weight.shape[1] == width && output.shape == [count, outs])
     precondition(bias == nil || bias?.count == outs)
+    if bias == nil, outs >= Self.wideHead {
+      return wideLinear(input, weight: weight, into: output)
+    }
     let kernel = rows
     threadPool.run(outs) { out in
       let row = weight.floatAddress(at: out * width)
@@ -37,6 +40,11 @@ extension CPUBackend {
     precondition(outputGradient.shape == [count, outs] && weight.shape[1] == width)
     precondition(weightGradient.shape == weight.shape && biasGradient?.count ?? outs == outs)
     precondition(inputGradient == nil || inputGradient?.count == input.count)
+    if biasGradient == nil, outs >= Self.wideHead {
+      return wideLinearBackward(
+        outputGradient, input: input, weight: weight, inputGradient: inputGradient,
+        weightGradient: weightGradient)
+    }
     let kernel = rows
     threadPool.run(outs) { out in
       let row = weightGradient.floatAddress(at: out * width)
@@ -48,35 +56,36 @@ extension CPUBackend {
       }
     }
     guard let inputGradient else { return }
-    // Several rows at a time, so that a large matrix is read from memory once for all of them.
-    let group = Self.headRows
-    threadPool.run((count + group - 1) / group) { item in
-      let tokens = item * group..<min((item + 1) * group, count)
-      inputGradient.floatAddress(at: tokens.lowerBound * width)
-        .update(repeating: 0, count: tokens.count * width)
+    threadPool.run(count) { token in
+      let row = inputGradient.floatAddress(at: token * width)
+      row.update(repeating: 0, count: width)
       for out in 0..<outs {
-        for token in tokens {
-          kernel.add_scaled(
-            width, outputGradient[flat: token * outs + out], weight.address(at: out * width),
-            qlora_element_f32, inputGradient.floatAddress(at: token * width))
-        }
+        kernel.add_scaled(
+          width, outputGradient[flat: token * outs + out], weight.address(at: out * width),
+          qlora_element_f32, row)
       }
     }
   }
-
-  /// Rows whose gradients stay in the first caches while a matrix passes by.
-  private static let headRows = 16
 
   package func crossEntropy(_ logits: Tensor, targets: [Int32], gradient: Tensor?) -> Double {
     let (count, classes) = (logits.shape[0], logits.shape[1])
     precondition(targets.count == count && gradient?.count ?? logits.count == logits.count)
     precondition(targets.allSatisfy { $0 >= 0 && $0 < classes })
+    let isWide = classes >= Self.wideHead
+    let scratch = isWide && gradient == nil ? WorkerScratch(self, floats: classes) : nil
     if hollowPool != nil { return 0 }
     var losses = [Double](repeating: 0, count: count)
     losses.withUnsafeMutableBufferPointer { losses in
-      threadPool.run(count) { row in
-        losses[row] = self.crossEntropy(
-          logits, row: row, target: Int(targets[row]), gradient: gradient)
+      threadPool.run(count) { row, worker in
+        let target = Int(targets[row])
+        let slopes = gradient?.floatAddress(at: row * classes) ?? scratch?.part(worker)
+        losses[row] =
+          if isWide, let slopes {
+            wideCrossEntropy(
+              logits.floatAddress(at: row * classes), classes, target: target, slopes: slopes)
+          } else {
+            crossEntropy(logits, row: row, target: target, gradient: gradient)
+          }
       }
     }
     // In the order of rows, whoever computed them.

@@ -8,9 +8,8 @@ extension CPUBackend {
     inverse: Bool
   ) {
     let width = tensor.count / max(1, positions.count)
-    let half = headSize / 2
-    let tableRows = cosines.count / half
-    precondition(headSize % 2 == 0 && width % headSize == 0)
+    let (tableRows, half) = (cosines.shape[0], cosines.shape[1])
+    precondition(2 * half <= headSize && width % headSize == 0)
     precondition(tensor.count == width * positions.count && sines.count == cosines.count)
     precondition(positions.allSatisfy { $0 >= 0 && $0 < tableRows }, "position past the tables")
     precondition(tensor.dtype.isActivation)

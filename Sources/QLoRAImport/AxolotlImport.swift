@@ -8,6 +8,7 @@ extension ConfigImporter {
     takeAdapter(
       rank: "lora_r", alpha: "lora_alpha", dropout: "lora_dropout", stabilized: "peft_use_rslora")
     takeAxolotlTargets()
+    takeSavedModules("lora_modules_to_save")
     carry("lora_model_dir", to: "adapter.initializeFrom")
     takeAxolotlRows()
     takeLearning()

@@ -8,6 +8,7 @@ extension ConfigImporter {
     takeAdapter(
       rank: "lora_rank", alpha: "lora_alpha", dropout: "lora_dropout", stabilized: "use_rslora")
     takeFactoryTargets()
+    takeSavedModules("additional_target")
     carry("adapter_name_or_path", to: "adapter.initializeFrom")
     takeFactoryRows()
     takeLearning()

@@ -9,6 +9,10 @@ extension ConfigImporter {
     }
     takeAdapter(rank: "r", alpha: "lora_alpha", dropout: "lora_dropout", stabilized: "use_rslora")
     carry("target_modules", to: "adapter.targets")
+    if value("task_type") == "SEQ_CLS" {
+      leave("modules_to_save", "a classification run saves its head without being told")
+    }
+    takeSavedModules("modules_to_save")
     require("data.train", Self.placeholder, "an adapter's configuration names no rows")
     for (key, standard) in Self.standards where value(key) == standard { pass(key) }
     leaveTheRest(depth: 1)

@@ -127,4 +127,15 @@ extension ConfigImporter {
     }
     carry(dropout, to: "adapter.dropout", Conversion.number)
   }
+
+  /// Modules that are trained whole beside the adapter: a list, or words with commas between.
+  mutating func takeSavedModules(_ key: String) {
+    carry(key, to: "adapter.modulesToSave") { value in
+      guard let text = value.stringValue else { return .same(value) }
+      let names = text.split(separator: ",").map { name in
+        JSONValue.string(name.filter { $0 != " " })
+      }
+      return .same(.list(names))
+    }
+  }
 }

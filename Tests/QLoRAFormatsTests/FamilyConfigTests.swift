@@ -10,9 +10,12 @@ import QLoRAFormats
 
 struct FamilyConfigTests {
   static let names = [
+    "cohere", "cohere2", "ernie4-5", "exaone4", "glm4", "olmoe", "seed-oss", "starcoder2",
     "gemma", "gemma2", "gemma3", "gpt-neox", "gpt-neox-sequential", "gpt2", "granite",
     "llama-dynamic", "llama-linear", "llama-llama3", "llama-yarn", "mistral", "mixtral", "olmo2",
-    "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "smollm3", "stablelm", "stablelm-parallel",
+    "olmo3", "phi3", "phi4", "qwen2", "qwen3", "qwen3-moe", "qwen3-moe-dense", "smollm3",
+    "stablelm",
+    "stablelm-heads", "stablelm-parallel",
   ]
 
   private func golden(_ name: String) throws -> ModelConfig {
@@ -22,7 +25,9 @@ struct FamilyConfigTests {
   /// llama.cpp takes for granted what most models of a family have.
   @Test(arguments: [
     ("gemma3", "every sixth layer"), ("gemma2", "by the size of heads alone"),
-    ("mixtral", "experts"), ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
+    ("mixtral", nil), ("qwen3-moe", "add up to one"), ("qwen3-moe-dense", "every layer"),
+    ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
+    ("exaone4", "every fourth layer"), ("olmoe", nil), ("cohere2", nil),
   ])
   func whatGGUFCannotSayIsNamed(name: String, words: String?) throws {
     let obstacle = try golden(name).ggufObstacle
@@ -39,6 +44,15 @@ struct FamilyConfigTests {
     #expect(gemma.ggufObstacle == nil)
     gemma.form.windowedLayers = [1]
     #expect(gemma.ggufObstacle?.contains("every second layer") == true)
+    var olmo = try golden("olmo3")
+    #expect(olmo.ggufObstacle == nil)
+    olmo.form.windowedRope?.theta = 1
+    #expect(olmo.ggufObstacle?.contains("one rotary base") == true)
+    var exaone = try golden("exaone4")
+    exaone.form.windowedLayers = [0, 1, 2]
+    #expect(exaone.ggufObstacle?.contains("64 layers") == true)
+    olmo.form.windowedLayers = [3]
+    #expect(olmo.ggufObstacle?.contains("every fourth layer") == true)
   }
 
   /// As published: what the classes of transformers have by default is left out.
@@ -85,12 +99,19 @@ struct FamilyConfigTests {
   }
 
   /// Zeros for weights: only their names and shapes count.
-  @Test(arguments: names.filter { !["mixtral", "qwen3-moe", "llama-dynamic"].contains($0) })
+  @Test(arguments: names.filter {
+    !["qwen3-moe", "qwen3-moe-dense", "llama-dynamic", "exaone4"].contains($0)
+  })
   func metadataAreReadAgain(_ name: String) throws {
     let config = try golden(name)
     let divisors = config.rope.ggufDivisors(rotaryDim: config.rotaryDim)
-    let weights = try config.weightShapes.map { name, shape in
-      (try #require(GGUFNames.gguf(name, config)), shape.extents, [Float](zeros: shape.count))
+    var weights: [(String, [Int], [Float])] = []
+    for (name, shape) in config.weightShapes {
+      let stored = try #require(GGUFNames.gguf(name, config))
+      let stack = GGUFNames.stackCount(name, config).map { [$0] } ?? []
+      if weights.last?.0 == stored { continue }
+      let extents = stack + shape.extents
+      weights.append((stored, extents, [Float](zeros: extents.reduce(1, *))))
     }
     let all = divisors.map { ($0.name, [$0.values.count], $0.values) } + weights
     var bytes: [UInt8] = []
@@ -113,11 +134,11 @@ struct FamilyConfigTests {
     // Biases that a family has no roles for are of no account.
     expected.form.biases.formIntersection(found.form.biases)
     // Windows of families that llama.cpp gives none are in the context's length.
-    if ["mistral", "qwen2", "phi4"].contains(name) {
+    if ["mistral", "qwen2", "phi4", "starcoder2"].contains(name) {
       #expect(found.maxPositions == config.form.window)
       expected.maxPositions = found.maxPositions
     }
-    if ["mistral", "qwen2"].contains(name) {
+    if ["mistral", "qwen2", "starcoder2"].contains(name) {
       (expected.form.window, expected.form.windowedLayers) = (0, [])
     }
     if name == "mistral" { expected.family = .llama }
@@ -139,7 +160,8 @@ struct FamilyConfigTests {
   @Test(arguments: [
     ("qwen2x", ModelFamily.qwen2), ("mistral4", .mistral), ("llama4", .llama), ("phi", .phi3),
     ("olmo", .olmo2), ("granitemoe", .granite), ("gemma4_text", .gemma3), ("gpt_neo", .gptNeoX),
-    ("stablelm2", .stablelm), ("qwen4_moe", .qwen3Moe),
+    ("stablelm2", .stablelm), ("qwen4_moe", .qwen3Moe), ("glm", .glm4), ("cohere3", .cohere),
+    ("exaone", .exaone4), ("starcoder", .starcoder2),
   ])
   func nearestFamily(_ name: String, _ expected: ModelFamily) {
     #expect(ModelFamily.nearest(to: name, keys: []) == expected)
@@ -176,15 +198,25 @@ struct FamilyConfigTests {
     (#""model_type":"granite","num_hidden_layers":2,"logits_scaling":0"#, .configInvalid),
     (#""model_type":"phi3","num_hidden_layers":2,"partial_rotary_factor":2"#, .configInvalid),
     (#""model_type":"phi3","num_hidden_layers":2,"partial_rotary_factor":0.2"#, .configInvalid),
-    (
-      #""model_type":"stablelm","num_hidden_layers":2,"qk_layernorm":true"#,
-      .architectureUnsupported
-    ),
+    (#""model_type":"stablelm","num_hidden_layers":2,"qk_layernorm":1"#, .configInvalid),
+    (#""model_type":"cohere","num_hidden_layers":2,"use_qk_norm":true"#, .architectureUnsupported),
+    (#""model_type":"cohere","num_hidden_layers":2,"logit_scale":0"#, .configInvalid),
+    (#""model_type":"olmoe","num_hidden_layers":2,"num_experts":8,"clip_qkv":5"#,
+      .architectureUnsupported),
+    (#""model_type":"exaone4","num_hidden_layers":2,"sliding_window_pattern":0"#, .configInvalid),
     (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu"#, .configInvalid),
     (#""model_type":"qwen3","num_hidden_layers":2,"hidden_act":"relu""#, .architectureUnsupported),
     (
       #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
-        + #""mlp_only_layers":[0]"#, .architectureUnsupported
+        + #""intermediate_size":0,"mlp_only_layers":[0]"#, .configInvalid
+    ),
+    (
+      #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
+        + #""mlp_only_layers":["first"]"#, .configInvalid
+    ),
+    (
+      #""model_type":"qwen3_moe","num_hidden_layers":2,"num_experts":4,"moe_intermediate_size":8,"#
+        + #""decoder_sparse_step":0"#, .configInvalid
     ),
   ])
   func refuses(_ text: String, _ code: DiagnosticCode) throws {

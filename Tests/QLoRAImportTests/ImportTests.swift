@@ -225,6 +225,23 @@ import Testing
       imported.report.hasPrefix("The recipe is another run than this configuration:\n  \(key)"))
   }
 
+  /// Whatever the tool calls modules that are trained whole, and however it lists them.
+  @Test(arguments: [
+    "base_model: m\nadapter: lora\nlora_modules_to_save: [embed_tokens, lm_head]",
+    "model_name_or_path: m\nstage: sft\nadditional_target: embed_tokens, lm_head",
+    #"{"peft_type": "LORA", "r": 4, "modules_to_save": ["embed_tokens", "lm_head"]}"#,
+  ])
+  func modulesToSaveAreTaken(_ text: String) throws {
+    expect(try load(text), [("adapter.modulesToSave", #"["embed_tokens","lm_head"]"#)])
+  }
+
+  @Test func headsOfClassifiersAreNotModulesOfALanguageModel() throws {
+    let imported = try load(
+      #"{"peft_type": "LORA", "r": 4, "task_type": "SEQ_CLS", "modules_to_save": ["score"]}"#)
+    #expect(value(imported, "adapter.modulesToSave") == nil)
+    #expect(note(imported, "modules_to_save")?.fate == .left)
+  }
+
   /// A value that a recipe would refuse is left out with the recipe's own words.
   @Test func whatDoesNotFitIsLeftOut() throws {
     let imported = try load("base_model: m\nadapter: lora\nlora_r: 0\nseed: many")

@@ -25,7 +25,7 @@ extension ModelFamily {
   /// nil where transformers has no such class.
   package var classifier: ClassifierNames? {
     switch self {
-    case .granite, .t5: nil
+    case .granite, .t5, .olmoe, .ernie45, .cohere, .cohere2: nil
     // Source: Devlin et al. 2019, "BERT", arXiv:1810.04805, section 4.1.
     case .bert:
       ClassifierNames(

@@ -33,6 +33,10 @@ struct ConfigKeys {
       (usualNormEpsilon, activation) = (1e-12, "activation")
     case .bert, .roberta: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-12)
     case .gptNeoX, .stablelm: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
+    case .olmo2, .olmo3, .olmoe, .exaone4, .ernie45: usualNormEpsilon = 1e-5
+    case .starcoder2: (normEpsilon, usualNormEpsilon) = ("norm_epsilon", 1e-5)
+    case .cohere, .cohere2: (normEpsilon, usualNormEpsilon) = ("layer_norm_eps", 1e-5)
+    case .glm4: usualNormEpsilon = 1.5625e-7
     case .qwen3Moe: intermediate = "moe_intermediate_size"
     case .gemma, .gemma2: activation = "hidden_activation"
     case .gemma3:
@@ -52,19 +56,28 @@ extension ModelFamily {
   var usualHeadDim: Int? {
     switch self {
     case .gemma, .gemma2, .gemma3: 256
-    case .qwen3: 128
+    case .qwen3, .seedOSS, .glm4, .ernie45: 128
     default: nil
     }
   }
-  var usualTheta: Double { self == .gemma3 ? 1_000_000 : 10_000 }
-  var tiesByDefault: Bool { isGemma || isEncoder || [.gpt2, .smollm3, .t5].contains(self) }
+  var usualTheta: Double {
+    switch self {
+    case .gemma3: 1_000_000
+    case .olmo3, .ernie45, .cohere: 500_000
+    default: 10_000
+    }
+  }
+  var tiesByDefault: Bool {
+    let tied: Set<ModelFamily> = [.gpt2, .smollm3, .t5, .starcoder2, .ernie45, .cohere, .cohere2]
+    return isGemma || isEncoder || tied.contains(self)
+  }
 
   fileprivate var usualActivation: String {
     switch self {
     case .gpt2: "gelu_new"
     case .t5: "relu"
     case .gptNeoX, .bert, .roberta, .distilbert: "gelu"
-    default: isGemma ? "gelu_pytorch_tanh" : "silu"
+    default: isGemma || self == .starcoder2 ? "gelu_pytorch_tanh" : "silu"
     }
   }
 }
@@ -121,10 +134,17 @@ extension ConfigReader {
     case .smollm3: try readSmolLM3(&form, layers)
     case .granite: try readGranite(&form)
     case .olmo2: break
+    case .olmo3: try readOlmo3(&form, layers)
     case .stablelm, .gptNeoX: try readParallel(&form, family, headDim)
     case .gpt2:
       form.biases = [.queryKeyValue, .attentionOutput, .up, .down]
-    case .mixtral, .qwen3Moe: try readExperts(&form, family, layers)
+    case .seedOSS: try readSeedOSS(&form)
+    case .starcoder2: try readStarcoder2(&form, layers)
+    case .exaone4: try readExaone4(&form, layers)
+    case .glm4: try readGLM4(&form, headDim)
+    case .ernie45: try readErnie45(&form)
+    case .cohere, .cohere2: try readCohere(&form, family, layers)
+    case .mixtral, .qwen3Moe, .olmoe: try readExperts(&form, family, layers)
     case .bert, .roberta, .distilbert: try readEncoder(&form, family)
     case .t5: try readT5(&form)
     }
@@ -157,7 +177,7 @@ extension ConfigReader {
   // MARK: Windows
 
   /// The same window in all layers. Null means none; what is left out means the default.
-  private func readWindow(
+  func readWindow(
     _ form: inout DecoderForm, _ layers: Int, default fallback: Int
   ) throws(Diagnostic) {
     let isThere = json["sliding_window"] != nil
@@ -166,7 +186,7 @@ extension ConfigReader {
   }
 
   /// The layers that `layer_types` calls sliding, or else those that `usual` picks.
-  private func readWindows(
+  func readWindows(
     _ form: inout DecoderForm, _ layers: Int, window: Int, usual: (Int) -> Bool
   ) throws(Diagnostic) {
     form.window = window
@@ -178,7 +198,7 @@ extension ConfigReader {
     if window == 0 { form.windowedLayers = [] }
   }
 
-  private func readRotaryDim(
+  func readRotaryDim(
     _ form: inout DecoderForm, _ headDim: Int, default fallback: Double
   ) throws(Diagnostic) {
     let fraction = try rotaryFraction(default: fallback)
@@ -215,7 +235,19 @@ extension ConfigReader {
     try readWindows(&form, layers, window: try int("sliding_window", default: 4096)) {
       ($0 + 1) % period != 0
     }
-    if !isSecond { form.windowedRope = try windowedRope() }
+    if !isSecond {
+      form.windowedRope = try windowedRope(
+        otherwise: try double("rope_local_base_freq", default: 10_000))
+    }
+  }
+
+  /// Source: the defaults of transformers' Olmo3Config.
+  private func readOlmo3(_ form: inout DecoderForm, _ layers: Int) throws(Diagnostic) {
+    try readWindows(&form, layers, window: try int("sliding_window", default: 4096)) {
+      ($0 + 1) % 4 != 0
+    }
+    form.windowedRope = try windowedRope(
+      otherwise: try double("rope_theta", default: ModelFamily.olmo3.usualTheta))
   }
 
   private func readSmolLM3(_ form: inout DecoderForm, _ layers: Int) throws(Diagnostic) {
@@ -252,11 +284,7 @@ extension ConfigReader {
     }
     form.sharesNorm = form.isParallel
     if try bool("use_qkv_bias", default: false) { form.biases = [.query, .key, .value] }
-    guard try !bool("qk_layernorm", default: false) else {
-      throw failure(
-        .architectureUnsupported, "a layer norm for every single head is not supported",
-        key: "qk_layernorm")
-    }
+    if try bool("qk_layernorm", default: false) { form.queryKeyNorm = .everyHead }
   }
 
   private func readEncoder(
@@ -283,29 +311,6 @@ extension ConfigReader {
         .architectureUnsupported,
         "an encoder of this family has absolute positions and sees whole texts; found "
           + "position_embedding_type \"\(positions)\"", key: "position_embedding_type")
-    }
-  }
-
-  private func readExperts(
-    _ form: inout DecoderForm, _ family: ModelFamily, _ layers: Int
-  ) throws(Diagnostic) {
-    let isMixtral = family == .mixtral
-    // transformers 5 writes the second for both.
-    let key = value("num_experts") == nil ? "num_local_experts" : "num_experts"
-    form.experts = ExpertForm(
-      count: try int(key),
-      chosen: try int("num_experts_per_tok", default: isMixtral ? 2 : 8),
-      isNormalized: try bool("norm_topk_prob", default: isMixtral))
-    if isMixtral { return try readWindow(&form, layers, default: 0) }
-    if try bool("use_sliding_window", default: false) {
-      try readWindow(&form, layers, default: 4096)
-    }
-    guard try int("decoder_sparse_step", default: 1) == 1,
-      value("mlp_only_layers")?.arrayValue?.isEmpty ?? true
-    else {
-      throw failure(
-        .architectureUnsupported, "layers without experts among layers with them",
-        key: "mlp_only_layers")
     }
   }
 }

@@ -31,15 +31,19 @@ extension ConfigReader {
     return RopeParameters(theta: theta, scaling: try scaling(settings, maxPositions))
   }
 
-  /// Of the layers with a window, which Gemma 3 rotates by a base of their own and unscaled.
-  func windowedRope() throws(Diagnostic) -> RopeParameters {
-    let usualTheta = 10_000.0
-    let key = "rope_local_base_freq"
+  /// Of the layers with a window, which some families rotate by a base of their own and unscaled.
+  ///
+  /// - Parameter theta: where the kinds of layers have no settings of their own.
+  func windowedRope(otherwise theta: Double) throws(Diagnostic) -> RopeParameters {
     guard value(Self.parametersKey) != nil,
-      let settings = try settings(layers: "sliding_attention"),
-      value("sliding_attention", in: value(ropeKey)) != nil
-    else { return RopeParameters(theta: try double(key, default: usualTheta)) }
-    return RopeParameters(theta: try double("rope_theta", in: settings, default: usualTheta))
+      let settings = value("sliding_attention", in: value(ropeKey))
+    else { return RopeParameters(theta: theta) }
+    let kind = value("rope_type", in: settings)?.stringValue ?? "default"
+    guard kind == "default" else {
+      throw failure(
+        .ropeUnsupported, "rotary scaling \"\(kind)\" of layers with a window", key: ropeKey)
+    }
+    return RopeParameters(theta: try double("rope_theta", in: settings, default: theta))
   }
 
   /// The fraction of each head that is rotated.

@@ -10,6 +10,11 @@ package enum NormForm: Sendable, Hashable {
   case rmsAroundOne
   /// To mean 0 and variance 1, with a bias.
   case layer
+  /// The same without a bias.
+  case centered
+
+  /// Whether a row's mean is taken off.
+  var isCentered: Bool { [.layer, .centered].contains(self) }
 }
 
 /// What is normalized between the projections of queries and keys and their rotation.
@@ -17,6 +22,8 @@ package enum QueryKeyNorm: Sendable, Hashable {
   case none
   /// Every head by itself, with one weight for all.
   case heads
+  /// Every head by itself to mean 0 and variance 1, with a weight of its own.
+  case everyHead
   /// All heads together.
   case whole
 }
@@ -41,6 +48,9 @@ package struct ExpertForm: Sendable, Hashable {
   package var chosen: Int
   /// Whether the weights of the chosen ones are made to add up to one.
   package var isNormalized: Bool
+  /// Layers that have one MLP for all tokens instead, and how wide it is.
+  package var denseLayers: Set<Int> = []
+  package var denseIntermediate: Int?
 
   package init(count: Int, chosen: Int, isNormalized: Bool) {
     self.count = count
@@ -57,6 +67,8 @@ package struct DecoderForm: Sendable, Hashable {
   package var biases: Set<WeightRole> = []
   /// Leading elements of each head that are rotated; nil for all.
   package var rotaryDim: Int?
+  /// Whether a rotary pair is two neighbours; else one of each half of the head.
+  package var turnsNeighbours = false
   /// Layers without rotary positions.
   package var unrotatedLayers: Set<Int> = []
   /// Layers whose tokens see only so many of the last ones, themselves included.
@@ -93,22 +105,31 @@ package struct DecoderForm: Sendable, Hashable {
   /// What all models of a family have.
   package init(_ family: ModelFamily) {
     switch family {
-    case .gptNeoX, .gpt2, .stablelm, .bert, .roberta, .distilbert: norm = .layer
+    case .gptNeoX, .gpt2, .stablelm, .starcoder2, .bert, .roberta, .distilbert: norm = .layer
+    case .cohere, .cohere2: norm = .centered
     case .gemma, .gemma2, .gemma3: norm = .rmsAroundOne
     default: break
     }
     switch family {
-    case .qwen3, .qwen3Moe, .gemma3: queryKeyNorm = .heads
-    case .olmo2: queryKeyNorm = .whole
+    case .qwen3, .qwen3Moe, .gemma3, .exaone4: queryKeyNorm = .heads
+    case .olmo2, .olmo3, .olmoe: queryKeyNorm = .whole
     default: break
     }
     switch family {
     case .gptNeoX, .bert, .roberta, .distilbert: activation = .gelu
-    case .gemma, .gemma2, .gemma3, .gpt2: activation = .geluTanh
+    case .gemma, .gemma2, .gemma3, .gpt2, .starcoder2: activation = .geluTanh
     default: break
     }
     if [.gpt2, .t5].contains(family) || family.isEncoder { rotaryDim = 0 }
+    turnsNeighbours = [.glm4, .ernie45, .cohere, .cohere2].contains(family)
+    if [.cohere, .cohere2].contains(family) { (isParallel, sharesNorm) = (true, true) }
     isCausal = !family.isEncoder
+  }
+
+  /// How a norm of a block normalizes.
+  package func form(ofNorm role: WeightRole) -> NormForm {
+    let isOfHead = [.queryNorm, .keyNorm].contains(role) && queryKeyNorm == .everyHead
+    return isOfHead ? .centered : norm
   }
 
   /// Layers 0 ..< `count`, of which no model has more: the number is a file's, and not checked yet.

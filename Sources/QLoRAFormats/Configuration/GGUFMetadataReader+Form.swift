@@ -9,7 +9,7 @@ extension GGUFMetadataReader {
     var form = DecoderForm(family)
     for role in WeightRole.allCases where role.isLinear && !role.isOfExperts {
       let isOfFamily = family.names.name(role) != nil
-      if isOfFamily, gguf.contains("blk.0.\(role.gguf).bias") { form.biases.insert(role) }
+      if isOfFamily, gguf.contains("blk.0.\(role.gguf(family)).bias") { form.biases.insert(role) }
     }
     if value("attention.scale") != nil {
       form.attentionScale = try float("attention.scale", default: 1)
@@ -21,17 +21,27 @@ extension GGUFMetadataReader {
       form.embeddingScale = try float("embedding_scale", default: 1)
       form.residualScale = try float("residual_scale", default: 1)
       form.logitDivisor = try float("logit_scale", default: 1)
+    case .olmo3:
+      form.windowedRope = RopeParameters(theta: try double("rope.freq_base", default: 10_000))
     case .gptNeoX: form.isParallel = try bool("use_parallel_residual", default: true)
     case .stablelm:
       form.isParallel = !gguf.contains("blk.0.ffn_norm.weight")
       form.sharesNorm = form.isParallel
+      if gguf.contains("blk.0.attn_q_norm.weight") { form.queryKeyNorm = .everyHead }
     case .smollm3:
       // Every fourth layer, which no key says.
       form.unrotatedLayers = Set(DecoderForm.layers(layers).filter { ($0 + 1) % 4 == 0 })
-    case .mixtral, .qwen3Moe:
+    case .mixtral, .qwen3Moe, .olmoe:
       form.experts = ExpertForm(
         count: try int("expert_count"), chosen: try int("expert_used_count"),
-        isNormalized: try bool("expert_weights_norm", default: true))
+        isNormalized: try bool(
+          "expert_weights_norm", default: family.normalizesExpertsInGGUF))
+    case .cohere, .cohere2, .exaone4:
+      if family != .exaone4 { form.logitDivisor = 1 / (try float("logit_scale", default: 1)) }
+      if form.window > 0 {
+        form.unrotatedLayers = Set(DecoderForm.layers(layers)).subtracting(form.windowedLayers)
+      }
+    case .seedOSS, .starcoder2, .glm4, .ernie45: break
     case .llama, .mistral, .qwen2, .qwen3, .phi3, .olmo2, .gpt2, .bert, .roberta, .distilbert, .t5:
       break
     }
@@ -41,20 +51,13 @@ extension GGUFMetadataReader {
   private func readWindow(_ form: inout DecoderForm, _ layers: Int) throws(Diagnostic) {
     form.window = try int("attention.sliding_window", default: 0)
     guard form.window > 0 else { return }
-    guard family != .olmo2 else {
-      throw Diagnostic(
-        .architectureUnsupported,
-        "OLMo with windows is a family of its own, which is not supported",
-        at: .file(gguf.path), remedy: ModelFamily.remedy)
-    }
     let all = DecoderForm.layers(layers)
     let pattern = value("attention.sliding_window_pattern")
     if case .bools(let flags)? = pattern?.array, flags.count == layers {
       form.windowedLayers = Set(all.filter { flags[$0] })
       return
     }
-    let usual = family == .gemma2 ? 2 : family == .gemma3 ? 6 : 0
-    let period = pattern?.int ?? usual
+    let period = pattern?.int ?? family.ggufWindowPeriod ?? 0
     form.windowedLayers = Set(all.filter { period <= 0 || ($0 + 1) % period != 0 })
   }
 

@@ -29,8 +29,17 @@ struct GGUFMetadataReader {
         "\(key) \"\(name)\" is not supported; the nearest that is: "
           + "\"\(nearest.ggufArchitecture)\"", at: .file(gguf.path), remedy: ModelFamily.remedy)
     }
-    let hasExperts = (gguf.metadata["llama.expert_count"]?.int ?? 0) > 0
-    self.family = family == .llama && hasExperts ? .mixtral : family
+    self.family = Self.among(family, gguf)
+  }
+
+  /// Which of the families that share a name: what they have beside the first tells them.
+  private static func among(_ first: ModelFamily, _ gguf: GGUFFile) -> ModelFamily {
+    func has(_ key: String) -> Bool { (gguf.metadata[key]?.int ?? 0) > 0 }
+    switch first {
+    case .llama where has("llama.expert_count"): return .mixtral
+    case .olmo2 where has("olmo2.attention.sliding_window"): return .olmo3
+    default: return first
+    }
   }
 
   private static func wrong(

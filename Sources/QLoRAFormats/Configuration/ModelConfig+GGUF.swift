@@ -17,7 +17,7 @@ extension ModelConfig {
     let rotaryDim = try reader.int("rope.dimension_count", default: 0)
     let usual = heads > 0 ? hidden / heads : 0
     // Where all of a head is rotated, either number says how large it is.
-    let isPartial = [.gptNeoX, .stablelm, .phi3].contains(family)
+    let isPartial = [.gptNeoX, .stablelm, .phi3, .glm4].contains(family)
     let headDim = try reader.int(
       "attention.key_length", default: isPartial || rotaryDim == 0 ? usual : rotaryDim)
     let embedding = try gguf.tensor("token_embd.weight")
@@ -31,7 +31,7 @@ extension ModelConfig {
     var form = try reader.form(layers: layers, hidden: hidden, heads: heads, headDim: headDim)
     if isPartial, rotaryDim > 0, rotaryDim < headDim { form.rotaryDim = rotaryDim }
     let epsilon =
-      form.norm == .layer ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"
+      form.norm.isCentered ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"
     self.init(
       vocabularySize: embedding.extents[0],
       hidden: hidden,

@@ -5,16 +5,33 @@ import QLoRATensor
 extension ModelConfig {
   /// Why a GGUF file cannot say what this model is; nil where it can.
   package var ggufObstacle: String? {
-    if form.experts != nil { return "experts are not written to GGUF" }
+    if let experts = form.experts {
+      if !experts.denseLayers.isEmpty {
+        return "llama.cpp takes every layer of this family to have experts"
+      }
+      if experts.isNormalized != family.normalizesExpertsInGGUF {
+        return "llama.cpp takes the weights of a token's experts "
+          + (experts.isNormalized ? "as the router gives them" : "to add up to one")
+      }
+    }
     if family == .smollm3, form.unrotatedLayers != Set((0..<layers).filter { ($0 + 1) % 4 == 0 }) {
       return "llama.cpp takes every fourth layer to be without positions"
     }
     if case .dynamic = rope.scaling { return "llama.cpp has no dynamic rotary scaling" }
-    let period = family == .gemma2 ? 2 : 6
-    if hasWindowsInGGUF, form.window > 0,
+    if let period = family.ggufWindowPeriod, form.window > 0,
       form.windowedLayers != Set((0..<layers).filter { ($0 + 1) % period != 0 })
     {
-      return "llama.cpp takes every \(period == 2 ? "second" : "sixth") layer to have no window"
+      let word = [2: "second", 4: "fourth", 6: "sixth"][period] ?? "\(period)th"
+      return "llama.cpp takes every \(word) layer to have no window"
+    }
+    if family == .exaone4, form.window > 0, layers != 64 {
+      return "llama.cpp gives windows to models of 64 layers alone"
+    }
+    if family == .cohere2, form.window == 0 {
+      return "llama.cpp takes layers with a window to be there"
+    }
+    if family == .olmo3, let windowed = form.windowedRope, windowed.theta != rope.theta {
+      return "llama.cpp takes layers with and without a window to have one rotary base"
     }
     let usual = 1 / Float(headDim).squareRoot()
     if family.isGemma, let scale = form.attentionScale, abs(scale / usual - 1) > 1e-6 {
@@ -27,7 +44,7 @@ extension ModelConfig {
     return nil
   }
 
-  private var hasWindowsInGGUF: Bool { [.gemma2, .gemma3].contains(family) }
+  private var hasWindowsInGGUF: Bool { family.ggufWindowPeriod != nil }
 
   /// Where llama.cpp has no windows in a family, sequences are equal as long as none hides a token.
   private var ggufContext: Int {
@@ -36,7 +53,7 @@ extension ModelConfig {
 
   /// What llama.cpp needs to build the model, as its converter spells it.
   package func ggufMetadata() -> GGUFWriter.Metadata {
-    let isLayerNorm = form.norm == .layer
+    let isLayerNorm = form.norm.isCentered
     let pairs: GGUFWriter.Metadata = [
       ("block_count", .uint32(layers)), ("context_length", .uint32(ggufContext)),
       ("embedding_length", .uint32(hidden)),
@@ -101,11 +118,35 @@ extension ModelConfig {
         ("residual_scale", .float32(form.residualScale)),
         ("logit_scale", .float32(form.logitDivisor)),
       ]
+    case .cohere, .cohere2: pairs.append(("logit_scale", .float32(1 / form.logitDivisor)))
+    case .mixtral, .qwen3Moe, .olmoe:
+      pairs += [
+        ("expert_count", .uint32(form.experts?.count ?? 0)),
+        ("expert_used_count", .uint32(form.experts?.chosen ?? 0)),
+      ]
+      if family == .qwen3Moe {
+        pairs.append(("expert_feed_forward_length", .uint32(intermediate)))
+      }
     case .gptNeoX, .stablelm:
       pairs.append(("use_parallel_residual", .bool(form.isParallel)))
     default: break
     }
     return pairs
+  }
+}
+
+extension ModelFamily {
+  /// Whether llama.cpp makes the weights of a token's experts add up to one.
+  var normalizesExpertsInGGUF: Bool { self != .olmoe }
+
+  /// llama.cpp takes one layer of so many to have no window; nil where it has no windows at all.
+  var ggufWindowPeriod: Int? {
+    switch self {
+    case .gemma2: 2
+    case .olmo3, .exaone4, .cohere2: 4
+    case .gemma3: 6
+    default: nil
+    }
   }
 }
 

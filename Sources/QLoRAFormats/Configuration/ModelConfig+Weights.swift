@@ -26,24 +26,53 @@ extension ModelConfig {
     case .queryNorm: return [form.queryKeyNorm == .whole ? query : headDim]
     case .keyNorm: return [form.queryKeyNorm == .whole ? key : headDim]
     case .attentionNorm, .attentionPostNorm, .crossNorm, .mlpNorm, .mlpPostNorm: return [hidden]
-    case .gate, .up, .expertGate, .expertUp: return [intermediate, hidden]
+    case .gate, .up: return [form.experts?.denseIntermediate ?? intermediate, hidden]
+    case .expertGate, .expertUp: return [intermediate, hidden]
     case .gateUp: return [2 * intermediate, hidden]
-    case .down, .expertDown: return [hidden, intermediate]
+    case .down: return [hidden, form.experts?.denseIntermediate ?? intermediate]
+    case .expertDown: return [hidden, intermediate]
     case .router: return [form.experts?.count ?? 0, hidden]
     }
   }
 
   /// Whether a module has a bias beside its weight.
   package func hasBias(_ role: WeightRole) -> Bool {
-    role.isNorm ? form.norm == .layer : form.biases.contains(role)
+    role.isNorm ? form.form(ofNorm: role) == .layer : form.biases.contains(role)
   }
 
-  /// Modules of one block: each expert's by itself.
+  /// How many modules of a role a block has, if it has any: one for each expert or head where they
+  /// have their own.
+  package func count(of role: WeightRole) -> Int {
+    switch role {
+    case _ where role.isOfExperts: form.experts?.count ?? 0
+    case .queryNorm where form.queryKeyNorm == .everyHead: heads
+    case .keyNorm where form.queryKeyNorm == .everyHead: kvHeads
+    default: 1
+    }
+  }
+
+  /// Whether a block's tokens have experts to choose from.
+  package func hasExperts(inBlock index: Int) -> Bool {
+    form.experts.map { !$0.denseLayers.contains(index) } ?? false
+  }
+
+  /// Whether a block has modules of a role, of those that its family may have.
+  private func has(_ role: WeightRole, inBlock index: Int) -> Bool {
+    switch role {
+    case .router, .expertGate, .expertUp, .expertDown: hasExperts(inBlock: index)
+    case .gate, .up, .down: !hasExperts(inBlock: index)
+    case .mlpNorm: !form.sharesNorm
+    case .queryNorm, .keyNorm: form.queryKeyNorm != .none
+    default: true
+    }
+  }
+
+  /// Modules of one block: each expert's and each head's by itself.
   package func modules(ofBlock index: Int) -> [(role: WeightRole, name: String)] {
     let stack = stack(ofBlock: index)
-    return stack.modules.filter { $0.role != .mlpNorm || !form.sharesNorm }.flatMap { role, name in
-      (role.isOfExperts ? Array(0..<(form.experts?.count ?? 0)) : [0]).map { expert in
-        (role, stack.block + "." + name.replacing("*", with: "\(expert)"))
+    return stack.modules.flatMap { role, name in
+      (0..<count(of: role)).map { number in
+        (role, stack.block + "." + name.replacing("*", with: "\(number)"))
       }
     }
   }
@@ -55,7 +84,7 @@ extension ModelConfig {
   ) -> (block: String, modules: [(role: WeightRole, name: String)]) {
     let names = names
     guard let reader = names.reader, let form = form.reader else {
-      return ("\(names.layers)\(index)", names.modules)
+      return ("\(names.layers)\(index)", names.modules.filter { has($0.role, inBlock: index) })
     }
     let isReading = index < form.layers
     let modules = (isReading ? reader.modules : names.modules).filter {
@@ -70,8 +99,9 @@ extension ModelConfig {
     )
   }
 
-  /// The block and the role of a module by its full name; nil where it is not in a block.
-  package func role(of module: String) -> (block: Int, role: WeightRole, expert: Int)? {
+  /// The block and the role of a module by its full name, and which expert's or head's it is; nil
+  /// where it is not in a block.
+  package func role(of module: String) -> (block: Int, role: WeightRole, number: Int)? {
     let names = names
     let isReading = names.reader.map { module.hasPrefix($0.layers) } ?? false
     let layers = isReading ? names.reader?.layers ?? "" : names.layers
@@ -83,15 +113,11 @@ extension ModelConfig {
     let block = number + (isReading ? 0 : form.reader?.layers ?? 0)
     let inner = rest[rest.index(after: dot)...]
     for (role, name) in stack(ofBlock: block).modules {
-      guard role.isOfExperts else {
-        if inner == name { return (block, role, 0) }
-        continue
-      }
-      let parts = name.split(separator: "*")
-      if inner.hasPrefix(parts[0]), inner.hasSuffix(parts[1]),
-        let expert = Int(inner.dropFirst(parts[0].count).dropLast(parts[1].count))
-      {
-        return (block, role, expert)
+      if inner == name { return (block, role, 0) }
+      let parts = name.split(separator: "*", omittingEmptySubsequences: false)
+      guard parts.count == 2, inner.hasPrefix(parts[0]), inner.hasSuffix(parts[1]) else { continue }
+      if let number = Int(inner.dropFirst(parts[0].count).dropLast(parts[1].count)) {
+        return (block, role, number)
       }
     }
     return nil

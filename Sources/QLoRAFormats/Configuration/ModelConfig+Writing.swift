@@ -24,8 +24,7 @@ extension ModelConfig {
       ("vocab_size", .int(vocabularySize)),
     ]
     if family != .gpt2 {
-      members += [("rope_theta", .double(rope.theta))]
-      members += ropeScaling()
+      members += ropeMembers()
     }
     if ![.gpt2, .gptNeoX].contains(family) {
       members += [("num_key_value_heads", .int(kvHeads)), ("head_dim", .int(headDim))]
@@ -59,12 +58,13 @@ extension ModelConfig {
     switch family {
     case .llama, .granite:
       members += [("attention_bias", .bool(attentionBias)), ("mlp_bias", .bool(mlpBias))]
-    case .qwen3, .qwen3Moe, .olmo2, .smollm3:
+    case .qwen3, .qwen3Moe, .olmo2, .olmo3, .olmoe, .smollm3:
       members.append(("attention_bias", .bool(attentionBias)))
     case .stablelm:
       members += [
         ("partial_rotary_factor", fraction), ("use_parallel_residual", .bool(form.isParallel)),
         ("use_qkv_bias", .bool(form.biases.contains(.query))),
+        ("qk_layernorm", .bool(form.queryKeyNorm == .everyHead)),
       ]
     case .gptNeoX:
       members += [
@@ -72,7 +72,23 @@ extension ModelConfig {
         ("use_parallel_residual", .bool(form.isParallel)),
       ]
     case .phi3: members.append(("partial_rotary_factor", fraction))
-    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral: break
+    case .seedOSS:
+      members += [
+        ("attention_bias", .bool(form.biases.contains(.query))),
+        ("attention_out_bias", .bool(attentionBias)), ("mlp_bias", .bool(mlpBias)),
+      ]
+    case .starcoder2, .ernie45: members.append(("use_bias", .bool(mlpBias)))
+    case .glm4:
+      members += [
+        ("attention_bias", .bool(form.biases.contains(.query))),
+        ("partial_rotary_factor", fraction),
+      ]
+    case .cohere, .cohere2:
+      members += [
+        ("attention_bias", .bool(attentionBias)),
+        ("logit_scale", Self.number(1 / form.logitDivisor)),
+      ]
+    case .mistral, .qwen2, .gemma, .gemma2, .gemma3, .gpt2, .mixtral, .exaone4: break
     case .bert, .roberta, .distilbert, .t5: break
     }
     return members + scaleMembers() + windowMembers() + expertMembers()
@@ -104,16 +120,20 @@ extension ModelConfig {
       let flags = (0..<layers).map { JSONValue.int(form.unrotatedLayers.contains($0) ? 0 : 1) }
       members.append(("no_rope_layers", .list(flags)))
     }
-    if let rope = form.windowedRope {
+    if family == .gemma3, let rope = form.windowedRope {
       members.append(("rope_local_base_freq", .double(rope.theta)))
     }
     switch family {
-    case .mistral, .mixtral, .phi3:
+    case .mistral, .mixtral, .phi3, .starcoder2:
       members.append(("sliding_window", form.window > 0 ? .int(form.window) : .null))
-    case .qwen2, .qwen3, .gemma2, .gemma3, .qwen3Moe:
+    case .exaone4 where form.window == 0, .cohere2 where form.window == 0:
+      members.append(("sliding_window", .null))
+    case .qwen2, .qwen3, .gemma2, .gemma3, .olmo3, .qwen3Moe, .exaone4, .cohere2:
       guard form.window > 0 else { break }
       members.append(("sliding_window", .int(form.window)))
-      if !family.isGemma { members.append(("use_sliding_window", .bool(true))) }
+      if [.qwen2, .qwen3, .qwen3Moe].contains(family) {
+        members.append(("use_sliding_window", .bool(true)))
+      }
       if family != .qwen3Moe {
         let kinds = (0..<layers).map {
           form.windowedLayers.contains($0) ? "sliding_attention" : "full_attention"
@@ -131,12 +151,30 @@ extension ModelConfig {
     var members: [(String, JSONValue)] = [
       (count, .int(experts.count)), ("num_experts_per_tok", .int(experts.chosen)),
     ]
-    if family != .mixtral {
+    if family == .qwen3Moe {
       members += [
-        ("norm_topk_prob", .bool(experts.isNormalized)), ("intermediate_size", .int(intermediate)),
+        ("norm_topk_prob", .bool(experts.isNormalized)),
+        ("intermediate_size", .int(experts.denseIntermediate ?? intermediate)),
+        ("mlp_only_layers", .list(experts.denseLayers.sorted().map { .int($0) })),
       ]
     }
+    if family == .olmoe { members.append(("norm_topk_prob", .bool(experts.isNormalized))) }
     return members
+  }
+
+  /// Base and scaling: at the top level, or by kinds of layers where transformers has them so.
+  private func ropeMembers() -> [(String, JSONValue)] {
+    let scaling = ropeScaling()
+    let theta: [(String, JSONValue)] = [("rope_theta", .double(rope.theta))]
+    guard family == .olmo3, let windowed = form.windowedRope else {
+      return theta + (scaling.isEmpty ? [] : [("rope_scaling", .dictionary(scaling))])
+    }
+    let plain: [(String, JSONValue)] = [("rope_type", .string("default"))]
+    let kinds: [(String, JSONValue)] = [
+      ("full_attention", .dictionary((scaling.isEmpty ? plain : scaling) + theta)),
+      ("sliding_attention", .dictionary(plain + [("rope_theta", .double(windowed.theta))])),
+    ]
+    return [("rope_parameters", .dictionary(kinds))]
   }
 
   private func ropeScaling() -> [(String, JSONValue)] {
@@ -175,6 +213,6 @@ extension ModelConfig {
         ("original_max_position_embeddings", .int(8192)),
       ]
     }
-    return [("rope_scaling", .dictionary(scaling))]
+    return scaling
   }
 }

@@ -105,6 +105,11 @@ package struct ModelConfig: Sendable, Hashable {
       throw Diagnostic(
         .configInvalid, "multipliers, caps and windows must be positive numbers", at: location)
     }
+    if let dense = form.experts?.denseIntermediate, !(1...1 << 24).contains(dense) {
+      throw Diagnostic(
+        .configInvalid, "the intermediate size of layers without experts must be positive, found "
+          + "\(dense)", at: location)
+    }
     if let experts = form.experts,
       !(1...4096).contains(experts.count) || !(1...experts.count).contains(experts.chosen)
     {

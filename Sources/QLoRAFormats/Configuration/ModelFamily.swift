@@ -4,11 +4,15 @@
 package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   case llama, mistral, qwen2, qwen3, gemma, gemma2
   case gemma3 = "gemma3_text"
-  case phi3, smollm3, granite, olmo2, stablelm
+  case phi3, smollm3, granite, olmo2, olmo3, stablelm
   case gptNeoX = "gpt_neox"
   case gpt2
   case qwen3Moe = "qwen3_moe"
-  case mixtral
+  case mixtral, olmoe
+  case seedOSS = "seed_oss"
+  case starcoder2, exaone4, glm4
+  case ernie45 = "ernie4_5"
+  case cohere, cohere2
   case bert, roberta, distilbert
   case t5
 
@@ -19,12 +23,14 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   /// Whether one stack of blocks reads a text and another writes what follows from it.
   package var readsAndWrites: Bool { self == .t5 }
 
-  /// `general.architecture` of GGUF. Three of them share llama's, as llama.cpp has them.
+  /// `general.architecture` of GGUF. Some share one, as llama.cpp has them.
   package var ggufArchitecture: String {
     switch self {
     case .llama, .mistral, .mixtral: "llama"
     case .gemma3: "gemma3"
+    case .olmo3: "olmo2"
     case .gptNeoX: "gptneox"
+    case .cohere: "command-r"
     case .qwen3Moe: "qwen3moe"
     default: rawValue
     }
@@ -43,7 +49,7 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
   /// The class that holds it with a head for classes; nil where transformers has none.
   package var classifierClassName: String? {
     switch self {
-    case .granite, .t5: nil
+    case .granite, .t5, .olmoe, .ernie45, .cohere, .cohere2: nil
     case .gemma3: "Gemma3TextForSequenceClassification"
     default: classStem + "ForSequenceClassification"
     }
@@ -62,11 +68,20 @@ package enum ModelFamily: String, Sendable, Hashable, CaseIterable {
     case .smollm3: "SmolLM3"
     case .granite: "Granite"
     case .olmo2: "Olmo2"
+    case .olmo3: "Olmo3"
     case .stablelm: "StableLm"
     case .gptNeoX: "GPTNeoX"
     case .gpt2: "GPT2"
     case .qwen3Moe: "Qwen3Moe"
     case .mixtral: "Mixtral"
+    case .olmoe: "Olmoe"
+    case .seedOSS: "SeedOss"
+    case .starcoder2: "Starcoder2"
+    case .exaone4: "Exaone4"
+    case .glm4: "Glm4"
+    case .ernie45: "Ernie4_5"
+    case .cohere: "Cohere"
+    case .cohere2: "Cohere2"
     case .bert: "Bert"
     case .roberta: "Roberta"
     case .distilbert: "DistilBert"

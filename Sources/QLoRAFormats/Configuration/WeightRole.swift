@@ -33,6 +33,12 @@ package enum WeightRole: String, Sendable, Hashable, CaseIterable {
 
   package var gguf: String { self == .gateUp ? WeightRole.up.rawValue : rawValue }
 
+  /// The same, where a family has another name for it there.
+  package func gguf(_ family: ModelFamily) -> String {
+    // llama.cpp names the norm by where it stands, whatever reads it.
+    self == .mlpNorm && family == .seedOSS ? WeightRole.attentionPostNorm.rawValue : gguf
+  }
+
   package var isNorm: Bool { rawValue.hasSuffix("_norm") }
   /// Whether there is one of it for every expert.
   package var isOfExperts: Bool { rawValue.hasSuffix("_exps") }
@@ -53,7 +59,8 @@ package struct FamilyNames: Sendable {
   package var embeddingNorm: String?
   /// In front of a layer's number.
   package var layers = "model.layers."
-  /// Inside a block, in the order of GGUF files; of experts `*` stands for the number.
+  /// Inside a block, in the order of GGUF files: all that some layer of some model has. `*` stands
+  /// for the number of an expert or a head, whose tensors lie in one in GGUF files.
   package var modules: [(role: WeightRole, name: String)]
 
   /// The stack that reads, in front of the one that writes; nil where there is one alone.
@@ -94,8 +101,15 @@ extension ModelFamily {
   package var names: FamilyNames {
     let (attention, mlp) = (Self.attention, Self.mlp)
     switch self {
-    case .llama, .mistral, .qwen2, .gemma, .smollm3, .granite, .stablelm:
+    case .llama, .mistral, .qwen2, .gemma, .smollm3, .granite, .seedOSS, .ernie45:
       return FamilyNames(modules: Self.inputNorm + attention + Self.middleNorm + mlp)
+    case .stablelm:
+      return FamilyNames(
+        modules: Self.inputNorm + attention
+          + [
+            (.queryNorm, "self_attn.q_layernorm.norms.*"),
+            (.keyNorm, "self_attn.k_layernorm.norms.*"),
+          ] + Self.middleNorm + mlp)
     case .qwen3:
       return FamilyNames(
         modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm + mlp)
@@ -104,7 +118,7 @@ extension ModelFamily {
       return FamilyNames(
         modules: Self.inputNorm + attention + norms + Self.postNorm
           + [(.mlpNorm, "pre_feedforward_layernorm")] + mlp + Self.lastNorm)
-    case .olmo2:
+    case .olmo2, .olmo3, .exaone4:
       return FamilyNames(
         modules: attention + Self.queryKeyNorms + Self.postNorm + mlp + Self.lastNorm)
     case .phi3:
@@ -136,12 +150,26 @@ extension ModelFamily {
       return FamilyNames(
         modules: Self.inputNorm + attention + Self.middleNorm
           + Self.experts("block_sparse_moe", gate: "w1", up: "w3", down: "w2"))
-    case .qwen3Moe:
+    case .cohere, .cohere2: return FamilyNames(modules: Self.inputNorm + attention + mlp)
+    case .starcoder2: return Self.namesOfStarCoder
+    case .glm4: return Self.namesOfGLM
+    case .qwen3Moe, .olmoe:
       return FamilyNames(
-        modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm
+        modules: Self.inputNorm + attention + Self.queryKeyNorms + Self.middleNorm + mlp
           + Self.experts("mlp", gate: "gate_proj", up: "up_proj", down: "down_proj"))
     }
   }
+
+  private static let namesOfGLM = FamilyNames(
+    modules: inputNorm + attention + [(.attentionPostNorm, "post_self_attn_layernorm")]
+      + middleNorm
+      + [
+        (.gateUp, "mlp.gate_up_proj"), (.down, "mlp.down_proj"),
+        (.mlpPostNorm, "post_mlp_layernorm"),
+      ])
+
+  private static let namesOfStarCoder = FamilyNames(
+    modules: inputNorm + attention + middleNorm + [(.up, "mlp.c_fc"), (.down, "mlp.c_proj")])
 
   private static func encoder(_ stem: String) -> FamilyNames {
     let embeddings = stem + ".embeddings."

@@ -1,5 +1,5 @@
-// Weights from a GGUF file under Hugging Face names and in their order of rows; experts, which GGUF
-// keeps in one tensor, one by one; and Gemma's norms less the one that GGUF has added.
+// Weights from a GGUF file under Hugging Face names and in their order of rows; experts and heads,
+// which GGUF keeps in one tensor, one by one; and Gemma's norms less the one that GGUF has added.
 import QLoRADiagnostics
 import QLoRATensor
 
@@ -29,22 +29,23 @@ package struct GGUFWeightSource: WeightSource {
     // Divisors of rotary frequencies are configuration, not weights.
     for tensor in gguf.tensors where !ModelConfig.ggufRopeTensors.contains(tensor.name) {
       let found = GGUFNames.huggingFace(tensor.name, config)
-      guard !found.isEmpty else {
+      guard !found.tensors.isEmpty else {
         throw Diagnostic(
           .architectureUnsupported,
           "a model of type \"\(config.family.rawValue)\" has no tensor of this name",
           at: .tensor(file: gguf.path, name: tensor.name))
       }
       var extents = tensor.extents
-      if found.count > 1 || extents.count == 3 {
-        guard extents.count == 3, extents[0] == found.count else {
+      if found.areStacked {
+        guard extents.count > 1, extents[0] == found.tensors.count else {
           throw Diagnostic(
-            .configInvalid, "expected \(found.count) experts, found shape \(Shape(extents))",
+            .configInvalid,
+            "expected \(found.tensors.count) experts or heads, found shape \(Shape(extents))",
             at: .tensor(file: gguf.path, name: tensor.name))
         }
         extents.removeFirst()
       }
-      for (index, name) in found.enumerated() {
+      for (index, name) in found.tensors.enumerated() {
         var place = Place(name: tensor.name, shape: Shape(extents))
         place.offset = index * place.shape.count
         place.headRows = try Self.headRows(name, tensor, config, gguf)

@@ -1,5 +1,6 @@
 // A normalization in either of its forms, frozen unless it is trained as a whole.
 
+import QLoRAFormats
 import QLoRATensor
 
 struct Norm: Sendable {
@@ -7,23 +8,23 @@ struct Norm: Sendable {
   let module: String
   /// `[width]` float32: what a row is multiplied by.
   let weight: Tensor
-  /// `[width]` float32 of a layer norm; nil of an RMS norm.
+  /// `[width]` float32 of a layer norm, zeros where files have none; nil of an RMS norm.
   let bias: Tensor?
   let epsilon: Float
   /// As files have them, where that is less by `offset` or before it was multiplied by `factor`.
   private let stored: (weight: Tensor, bias: Tensor?)
-  private let offset: Float
+  private let form: NormForm
   private let factor: Float
   /// nil of a frozen one.
   var trained: TrainedNorm?
 
-  /// - Parameter offset: what is added to the weights of files.
-  init(_ module: String, weight: Tensor, bias: Tensor?, offset: Float, epsilon: Float) {
-    self.init(module, (weight, bias), offset: offset, factor: 1, epsilon: epsilon)
+  /// - Parameter bias: where the form has one.
+  init(_ module: String, weight: Tensor, bias: Tensor?, _ form: NormForm, epsilon: Float) {
+    self.init(module, (weight, bias), form, factor: 1, epsilon: epsilon)
   }
 
   private init(
-    _ module: String, _ stored: (weight: Tensor, bias: Tensor?), offset: Float, factor: Float,
+    _ module: String, _ stored: (weight: Tensor, bias: Tensor?), _ form: NormForm, factor: Float,
     epsilon: Float
   ) {
     func changed(_ tensor: Tensor, by offset: Float) -> Tensor {
@@ -32,12 +33,17 @@ struct Norm: Sendable {
     }
     self.module = module
     self.stored = stored
-    self.offset = offset
+    self.form = form
     self.factor = factor
     self.epsilon = epsilon
-    weight = changed(stored.weight, by: offset)
-    bias = stored.bias.map { changed($0, by: 0) }
+    weight = changed(stored.weight, by: Self.offset(form))
+    bias =
+      form == .centered
+      ? Tensor(zeros: stored.weight.shape) : stored.bias.map { changed($0, by: 0) }
   }
+
+  /// What is added to the weights of files.
+  private static func offset(_ form: NormForm) -> Float { form == .rmsAroundOne ? 1 : 0 }
 
   var byteCount: Int { weight.byteCount + (bias?.byteCount ?? 0) }
 
@@ -45,7 +51,7 @@ struct Norm: Sendable {
   func scaled(by factor: Float) -> Norm {
     if factor == 1 { return self }
     return Norm(
-      module, stored, offset: offset, factor: self.factor * factor, epsilon: epsilon)
+      module, stored, form, factor: self.factor * factor, epsilon: epsilon)
   }
 
   /// Names of its tensors and their values in files.
@@ -58,8 +64,8 @@ struct Norm: Sendable {
   mutating func train(_ parameter: (_ name: String, _ value: Tensor) -> Parameter) {
     let parameters = tensors.map(parameter)
     trained = TrainedNorm(
-      weight: parameters[0], bias: parameters.count > 1 ? parameters[1] : nil, offset: offset,
-      factor: factor)
+      weight: parameters[0], bias: parameters.count > 1 ? parameters[1] : nil,
+      isCentered: form == .centered, offset: Self.offset(form), factor: factor)
   }
 }
 

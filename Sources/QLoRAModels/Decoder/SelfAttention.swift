@@ -16,19 +16,22 @@ struct SelfAttention: Sendable {
   var projections: [AdaptedLinear]
   /// Widths of queries, keys and values in each stretch of what the one linear puts out.
   var fusedWidths: [Int]?
-  var queryNorm: Norm?
-  var keyNorm: Norm?
+  /// None, one for all heads, or one for each.
+  var queryNorms: [Norm] = []
+  var keyNorms: [Norm] = []
   var output: AdaptedLinear
   var layout: AttentionLayout
   var rotation: Rotation
+  /// Whether a rotary pair is two neighbours; else one of each half of the head.
+  var turnsNeighbours = false
   /// Of scores, by distance; nil where positions are elsewhere.
   var bias: DistanceBias?
   /// The block's place in the key-value cache.
   var index: Int
 
   mutating func forEachNorm(_ body: (inout Norm) throws -> Void) rethrows {
-    try queryNorm.visit(body)
-    try keyNorm.visit(body)
+    for index in queryNorms.indices { try body(&queryNorms[index]) }
+    for index in keyNorms.indices { try body(&keyNorms[index]) }
   }
 
   mutating func forEachLinear(_ body: (inout AdaptedLinear) throws -> Void) rethrows {
@@ -41,8 +44,8 @@ struct SelfAttention: Sendable {
     var parts = tape.linears(
       input, projections, dtype: context.activationDType, dropout: context.dropout)
     if let fusedWidths { parts = tape.split(parts[0], widths: fusedWidths) }
-    let query = turned(parts[0], queryNorm, context, tape)
-    let key = turned(parts[1], keyNorm, context, tape)
+    let query = turned(parts[0], queryNorms, context, tape)
+    let key = turned(parts[1], keyNorms, context, tape)
     switch context.attention {
     case .packed(let bounds):
       if let bias {
@@ -63,16 +66,24 @@ struct SelfAttention: Sendable {
   }
 
   private func turned(
-    _ input: Variable, _ norm: Norm?, _ context: ForwardContext, _ tape: Tape
+    _ input: Variable, _ norms: [Norm], _ context: ForwardContext, _ tape: Tape
   ) -> Variable {
-    let input = norm.map { tape.normalize(input, $0) } ?? input
+    let input = normalized(input, norms, tape)
     let table: RotaryTable
     switch rotation {
     case .none: return input
     case .all: table = context.rotary.all
     case .windowed: table = context.rotary.windowed
     }
-    return tape.rotary(
-      input, headSize: layout.headSize, positions: context.positions, table: table)
+    let turn = turnsNeighbours ? tape.pairRotary : tape.rotary
+    return turn(input, layout.headSize, context.positions, table)
+  }
+
+  private func normalized(_ input: Variable, _ norms: [Norm], _ tape: Tape) -> Variable {
+    guard norms.count > 1 else {
+      return norms.first.map { tape.normalize(input, $0) } ?? input
+    }
+    let heads = tape.split(input, widths: norms.map { _ in layout.headSize })
+    return tape.joinColumns(zip(heads, norms).map { tape.normalize($0, $1) })
   }
 }

@@ -11,6 +11,8 @@
 /// | Qwen3 | norms of each head's q and k | Yang et al. 2025, arXiv:2505.09388, section 2 |
 /// | Gemma | scaled embeddings, weights of norms around 1, GeGLU | arXiv:2403.08295, section 2 |
 /// | SmolLM3 | every fourth layer without positions | Yang et al. 2025, arXiv:2501.18795 |
+/// | Seed-OSS | biases of queries, keys and values | as transformers' SeedOss has it |
+/// | ERNIE 4.5 | neighbours in rotary pairs | Baidu 2025, "ERNIE 4.5 Technical Report" |
 /// | Granite | s and other multipliers | Yang et al. 2022, arXiv:2203.03466 |
 extension BlockReader {
   func llama() throws -> any DecoderBlock {

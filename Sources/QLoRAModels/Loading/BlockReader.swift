@@ -8,17 +8,18 @@ struct BlockReader {
   let config: ModelConfig
   let index: Int
 
-  private func module(_ role: WeightRole, expert: Int = 0) -> String {
+  /// - Parameter number: of an expert or a head, where they have modules of their own.
+  private func module(_ role: WeightRole, number: Int = 0) -> String {
     let stack = config.stack(ofBlock: index)
     let name = stack.modules.first { $0.role == role }?.name ?? role.rawValue
-    return stack.block + "." + name.replacing("*", with: "\(expert)")
+    return stack.block + "." + name.replacing("*", with: "\(number)")
   }
 
   /// - Throws: a diagnostic that names the missing, misshapen or non-finite tensor; so all below.
   func linear(
     _ role: WeightRole, expert: Int = 0, quantized: Bool = true
   ) throws -> AdaptedLinear {
-    let (module, shape) = (module(role, expert: expert), config.shape(of: role))
+    let (module, shape) = (module(role, number: expert), config.shape(of: role))
     return AdaptedLinear(
       name: module, weight: try loader.weight(module, shape, quantized: quantized),
       bias: config.hasBias(role) ? try loader.vector(module + ".bias", shape[0]) : nil)
@@ -29,8 +30,14 @@ struct BlockReader {
     try (0..<count).map { try linear(role, expert: $0) }
   }
 
-  func norm(_ role: WeightRole) throws -> Norm {
-    try loader.norm(module(role), config.shape(of: role)[0])
+  func norm(_ role: WeightRole) throws -> Norm { try norms(role)[0] }
+
+  /// One, or one for each head.
+  private func norms(_ role: WeightRole) throws -> [Norm] {
+    try (0..<config.count(of: role)).map { number in
+      try loader.norm(
+        module(role, number: number), config.shape(of: role)[0], config.form.form(ofNorm: role))
+    }
   }
 
   // MARK: Halves that families share
@@ -61,14 +68,15 @@ struct BlockReader {
     let isRotated = config.rotaryDim > 0 && !form.unrotatedLayers.contains(index)
     return SelfAttention(
       projections: projections, fusedWidths: fusedWidths,
-      queryNorm: hasNorms ? try norm(.queryNorm) : nil,
-      keyNorm: hasNorms ? try norm(.keyNorm) : nil,
+      queryNorms: hasNorms ? try norms(.queryNorm) : [],
+      keyNorms: hasNorms ? try norms(.keyNorm) : [],
       output: try linear(.attentionOutput),
       layout: AttentionLayout(
         heads: config.heads, kvHeads: config.kvHeads, headSize: config.headDim,
         scale: form.attentionScale ?? 1 / Float(config.headDim).squareRoot(),
         window: form.window(index), softCap: form.scoreCap, isCausal: form.isCausal),
-      rotation: isRotated ? (isWindowed ? .windowed : .all) : .none, index: index)
+      rotation: isRotated ? (isWindowed ? .windowed : .all) : .none,
+      turnsNeighbours: form.turnsNeighbours, index: index)
   }
 
   func gatedMLP() throws -> GatedMLP {

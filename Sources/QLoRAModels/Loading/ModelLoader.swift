@@ -102,12 +102,13 @@ package struct ModelLoader {
       norm: try self.norm(norm, config.hidden))
   }
 
-  func norm(_ module: String, _ width: Int) throws -> Norm {
-    let form = source.config.form.norm
+  /// - Parameter form: nil for that of the model's norms.
+  func norm(_ module: String, _ width: Int, _ form: NormForm? = nil) throws -> Norm {
+    let form = form ?? source.config.form.norm
     return Norm(
       module, weight: try vector(module + ".weight", width),
-      bias: form == .layer ? try vector(module + ".bias", width) : nil,
-      offset: form == .rmsAroundOne ? 1 : 0, epsilon: source.config.normEpsilon)
+      bias: form == .layer ? try vector(module + ".bias", width) : nil, form,
+      epsilon: source.config.normEpsilon)
   }
 
   /// The weight of one module, quantized where it is to be or already is.

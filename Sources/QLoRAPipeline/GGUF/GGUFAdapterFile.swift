@@ -24,26 +24,70 @@ struct GGUFAdapterFile {
       ("general.name", .string(name)), ("adapter.type", .string("lora")),
       ("adapter.lora.alpha", .float32(scaling.alpha)),
     ]
-    let declarations = try adapter.pairs.flatMap { pair in
-      let stored = try storedName(pair)
-      return [
-        GGUFWriter.Declaration(stored + ".lora_a", type, pair.a.shape.extents),
-        GGUFWriter.Declaration(stored + ".lora_b", type, pair.b.shape.extents),
+    let groups = try groups()
+    let declarations = groups.flatMap { group in
+      [
+        GGUFWriter.Declaration(group.stored + ".lora_a", type, group.stack + group.a.extents),
+        GGUFWriter.Declaration(group.stored + ".lora_b", type, group.stack + group.b.extents),
       ]
     }
     let plan = try GGUFWriter(metadata: metadata, declarations) { _ in }
     fileSystem.sweep(FilePath.parent(of: output), of: FilePath.lastComponent(of: output))
     try AtomicFile.write(output, byteCount: plan.byteCount, replacing: false, fileSystem) { sink in
       var writer = try GGUFWriter(metadata: metadata, declarations) { try sink.write($0) }
-      for pair in adapter.pairs {
-        let stored = try storedName(pair)
-        try write(pair.a.floats(), stored + ".lora_a", of: pair, to: &writer)
-        try write(
-          rows(pair, factor: scaling.factors[pair.module] ?? 1), stored + ".lora_b", of: pair,
-          to: &writer)
+      for group in groups {
+        for pair in group.pairs {
+          try write(
+            pair?.a.floats() ?? [Float](repeating: 0, count: group.a.count),
+            group.stored + ".lora_a", of: pair, to: &writer)
+        }
+        for pair in group.pairs {
+          try write(
+            pair.map { rows($0, factor: scaling.factors[$0.module] ?? 1) }
+              ?? [Float](repeating: 0, count: group.b.count),
+            group.stored + ".lora_b", of: pair, to: &writer)
+        }
       }
       try writer.finish()
     }
+  }
+
+  /// What belongs to one tensor of the base: a pair, or one for each expert, nil for those that
+  /// have none.
+  private struct Group {
+    let stored: String
+    /// The number of experts; empty for a tensor of its own.
+    var stack: [Int] = []
+    let a: Shape
+    let b: Shape
+    var pairs: [PEFTAdapter.Pair?]
+  }
+
+  /// - Throws: `adapterMismatch` where experts of one layer have several ranks, for which one
+  ///   tensor has no room.
+  private func groups() throws -> [Group] {
+    var groups: [Group] = []
+    var places: [String: Int] = [:]
+    for pair in adapter.pairs {
+      let stored = try storedName(pair)
+      let stack = GGUFNames.stackCount(pair.module + ".weight", config)
+      let number = stack == nil ? 0 : config.role(of: pair.module)?.number ?? 0
+      let place = places[stored] ?? groups.count
+      if place == groups.count {
+        places[stored] = place
+        groups.append(
+          Group(
+            stored: stored, stack: stack.map { [$0] } ?? [], a: pair.a.shape, b: pair.b.shape,
+            pairs: .init(repeating: nil, count: stack ?? 1)))
+      }
+      guard groups[place].a == pair.a.shape, groups[place].pairs.indices.contains(number) else {
+        throw Diagnostic(
+          .adapterMismatch, "\"\(pair.module)\" has another rank than other experts of its layer",
+          remedy: "write the merged model with --format merged-gguf")
+      }
+      groups[place].pairs[number] = pair
+    }
+    return groups
   }
 
   private func storedName(_ pair: PEFTAdapter.Pair) throws(Diagnostic) -> String {
@@ -54,7 +98,7 @@ struct GGUFAdapterFile {
   }
 
   private func write(
-    _ values: [Float], _ stored: String, of pair: PEFTAdapter.Pair, to writer: inout GGUFWriter
+    _ values: [Float], _ stored: String, of pair: PEFTAdapter.Pair?, to writer: inout GGUFWriter
   ) throws {
     var encoder = GGUFEncoder(type)
     do {
@@ -63,7 +107,8 @@ struct GGUFAdapterFile {
       }
     } catch let diagnostic as Diagnostic where diagnostic.location == nil {
       throw Diagnostic(
-        diagnostic.code, "\"\(pair.module)\": \(diagnostic.message)", remedy: diagnostic.remedy)
+        diagnostic.code, "\"\(pair?.module ?? stored)\": \(diagnostic.message)",
+        remedy: diagnostic.remedy)
     }
   }
 

@@ -16,10 +16,11 @@ struct GGUFModelFile {
   /// `general.name`.
   let name: String
 
-  /// A tensor of the file and where it comes from: a weight, or rotary divisors.
+  /// A tensor of the file and where it comes from: a weight, those of all experts or heads one
+  /// after the other, or rotary divisors.
   private struct Item {
     let declaration: GGUFWriter.Declaration
-    let weight: String?
+    var weights: [String] = []
     var values: [Float] = []
   }
 
@@ -51,22 +52,29 @@ struct GGUFModelFile {
   // MARK: Tensors
 
   private func items() throws -> [Item] {
-    let divisors = source.config.rope.ggufDivisors(rotaryDim: source.config.rotaryDim).map {
-      Item(declaration: .init($0.name, .f32, [$0.values.count]), weight: nil, values: $0.values)
+    var items = source.config.rope.ggufDivisors(rotaryDim: source.config.rotaryDim).map {
+      Item(declaration: .init($0.name, .f32, [$0.values.count]), values: $0.values)
     }
-    return try divisors
-      + source.config.weightShapes.map { name, shape in
-        guard try weights.shape(of: name) == shape,
-          let stored = GGUFNames.gguf(name, source.config)
-        else {
-          throw Diagnostic(
-            .unexpectedShape,
-            "expected shape \(shape) from the configuration, found \(try weights.shape(of: name))",
-            at: .tensor(file: source.path, name: name))
-        }
-        return Item(
-          declaration: .init(stored, tensorType(shape), shape.extents), weight: name)
+    for (name, shape) in source.config.weightShapes {
+      guard try weights.shape(of: name) == shape,
+        let stored = GGUFNames.gguf(name, source.config)
+      else {
+        throw Diagnostic(
+          .unexpectedShape,
+          "expected shape \(shape) from the configuration, found \(try weights.shape(of: name))",
+          at: .tensor(file: source.path, name: name))
       }
+      // All of a stack come one after the other.
+      if items.last?.declaration.name == stored {
+        items[items.count - 1].weights.append(name)
+        continue
+      }
+      let stack = GGUFNames.stackCount(name, source.config).map { [$0] } ?? []
+      items.append(
+        Item(
+          declaration: .init(stored, tensorType(shape), stack + shape.extents), weights: [name]))
+    }
+    return items
   }
 
   private func tensorType(_ shape: Shape) -> GGUFTensorType {
@@ -102,12 +110,17 @@ struct GGUFModelFile {
   private func write(_ item: Item, to writer: inout GGUFWriter) throws {
     var encoder = GGUFEncoder(item.declaration.type)
     let stored = item.declaration.name
-    guard let name = item.weight else {
-      try item.values.withUnsafeBufferPointer {
+    guard !item.weights.isEmpty else {
+      return try item.values.withUnsafeBufferPointer {
         try encoder.encode($0) { try writer.write($0, of: stored) }
       }
-      return
     }
+    for name in item.weights { try write(name, by: &encoder, stored, to: &writer) }
+  }
+
+  private func write(
+    _ name: String, by encoder: inout GGUFEncoder, _ stored: String, to writer: inout GGUFWriter
+  ) throws {
     let order = GGUFHeadRows(name, source.config)
     // llama.cpp multiplies by the weights of norms as they are.
     let isShifted = source.config.form.norm == .rmsAroundOne && name.hasSuffix("norm.weight")

@@ -6,14 +6,19 @@
 package struct TrainedNorm: Sendable {
   /// `[width]`.
   package let weight: Parameter
-  /// `[width]` of a layer norm; nil of an RMS norm.
+  /// `[width]` of a layer norm that has one.
   package let bias: Parameter?
+  /// Whether it is a layer norm without a bias; any other without one is an RMS norm.
+  package let isCentered: Bool
   package let offset: Float
   package let factor: Float
 
-  package init(weight: Parameter, bias: Parameter?, offset: Float, factor: Float) {
+  package init(
+    weight: Parameter, bias: Parameter?, isCentered: Bool, offset: Float, factor: Float
+  ) {
     self.weight = weight
     self.bias = bias
+    self.isCentered = isCentered
     self.offset = offset
     self.factor = factor
   }
@@ -22,12 +27,14 @@ package struct TrainedNorm: Sendable {
 }
 
 extension Tape {
-  /// As `rmsNorm`, or `layerNorm` where there is a bias, with weights that are parameters.
+  /// As `rmsNorm`, or `layerNorm` of what is centred or has a bias, with weights that are
+  /// parameters.
   package func trainedNorm(_ input: Variable, _ norm: TrainedNorm, epsilon: Float) -> Variable {
     let (shape, value) = (input.value.shape, input.value)
     let rows = shape.count / norm.weight.value.count
     let gain = gain(norm)
-    let shift = norm.bias.map { scaled($0.value, norm.factor) }
+    let zeros = norm.isCentered ? Tensor(zeros: norm.weight.value.shape) : nil
+    let shift = norm.bias.map { scaled($0.value, norm.factor) } ?? zeros
     let statistics = backend.allocate([rows, 2], .float32)
     let inverseRMS = backend.allocate([rows, 1], .float32)
     let normalized = { [backend] in

@@ -24,8 +24,8 @@ extension Tape {
     return result
   }
 
-  /// Bytes of logits that exist at once: enough rows to read the head seldom.
-  private static let logitBytes = 16 << 20
+  /// Bytes of logits that exist at once: enough rows to read the head and its gradient seldom.
+  private static let logitBytes = 64 << 20
 
   /// As `linearCrossEntropy`, with a head `[vocabulary, width]` that is a parameter and gets its
   /// gradient in the same pass.
