@@ -45,7 +45,7 @@ package final class CUDABackend: @unchecked Sendable {
       device.isHollow ? KernelLibrary(hollow: device) : try KernelLibrary(device, cache: cache)
     pool = DevicePool(device, growthBytes: poolBytes ?? growthBytes)
     stock = DevicePool(device, growthBytes: growthBytes)
-    products = MatrixProducts(device, pool)
+    products = MatrixProducts(device, pool, kernels)
     staging = PinnedStaging(device)
     integers = DeviceIntegers(pool)
     tables = DeviceTables()

@@ -16,6 +16,12 @@ typedef struct qlora_cuda_few_ending {
   int rank;
 } qlora_cuda_few_ending;
 
+typedef struct qlora_cuda_product_matrix {
+  qlora_cuda_address at;
+  int64_t stride;
+  int type, is_across;
+} qlora_cuda_product_matrix;
+
 typedef struct qlora_cuda_moment {
   qlora_cuda_address values, codes, scales, map, lookup;
 } qlora_cuda_moment;

@@ -296,7 +296,9 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
     float scores[keys / 16][8] = {}, changes[keys / 16][8] = {};
     multiply_heads<size, keys>(scores, queries, warp_row, key_tile);
     multiply_heads<size, keys>(changes, gradients, warp_row, value_tile);
+#pragma unroll
     for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
       for (int i = 0; i < 8; i++) {
         const int half = i / 2 % 2, query = first_query + warp_row + piece_row(i);
         const bool is_seen = sees(shape, query, at + piece * 16 + piece_column(i));
@@ -339,7 +341,9 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
       float scores[queries / 16][8] = {}, changes[queries / 16][8] = {};
       multiply_heads<size, queries>(scores, key_tile, warp_row, query_tile);
       multiply_heads<size, queries>(changes, value_tile, warp_row, gradients);
+#pragma unroll
       for (int piece = 0; piece < queries / 16; piece++) {
+#pragma unroll
         for (int i = 0; i < 8; i++) {
           const int query = at + piece * 16 + piece_column(i);
           const int row = min(query, shape.rows - 1);
