@@ -47,7 +47,7 @@ typedef struct qlora_cuda_attention_inputs {
 } qlora_cuda_attention_inputs;
 
 typedef struct qlora_cuda_tile_shape {
-  int rows, heads, kv_heads;
+  int rows, heads, kv_heads, offset;
   float scale, cap;
   qlora_cuda_address starts, ends;
 } qlora_cuda_tile_shape;
