@@ -40,6 +40,7 @@ static const symbol driver_symbols[] = {
     DRIVER(stream_create, "cuStreamCreate"),
     DRIVER(stream_synchronize, "cuStreamSynchronize"),
     DRIVER(stream_destroy, "cuStreamDestroy_v2"),
+    DRIVER(stream_wait, "cuStreamWaitEvent"),
     DRIVER(event_create, "cuEventCreate"),
     DRIVER(event_record, "cuEventRecord"),
     DRIVER(event_synchronize, "cuEventSynchronize"),

@@ -24,6 +24,9 @@ static const char head_text[] = {
 static const char optimizers_text[] = {
 #embed "kernels/optimizers.cu" suffix(, 0)
 };
+static const char products_text[] = {
+#embed "kernels/products.cu" suffix(, 0)
+};
 static const char rows_text[] = {
 #embed "kernels/rows.cu" suffix(, 0)
 };
@@ -43,6 +46,7 @@ static const qlora_cuda_source sources[] = {
     {"experts", experts_text},
     {"head", head_text},
     {"optimizers", optimizers_text},
+    {"products", products_text},
     {"rows", rows_text},
     {"weights", weights_text},
 };

@@ -1,5 +1,5 @@
 // Causal attention in packed sequences, and that of new rows to a cache. bf16 goes to the matrix
-// unit in tiles, everything else to a block for each row.
+// unit in tiles; everything else, and few rows that meet a cache, to a block for each row.
 import CQLoRACUDA
 import QLoRATensor
 
@@ -48,17 +48,13 @@ extension CUDABackend {
         query, key, value, rowShape(layout, visible.starts, visible.ends, offset: 0),
         into: output, logSumExp: logSumExp)
     }
-    let size = layout.headSize
-    // Queries, and two stages of keys and values.
-    let keys = size == 256 ? 32 : 64
-    kernels.launch(
-      "qlora_attention_tile_\(size)", grid: (tiles(rows), layout.heads, 1), threads: 128,
-      sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
-      [
-        read(query), read(key), read(value), write(output), write(logSumExp),
-        tileShape(layout, rows, visible),
-      ])
+    attendByTiles(
+      query, key, value, layout, tileShape(layout, rows, visible.starts, visible.ends),
+      into: output, logSumExp: logSumExp)
   }
+
+  /// Fewer new rows leave most of a tile empty.
+  private static let leastTileRows = 16
 
   package func cachedAttention(
     query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
@@ -72,9 +68,29 @@ extension CUDABackend {
     let starts =
       window > 0 && window < keyCount
       ? integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - window)) }) : nil
+    if queries >= Self.leastTileRows, usesTiles(layout, [query, keys, values, output]) {
+      return attendByTiles(
+        query, keys, values, layout, tileShape(layout, queries, starts, nil, offset: offset),
+        into: output, logSumExp: nil)
+    }
     attendByRows(
       query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
       logSumExp: nil)
+  }
+
+  private func attendByTiles(
+    _ query: Tensor, _ key: Tensor, _ value: Tensor, _ layout: AttentionLayout,
+    _ shape: qlora_cuda_tile_shape, into output: Tensor, logSumExp: Tensor?
+  ) {
+    let size = layout.headSize
+    // Queries, and two stages of keys and values.
+    let keys = size == 256 ? 32 : 64
+    kernels.launch(
+      "qlora_attention_tile_\(size)", grid: (tiles(Int(shape.rows)), layout.heads, 1),
+      threads: 128, sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
+      [
+        read(query), read(key), read(value), write(output), logSumExp.map(write) ?? 0, shape,
+      ])
   }
 
   private func attendByRows(
@@ -99,12 +115,12 @@ extension CUDABackend {
   func tileBytes(_ rows: Int, _ headSize: Int) -> Int { rows * (headSize + 8) * 2 }
 
   func tileShape(
-    _ layout: AttentionLayout, _ rows: Int, _ visible: VisibleRows
+    _ layout: AttentionLayout, _ rows: Int, _ starts: Tensor?, _ ends: Tensor?, offset: Int = 0
   ) -> qlora_cuda_tile_shape {
     qlora_cuda_tile_shape(
       rows: Int32(rows), heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
-      scale: layout.scale, cap: layout.softCap, starts: read(visible.starts),
-      ends: read(visible.ends))
+      offset: Int32(offset), scale: layout.scale, cap: layout.softCap,
+      starts: starts.map(read) ?? 0, ends: ends.map(read) ?? 0)
   }
 
   func rowShape(

@@ -23,7 +23,7 @@ extension CUDABackend {
       let inputs = qlora_cuda_tile_inputs(
         gradient: read(outputGradient), query: read(query), key: read(key), value: read(value),
         log_sum_exp: read(logSumExp), delta: read(delta))
-      let shape = tileShape(layout, rows, visible)
+      let shape = tileShape(layout, rows, visible.starts, visible.ends)
       launchTiles("queries", layout, rows, layout.heads, [inputs, write(queryGradient), shape])
       launchTiles(
         "keys", layout, rows, layout.kvHeads,

@@ -31,6 +31,8 @@ extension CUDABackend {
     _ weight: CUDAWeight, named: DeviceAddress, first: Int, count: Int, into target: DeviceMatrix
   ) {
     let columns = weight.inFeatures
+    // Of named rows, which are few, a copy of the whole weight would be a waste.
+    let read = named == 0 ? read : readInPlace
     let ending: [any KernelArgument] = [
       named, first, target.address, target.dtype.element, target.stride, count, columns,
     ]
@@ -49,12 +51,14 @@ extension CUDABackend {
         && target.dtype != .float16
       launch(
         isWide ? "qlora_decode_4bit_wide" : "qlora_decode_4bit",
-        over: isWide ? count * columns / 16 : count * columns, [argument(matrix)] + ending)
+        over: isWide ? count * columns / 16 : count * columns, [argument(matrix, read)] + ending)
     }
   }
 
   /// A 4-bit weight as kernels take it.
-  func argument(_ matrix: QuantizedMatrix) -> qlora_cuda_four_bit {
+  func argument(
+    _ matrix: QuantizedMatrix, _ read: (Tensor) -> DeviceAddress
+  ) -> qlora_cuda_four_bit {
     var argument = qlora_cuda_four_bit()
     argument.packed = read(matrix.packed)
     argument.table = read(tables.values(matrix.spec.type))

@@ -172,7 +172,7 @@ extension CUDABackend {
     }
     let (kind, arguments): (String, [any KernelArgument]) =
       switch weight.content {
-      case .fourBit(let matrix): ("4bit", [argument(matrix)])
+      case .fourBit(let matrix): ("4bit", [argument(matrix, read)])
       case .dense(let values): ("dense", [read(values), values.dtype.element])
       case .int8: preconditionFailure("a weight in 8 bits has no such kernel")
       }

@@ -108,8 +108,10 @@ extension CUDABackend {
       preconditionFailure("a weight of another kind than was asked for")
     }
     try checkHealth()
-    return CUDAWeight(
+    let prepared = CUDAWeight(
       outFeatures: weight.outFeatures, inFeatures: weight.inFeatures, content)
+    readAhead.join(prepared.parts)
+    return prepared
   }
 
   private func uploaded(_ matrix: QuantizedMatrix) -> QuantizedMatrix {

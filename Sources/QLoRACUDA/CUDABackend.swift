@@ -18,6 +18,9 @@ package final class CUDABackend: @unchecked Sendable {
   let kernels: KernelLibrary
   let products: MatrixProducts
   let staging: PinnedStaging
+  let readAhead: WeightReadAhead
+  /// Values that wait for backward in the host's memory.
+  let shelf: HostShelf
   let integers: DeviceIntegers
   let tables: DeviceTables
   /// Of what weights may take of the device's memory.
@@ -45,8 +48,10 @@ package final class CUDABackend: @unchecked Sendable {
       device.isHollow ? KernelLibrary(hollow: device) : try KernelLibrary(device, cache: cache)
     pool = DevicePool(device, growthBytes: poolBytes ?? growthBytes)
     stock = DevicePool(device, growthBytes: growthBytes)
-    products = MatrixProducts(device, pool)
+    products = MatrixProducts(device, pool, kernels)
     staging = PinnedStaging(device)
+    readAhead = WeightReadAhead(stock)
+    shelf = HostShelf(pool)
     integers = DeviceIntegers(pool)
     tables = DeviceTables()
     weightBytesLeft = Mutex(weightBytes ?? .max)
@@ -83,7 +88,10 @@ package final class CUDABackend: @unchecked Sendable {
   }
 
   /// Lets the pool's peak and extent begin again at what is lent now.
-  package func restartPool() { pool.restart() }
+  package func restartPool() {
+    pool.restart()
+    shelf.restart()
+  }
 
   package func synchronize() { device.synchronize() }
 
@@ -105,6 +113,12 @@ package final class CUDABackend: @unchecked Sendable {
   /// The device's memory of a tensor that is only read.
   func read(_ tensor: Tensor) -> DeviceAddress {
     mirror(tensor).deviceAddress(isWriting: false) + DeviceAddress(tensor.byteOffset)
+  }
+
+  /// The same; memory of the host is read across the bus.
+  func readInPlace(_ tensor: Tensor) -> DeviceAddress {
+    guard let pinned = tensor.storage.mirror as? PinnedMemory else { return read(tensor) }
+    return pinned.ownAddress + DeviceAddress(tensor.byteOffset)
   }
 
   /// The device's memory of a tensor that is written, or read and written.

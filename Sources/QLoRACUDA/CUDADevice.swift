@@ -25,6 +25,9 @@ package final class CUDADevice: @unchecked Sendable {
   private let owner: CUDADevice?
   private let failed = Mutex<Diagnostic?>(nil)
 
+  /// CU_STREAM_NON_BLOCKING and CU_EVENT_DISABLE_TIMING.
+  static let (nonBlocking, untimed): (UInt32, UInt32) = (1, 2)
+
   /// The oldest level whose instructions the kernels use.
   static let oldestLevel = 80
 
@@ -74,7 +77,7 @@ package final class CUDADevice: @unchecked Sendable {
     guard let context = handle else { throw Self.noHandle(name) }
     self.context = context
     try check("cuCtxSetCurrent", driver.context_set(context))
-    try check("cuStreamCreate", driver.stream_create(&handle, Attribute.nonBlocking))
+    try check("cuStreamCreate", driver.stream_create(&handle, Self.nonBlocking))
     guard let stream = handle else { throw Self.noHandle(name) }
     self.stream = stream
   }
@@ -103,8 +106,6 @@ package final class CUDADevice: @unchecked Sendable {
     static let processors: Int32 = 16
     static let major: Int32 = 75
     static let minor: Int32 = 76
-    /// CU_STREAM_NON_BLOCKING.
-    static let nonBlocking: UInt32 = 1
   }
 
   /// Whether nothing is computed.

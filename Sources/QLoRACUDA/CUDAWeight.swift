@@ -32,16 +32,17 @@ package final class CUDAWeight: PreparedWeight {
     }
   }
 
-  package var byteCount: Int {
+  package var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
+
+  /// All that it is made of.
+  var parts: [Tensor] {
     switch content {
-    case .dense(let values): values.byteCount
-    case .int8(let matrix, _): matrix.codes.byteCount + matrix.scales.byteCount
+    case .dense(let values): [values]
+    case .int8(let matrix, _): [matrix.codes, matrix.scales]
     case .fourBit(let matrix):
       switch matrix.scales {
-      case .plain(let absmax): matrix.packed.byteCount + absmax.byteCount
-      case .nested(let nested):
-        matrix.packed.byteCount + nested.codes.byteCount + nested.absmax.byteCount
-          + nested.map.byteCount
+      case .plain(let absmax): [matrix.packed, absmax]
+      case .nested(let nested): [matrix.packed, nested.codes, nested.absmax, nested.map]
       }
     }
   }

@@ -13,6 +13,7 @@ extension UInt64: KernelArgument {}
 extension Float: KernelArgument {}
 extension qlora_cuda_four_bit: KernelArgument {}
 extension qlora_cuda_few_ending: KernelArgument {}
+extension qlora_cuda_product_matrix: KernelArgument {}
 extension qlora_cuda_moment: KernelArgument {}
 extension qlora_cuda_adamw: KernelArgument {}
 extension qlora_cuda_lion: KernelArgument {}

@@ -1,4 +1,5 @@
-// Matrix products by cuBLASLt, whose proposals are asked for once for each shape.
+// Matrix products by cuBLASLt, whose proposals are asked for once for each shape, and by a plain
+// kernel where it has none.
 import CQLoRACUDA
 import QLoRATensor
 import Synchronization
@@ -31,7 +32,7 @@ struct DeviceMatrix {
 }
 
 /// Everything that a proposal depends on.
-private struct ProductShape: Hashable {
+struct ProductShape: Hashable, Sendable {
   let rows: Int
   let columns: Int
   let depth: Int
@@ -46,6 +47,12 @@ private struct ProductShape: Hashable {
 // SAFETY: handles belong to cuBLASLt; the table of proposals is behind a lock, and a workspace is
 // used by one product after the other of one stream.
 final class MatrixProducts: @unchecked Sendable {
+  private enum Way {
+    case planned(Plan)
+    /// cuBLASLt has no proposal, or refused its own.
+    case plain
+  }
+
   private struct Plan {
     let product: qlora_cuda_handle
     /// Of a, b and the result, as cuBLASLt sees them.
@@ -67,8 +74,8 @@ final class MatrixProducts: @unchecked Sendable {
     /// None, or partial sums in float32 that are added in a step of their own: no order is left to
     /// chance.
     static let orderedReductions: UInt32 = 2
-    /// CUBLAS_STATUS_NOT_SUPPORTED.
-    static let notSupported: Int32 = 15
+    /// CUBLAS_STATUS_INVALID_VALUE, …_NOT_SUPPORTED: of this shape; the device is well.
+    static let refusals: [Int32] = [7, 15]
   }
 
   /// What cuBLASLt recommends for its fastest kernels of the newest devices.
@@ -79,11 +86,13 @@ final class MatrixProducts: @unchecked Sendable {
   private let handle: qlora_cuda_handle?
   private let workspace: DeviceBlock
   private let pool: DevicePool
-  private let plans = Mutex<[ProductShape: Plan]>([:])
+  let kernels: KernelLibrary
+  private let ways = Mutex<[ProductShape: Way]>([:])
 
-  init(_ device: CUDADevice, _ pool: DevicePool) {
+  init(_ device: CUDADevice, _ pool: DevicePool, _ kernels: KernelLibrary) {
     self.device = device
     self.pool = pool
+    self.kernels = kernels
     functions = device.libraries.products
     workspace = pool.borrow(Self.workspaceBytes)
     var handle: qlora_cuda_handle?
@@ -94,8 +103,8 @@ final class MatrixProducts: @unchecked Sendable {
 
   deinit {
     let functions = functions
-    plans.withLock { plans in
-      for plan in plans.values {
+    ways.withLock { ways in
+      for case .planned(let plan) in ways.values {
         for layout in plan.layouts { _ = functions.layout_destroy(layout) }
         _ = functions.product_destroy(plan.product)
       }
@@ -116,16 +125,31 @@ final class MatrixProducts: @unchecked Sendable {
       strides: [left.stride, right.stride, output.stride],
       alignments: [left, right, output].map(\.alignment), across: [left.isAcross, right.isAcross],
       input: left.dtype, output: output.dtype)
-    guard let plan = plans.withLock({ plan(shape, &$0) }) else { return }
-    var (factor, kept): (Float, Float) = (factor, adding ? 1 : 0)
+    guard case .planned(let plan)? = ways.withLock({ way(shape, &$0) }) else {
+      return multiplyPlainly(left, right, into: output, shape, factor: factor, adding: adding)
+    }
+    var (scale, kept): (Float, Float) = (factor, adding ? 1 : 0)
     var algorithm = plan.algorithm.algorithm
     let functions = functions
+    var isRefused = false
     // Row-major matrices are column-major ones with their axes exchanged: right comes first.
     device.attempt("cublasLtMatmul", detail: "\(shape)") { _ in
-      functions.multiply(
-        handle, plan.product, &factor, right.address, plan.layouts[0], left.address,
+      let status = functions.multiply(
+        handle, plan.product, &scale, right.address, plan.layouts[0], left.address,
         plan.layouts[1], &kept, output.address, plan.layouts[2], output.address, plan.layouts[2],
         &algorithm, workspace.address, workspace.byteCount, device.stream)
+      isRefused = Number.refusals.contains(status)
+      return isRefused ? 0 : status
+    }
+    guard isRefused else { return }
+    ways.withLock { $0[shape] = .plain }
+    multiplyPlainly(left, right, into: output, shape, factor: factor, adding: adding)
+  }
+
+  /// Shapes that went to the plain kernel, for reports.
+  var plainShapes: [ProductShape] {
+    ways.withLock { ways in
+      ways.compactMap { if case .plain = $0.value { $0.key } else { nil } }
     }
   }
 
@@ -133,9 +157,15 @@ final class MatrixProducts: @unchecked Sendable {
     dtype == .bfloat16 ? Number.bfloat16 : Number.float32
   }
 
-  /// nil after a failure.
-  private func plan(_ shape: ProductShape, _ plans: inout [ProductShape: Plan]) -> Plan? {
-    if let plan = plans[shape] { return plan }
+  private func way(_ shape: ProductShape, _ ways: inout [ProductShape: Way]) -> Way {
+    if let way = ways[shape] { return way }
+    let way = plan(shape).map { Way.planned($0) } ?? .plain
+    ways[shape] = way
+    return way
+  }
+
+  /// nil where there is no proposal, or after a failure.
+  private func plan(_ shape: ProductShape) -> Plan? {
     var product: qlora_cuda_handle?
     check("cublasLtMatmulDescCreate") {
       $0.product_create(&product, Number.computeFloat32, Number.float32)
@@ -157,9 +187,7 @@ final class MatrixProducts: @unchecked Sendable {
     guard layouts.count == 3, let algorithm = propose(product, layouts, shape) else {
       return nil
     }
-    let plan = Plan(product: product, layouts: layouts, algorithm: algorithm)
-    plans[shape] = plan
-    return plan
+    return Plan(product: product, layouts: layouts, algorithm: algorithm)
   }
 
   /// A column-major matrix, whose columns are the rows of ours.
@@ -200,10 +228,12 @@ final class MatrixProducts: @unchecked Sendable {
       let status = $0.propose(
         handle, product, layouts[0], layouts[1], layouts[2], layouts[2], preference, 1, &result,
         &found)
-      return status == 0 && (found < 1 || result.state != 0) ? Number.notSupported : status
+      let isRefused = Number.refusals.contains(status)
+      if isRefused { found = 0 }
+      return isRefused ? 0 : status
     }
     check("cublasLtMatmulPreferenceDestroy") { $0.preference_destroy(preference) }
-    return device.failure == nil ? result : nil
+    return device.failure == nil && found > 0 && result.state == 0 ? result : nil
   }
 
   private func check(

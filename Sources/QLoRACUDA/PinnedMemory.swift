@@ -10,10 +10,14 @@ protocol DevicePlace: DeviceMirror {
   func isOn(_ device: CUDADevice) -> Bool
 }
 
-// SAFETY: one memory for both sides; whoever asks for it on the host waits for the device first.
+// SAFETY: one memory for both sides; whoever asks for it on the host waits for the device first. Its
+// place is set by the thread that prepares the weight, before anybody else knows it.
 final class PinnedMemory: DevicePlace, @unchecked Sendable {
   private let device: CUDADevice
-  private let memory: UnsafeMutableRawPointer
+  let memory: UnsafeMutableRawPointer
+  let byteCount: Int
+  /// Of a part of a weight that is read ahead; set before the weight is used.
+  var place: WeightPlace?
 
   /// nil where the host has none left, of which the device's failure says more.
   init?(_ byteCount: Int, _ device: CUDADevice) {
@@ -23,10 +27,12 @@ final class PinnedMemory: DevicePlace, @unchecked Sendable {
     }
     guard didAllocate, let found else { return nil }
     self.device = device
+    self.byteCount = byteCount
     memory = found
   }
 
   deinit {
+    place?.weight.reader.finish()
     device.synchronize()
     device.attempt("cuMemFreeHost") { $0.free_pinned(memory) }
   }
@@ -34,7 +40,15 @@ final class PinnedMemory: DevicePlace, @unchecked Sendable {
   func isOn(_ device: CUDADevice) -> Bool { self.device === device }
 
   /// With unified addresses, which every GPU of the kernels' levels has, both sides share one.
-  func deviceAddress(isWriting: Bool) -> DeviceAddress { DeviceAddress(UInt(bitPattern: memory)) }
+  var ownAddress: DeviceAddress { DeviceAddress(UInt(bitPattern: memory)) }
+
+  /// The copy of a weight that is read ahead, which is good until another weight is asked for.
+  func deviceAddress(isWriting: Bool) -> DeviceAddress {
+    guard !isWriting, let place, let start = place.weight.reader.address(of: place.weight) else {
+      return ownAddress
+    }
+    return start + DeviceAddress(place.offset)
+  }
 
   func hostAddress(isWriting: Bool) -> UnsafeMutableRawPointer {
     device.synchronize()

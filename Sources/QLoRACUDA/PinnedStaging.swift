@@ -52,14 +52,12 @@ final class PinnedStaging: @unchecked Sendable {
     while halves.count < 2 {
       var memory: UnsafeMutableRawPointer?
       var event: qlora_cuda_handle?
-      // CU_EVENT_DISABLE_TIMING.
-      let untimed: UInt32 = 2
       device.attempt("cuMemHostAlloc") {
         let status = $0.allocate_pinned(&memory, Self.halfBytes, 0)
         return status == DeviceFailure.outOfMemory ? 0 : status
       }
       guard let memory else { return false }
-      device.attempt("cuEventCreate") { $0.event_create(&event, untimed) }
+      device.attempt("cuEventCreate") { $0.event_create(&event, CUDADevice.untimed) }
       guard let event else { return false }
       halves.append(Half(memory: memory, event: event))
     }

@@ -8,6 +8,8 @@ final class StorageMirror: DevicePlace, @unchecked Sendable {
   // SAFETY: only the lock's holder has it.
   private struct State: @unchecked Sendable {
     var block: DeviceBlock?
+    /// Where the device's bytes wait in the place of `block`.
+    var aside: HostShelf.Item?
     var host: UnsafeMutableRawPointer?
     var isHostCurrent: Bool
     var isDeviceCurrent: Bool
@@ -38,6 +40,7 @@ final class StorageMirror: DevicePlace, @unchecked Sendable {
 
   deinit {
     state.withLock { state in
+      state.aside?.drop()
       if let block = state.block { pool.recycle(block) }
       if ownsHost { state.host?.deallocate() }
     }
@@ -45,8 +48,24 @@ final class StorageMirror: DevicePlace, @unchecked Sendable {
 
   func isOn(_ device: CUDADevice) -> Bool { pool.device === device }
 
+  /// Lets the device's bytes wait in the host's memory until somebody asks for them.
+  func leave(to shelf: HostShelf) {
+    state.withLock { state in
+      guard let block = state.block, state.isDeviceCurrent, let item = shelf.leave(block) else {
+        return
+      }
+      (state.block, state.aside) = (nil, item)
+    }
+  }
+
+  private func bringBack(_ state: inout State) {
+    guard let item = state.aside else { return }
+    (state.block, state.aside) = (item.bring(), nil)
+  }
+
   func hostAddress(isWriting: Bool) -> UnsafeMutableRawPointer {
     state.withLock { state in
+      bringBack(&state)
       let alignment = Storage.alignment
       let host =
         state.host ?? .allocate(byteCount: byteCount + alignment, alignment: alignment)
@@ -64,6 +83,7 @@ final class StorageMirror: DevicePlace, @unchecked Sendable {
   /// on.
   func deviceAddress(isWriting: Bool) -> DeviceAddress {
     state.withLock { state in
+      bringBack(&state)
       let block = state.block ?? pool.borrow(byteCount)
       state.block = block
       if !state.isDeviceCurrent, let host = state.host {

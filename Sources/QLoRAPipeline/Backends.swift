@@ -125,6 +125,8 @@ protocol RehearsedBackend: WeightArchiving {
   /// Bytes lent now, lent at most, and the part of the pool that was lent since `restartPool`.
   var poolBytes: (live: Int, peak: Int, extent: Int) { get }
   func restartPool()
+  /// What waited in the host's memory at most since then, beside a device's own.
+  var asideBytes: Int { get }
   /// A tensor that counts as no activation: a shape-only parameter or moment.
   func hollowTensor(_ shape: Shape) -> Tensor
 }
@@ -138,6 +140,8 @@ extension CPUBackend: RehearsedBackend {
   }
 
   func restartPool() { storagePool.restart() }
+
+  var asideBytes: Int { 0 }
 }
 
 extension CUDABackend: RehearsedBackend {

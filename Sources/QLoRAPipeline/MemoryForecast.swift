@@ -1,5 +1,6 @@
 // The memory of a training process by what it is for.
 
+import QLoRACUDA
 import QLoRAModels
 import QLoRARecipe
 import QLoRASystem
@@ -11,8 +12,10 @@ package struct MemoryForecast: Sendable, Equatable {
   package var processBytes: Int
   /// Of the weights that stay in memory.
   package var weightBytes: Int
-  /// Of the buffers that layers on disk take turns in.
+  /// Of the buffers that layers on disk, or weights outside of a GPU's memory, take turns in.
   package var readAheadBytes = 0
+  /// What the latter would take.
+  private var bufferBytes = 0
   /// Adapters, and as many bytes of gradients.
   package var adapterBytes: Int
   package var optimizerBytes: Int
@@ -41,6 +44,8 @@ package struct MemoryForecast: Sendable, Equatable {
       adapterBytes: rehearsal.parameterBytes,
       optimizerBytes: optimizer.memoryBytes(of: rehearsal.model.parameters.map(\.value.count)),
       step: step)
+    let weights = rehearsal.model.weightsByModule.map(\.weight.byteCount)
+    bufferBytes = CUDABackend.readAheadBytes(weights)
   }
 
   /// Takes the layers out of memory that lie on disk.
@@ -55,9 +60,10 @@ package struct MemoryForecast: Sendable, Equatable {
   /// Lets weights wait in the host's memory, as many as `free` bytes of a GPU do not hold.
   /// - Returns: their bytes; nil, and nothing changes, where even that is not enough.
   mutating func placeWeights(in free: Int, host: Int?) -> Int? {
-    let lacking = peakBytes + Self.deviceSlackBytes - free
+    let lacking = peakBytes + bufferBytes + Self.deviceSlackBytes - free
     guard lacking <= weightBytes, lacking <= host ?? .max else { return nil }
     weightBytes -= lacking
+    readAheadBytes = bufferBytes
     return lacking
   }
 

@@ -13,6 +13,8 @@ package struct StepForecast: Sendable, Equatable {
   package var activationBytes = 0
   /// Beside them at the most: logits of a chunk and their gradient.
   package var lossBytes = 0
+  /// Kept in the host's memory, beside all that is the device's.
+  package var outsideBytes = 0
   /// Of the pool: activations, and what operations need beside them.
   package var poolBytes = 0
   /// Floating-point operations of products and attention.
@@ -82,7 +84,13 @@ struct Rehearsal {
   ) throws -> [ActivationPolicy] {
     let blockCount = model.activationPolicies.count
     guard case .bytes(let bytes) = budget else {
-      return Array(repeating: budget == .least ? .input : .everything, count: blockCount)
+      let policy: ActivationPolicy =
+        switch budget {
+        case .least: .input
+        case .outside: .outside
+        default: .everything
+        }
+      return Array(repeating: policy, count: blockCount)
     }
     let costs = model.blockCosts(batch) {
       (backend.poolBytes.live, counter.operations)
@@ -111,7 +119,9 @@ struct Rehearsal {
       case .forward: forecast.activationBytes = bytes.live - before.bytes
       case .loss:
         forecast.lossBytes = max(0, bytes.peak - before.bytes - forecast.activationBytes)
-      case .backward: forecast.poolBytes = bytes.extent
+      case .backward:
+        forecast.poolBytes = bytes.extent
+        forecast.outsideBytes = backend.asideBytes
       }
     }
     forecast.operations = counter.operations - before.operations
@@ -131,6 +141,7 @@ extension Recipe.ActivationMemory {
     switch self {
     case .none: .everything
     case .full: .least
+    case .host: .outside
     case .budget(let bytes): .bytes(bytes)
     }
   }

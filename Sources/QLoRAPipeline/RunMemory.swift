@@ -216,9 +216,10 @@ extension Pipeline {
   package static func activationBudget(_ text: String) throws -> ActivationBudget {
     if text == "none" { return .everything }
     if text == "full" { return .least }
+    if text == "host" { return .outside }
     guard let bytes = byteCount(text) else {
       throw Diagnostic(
-        .recipeOutOfRange, "\"\(text)\" is neither none, nor full, nor a size such as 512MiB")
+        .recipeOutOfRange, "\"\(text)\" is neither none, full, host, nor a size such as 512MiB")
     }
     return .bytes(bytes)
   }

@@ -37,7 +37,7 @@ extension FieldType {
       value.isNull ? nil : type.problem(with: value).map { alternative($0, type, value) }
     case .textMap: textMapProblem(value)
     case .targets: targetsProblem(value)
-    case .byteBudget: byteSizeProblem(value, orWord: ["none", "full"])
+    case .byteBudget: byteSizeProblem(value, orWord: ["none", "full", "host"])
     case .byteCount: byteSizeProblem(value, orWord: [])
     case .duration: durationProblem(value)
     case .section: value.objectMembers == nil ? wrongType(value) : nil

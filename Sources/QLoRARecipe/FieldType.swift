@@ -75,7 +75,7 @@ extension FieldType {
     case .optional(let type): "\(type.description), or null"
     case .textMap: "an object of strings"
     case .targets: "\"all-linear\", a regular expression, or a list of names"
-    case .byteBudget: "\"none\", \"full\" or a size such as \"512MiB\""
+    case .byteBudget: "\"none\", \"full\", \"host\" or a size such as \"512MiB\""
     case .byteCount: "a size such as \"3GiB\""
     case .duration: "a time such as \"3h50m\" or \"90s\""
     case .section: "an object"

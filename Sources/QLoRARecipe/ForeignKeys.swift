@@ -45,9 +45,9 @@ package enum ForeignKeys {
     "eval_sample_packing": "evaluations are packed as training is",
     "group_by_length": "nothing is padded, so rows need no sorting",
     "gradient_checkpointing_kwargs": "recomputation has one kind here",
-    "activation_offloading": "activations are recomputed, not moved: training.activationMemory",
+    "activation_offloading": "training.activationMemory \"host\" moves the inputs of blocks",
     "enable_activation_offloading":
-      "activations are recomputed, not moved: training.activationMemory",
+      "training.activationMemory \"host\" moves the inputs of blocks",
     "resume_from_checkpoint": "`qlora resume RUN` continues a run",
     "auto_resume_from_checkpoints": "`qlora resume RUN` continues a run",
     "recipe_checkpoint": "`qlora resume RUN` continues a run",

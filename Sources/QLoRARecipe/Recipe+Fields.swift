@@ -189,7 +189,8 @@ extension Recipe.Training: RecipeSection {
     Field(
       "activationMemory", \.activationMemory, .byteBudget,
       "Activations kept for the backward pass: \"none\" recomputes nothing, \"full\" recomputes "
-        + "every block, a budget such as \"512MiB\" something between."),
+        + "every block, \"host\" does so and lets the blocks' inputs wait in the host's memory, a "
+        + "budget such as \"512MiB\" is something between none and full."),
     Field(
       "neftuneAlpha", \.neftuneAlpha, .number(.atLeast(0, below: 1001)),
       "Noise on the embedded tokens of training, as NEFTune has it; 5 is usual, 0 (the default) "

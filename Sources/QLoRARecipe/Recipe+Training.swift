@@ -113,6 +113,8 @@ extension Recipe {
     case none
     /// Recompute every block.
     case full
+    /// The same, and let what each block keeps wait in the host's memory, where a GPU computes.
+    case host
     /// Keep as many blocks' activations as fit into so many bytes.
     case budget(bytes: Int)
   }

@@ -122,7 +122,7 @@ private struct SchemaWriter {
     case .byteBudget:
       [
         (
-          "anyOf", .list([.dictionary([("enum", .list(["none", "full"]))])] + byteSizes)
+          "anyOf", .list([.dictionary([("enum", .list(["none", "full", "host"]))])] + byteSizes)
         )
       ]
     case .byteCount: [("anyOf", .list(byteSizes))]

@@ -120,6 +120,7 @@ extension Recipe.ActivationMemory: RecipeValue {
     switch value.stringValue {
     case "none": self = .none
     case "full": self = .full
+    case "host": self = .host
     case let text?:
       guard let bytes = ByteCount.parse(text) else { return nil }
       self = .budget(bytes: bytes)
@@ -132,6 +133,7 @@ extension Recipe.ActivationMemory: RecipeValue {
     switch self {
     case .none: .string("none")
     case .full: .string("full")
+    case .host: .string("host")
     case .budget(let bytes): .string(ByteCount.spell(bytes))
     }
   }

@@ -130,6 +130,9 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
   /// Uninitialised memory from the backend's pool; it returns there with the last reference.
   func allocate(_ shape: Shape, _ dtype: DType) -> Tensor
   func synchronize()
+  /// Says that nobody will ask for a value before backward, so that it may wait outside of the
+  /// device's memory until then. It changes no bit.
+  func setAside(_ tensor: Tensor)
 
   // MARK: Weights
   /// - Throws: for a block size or shape that the format does not have.
@@ -265,6 +268,9 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
 }
 
 extension Backend {
+  /// What the host computes with is its own memory.
+  package func setAside(_ tensor: Tensor) {}
+
   package func likeliest(_ values: Tensor) -> Int32 {
     values.withElements(Float.self) { Int32($0.placeOfLargest) }
   }

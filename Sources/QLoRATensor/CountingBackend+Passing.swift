@@ -7,6 +7,8 @@ extension CountingBackend {
 
   package func synchronize() { inner.synchronize() }
 
+  package func setAside(_ tensor: Tensor) { inner.setAside(tensor) }
+
   package func checkHealth() throws { try inner.checkHealth() }
 
   package func makeWeightBuilder(

@@ -28,7 +28,7 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "A PEFT adapter to start from instead of a fresh one.")
   var adapter: String?
 
-  @Option(help: "What is kept for backward: none recomputes nothing, full all, 512MiB between.")
+  @Option(help: "For backward: none recomputes nothing, full all, host keeps outside, or 512MiB.")
   var activationMemory = "none"
 
   @Option(help: "adamw, adamw8bit, or either with paged before it.")

@@ -35,6 +35,7 @@ extension RunPlan {
   private var memoryJSON: JSONValue {
     .dictionary(
       memory.parts.map { ($0.key, .int($0.bytes)) } + [
+        ("outside", .int(memory.step.outsideBytes)),
         ("logits", .int(memory.step.lossBytes)), ("loadingPeak", .int(memory.loadingPeakBytes)),
         ("evaluationPeak", evaluates ? .int(memory.evaluationPeakBytes) : .null),
         ("peak", .int(memory.peakBytes)),
@@ -47,6 +48,8 @@ extension RunPlan {
   var text: String {
     let training = recipe.recipe.training
     let kept = policies.map { "\($0.blocks) keep \($0.policy.words)" }.joined(separator: ", ")
+    let outsideBytes = memory.step.outsideBytes
+    let outside = outsideBytes > 0 ? ": \(size(outsideBytes)) of the host's" : ""
     let facts = [
       ("model", recipe.recipe.model.path), ("device", device),
       ("trainable", "\(trainableParameters) parameters"),
@@ -54,7 +57,7 @@ extension RunPlan {
         + "\(report.labelledTokens) labelled"),
       ("steps", "\(stepCount) of \(training.gradientAccumulation) × \(training.batchSize) "
         + "sequences, at most \(largestTokens) tokens at once"),
-      ("blocks", kept), ("layers", placement.words),
+      ("blocks", kept + outside), ("layers", placement.words),
       ("work", "\(decimal(operationsPerToken / 1e9)) billion operations per token; recomputation "
         + "adds \(decimal(recomputedFraction * 100)) %"),
       ("disk", "\(size(disk.totalBytes)): adapter \(size(disk.adapterBytes)), "
@@ -104,6 +107,7 @@ extension ActivationPolicy {
     case .attention: "all but gate and up"
     case .residuals: "the residual stream twice"
     case .input: "their input alone"
+    case .outside: "their input alone, in the host's memory"
     }
   }
 }

@@ -77,7 +77,19 @@ extension BackendCase {
           attendToCache(queries, window, $0)
         }
       }
+    } + prompts
+
+  /// Prompts that meet a cache: sizes of heads that tiles know, ends within and at the end of tiles.
+  private static let prompts: [BackendCase] = [
+    (16, 64, 31, 0), (65, 64, 130, 0), (64, 96, 64, 40), (70, 128, 191, 33), (33, 256, 70, 9),
+  ].map { queries, headSize, keys, window in
+    let name = "attention of a prompt of \(queries) to \(keys) keys of \(headSize), "
+      + "window \(window)"
+    // Weights are rounded, too.
+    return BackendCase(name, tolerance: 2 * rounding(.bfloat16)) {
+      attendToCache(queries, window, headSize: headSize, keyCount: keys, $0)
     }
+  }
 
   private static func attend(
     _ problem: AttentionProblem, _ backend: any Backend
@@ -103,16 +115,20 @@ extension BackendCase {
   }
 
   private static func attendToCache(
-    _ queries: Int, _ window: Int, _ backend: any Backend
+    _ queries: Int, _ window: Int, headSize: Int = 48, keyCount: Int = 31,
+    _ backend: any Backend
   ) -> [Tensor] {
     let layout = AttentionLayout(
-      heads: 4, kvHeads: 2, headSize: 48, scale: 0.2, window: window, softCap: window > 0 ? 2 : 0)
-    let query = backend.seeded([queries, 4 * 48], .bfloat16, seed: 65)
-    let keys = backend.seeded([40, 2 * 48], .bfloat16, seed: 66)
-    let values = backend.seeded([40, 2 * 48], .bfloat16, seed: 67)
-    let output = backend.blank([queries, 4 * 48], .bfloat16)
+      heads: 4, kvHeads: 2, headSize: headSize, scale: 0.2, window: window,
+      softCap: window > 0 ? 2 : 0)
+    // The cache has room for more.
+    let room = keyCount + 9
+    let query = backend.seeded([queries, 4 * headSize], .bfloat16, seed: 65)
+    let keys = backend.seeded([room, 2 * headSize], .bfloat16, seed: 66)
+    let values = backend.seeded([room, 2 * headSize], .bfloat16, seed: 67)
+    let output = backend.blank([queries, 4 * headSize], .bfloat16)
     backend.cachedAttention(
-      query: query, keys: keys, values: values, keyCount: 31, layout: layout, into: output)
+      query: query, keys: keys, values: values, keyCount: keyCount, layout: layout, into: output)
     return [output]
   }
 }

@@ -24,7 +24,7 @@
 #define blockDim (simulator::launch_place.block_size)
 #define gridDim (simulator::launch_place.grid_size)
 
-struct uint2 { unsigned x, y; };
+struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(16) float4 { float x, y, z, w; };
 static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }

@@ -1,40 +1,76 @@
 // The driver and the compiler of the simulated device. Device memory is host memory behind guards,
-// and a module is any bytes: its functions are found among the compiled kernels.
+// and a module is any bytes: its functions are found among the compiled kernels. What is enqueued
+// runs as late as a device might run it (streams.h).
 #include <cuda_simulator.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <mutex>
 
 #include "fibres.h"
+#include "streams.h"
 
 namespace {
 
-enum { success = 0, invalid_value = 1, out_of_memory = 2, not_found = 500, launch_failed = 719 };
+enum { success = 0, invalid_value = 1, out_of_memory = 2, invalid_context = 201 };
+enum { not_found = 500, launch_failed = 719 };
 enum { attribute_processors = 16, attribute_major = 75, attribute_minor = 76,
        attribute_shared = 97 };
 constexpr size_t guard_bytes = 64, fill_bytes = 4 << 20;
 constexpr unsigned char guard_value = 0xA5;
 
-std::recursive_mutex lock;
+using simulator::Guard;
+using simulator::lock;
+
 std::map<qlora_cuda_address, size_t> blocks;
 // More than all tests together ask for; what is not touched costs nothing.
 constexpr size_t memory_bytes = size_t(64) << 30;
 size_t used_bytes = 0;
 
-using Guard = std::lock_guard<std::recursive_mutex>;
+// Pinned memory of the host.
+std::map<qlora_cuda_address, size_t> pinned;
+// Every thread that calls must have made the context its own.
+thread_local bool has_context = false;
 
-// Whether the range lies in one block of device memory.
-bool is_ours(qlora_cuda_address address, size_t bytes) {
+// Whether the range lies in one block.
+bool is_in(const std::map<qlora_cuda_address, size_t> &blocks, qlora_cuda_address address,
+           size_t bytes) {
   auto next = blocks.upper_bound(address);
   if (next == blocks.begin()) return false;
   auto block = std::prev(next);
   return address + bytes <= block->first + block->second;
 }
 
+bool is_ours(qlora_cuda_address address, size_t bytes) { return is_in(blocks, address, bytes); }
+
+bool is_pinned(const void *address, size_t bytes) {
+  return is_in(pinned, reinterpret_cast<qlora_cuda_address>(address), bytes);
+}
+
+int set_context(qlora_cuda_handle context) {
+  has_context = context != nullptr;
+  return success;
+}
+
+int allocate_pinned(void **address, size_t bytes, unsigned) {
+  Guard guard(lock);
+  *address = aligned_alloc(256, (bytes + 255) / 256 * 256);
+  memset(*address, 0xFF, bytes);
+  pinned[reinterpret_cast<qlora_cuda_address>(*address)] = bytes;
+  return success;
+}
+
+int free_pinned(void *address) {
+  Guard guard(lock);
+  simulator::finish_all();
+  if (pinned.erase(reinterpret_cast<qlora_cuda_address>(address)) == 0) return invalid_value;
+  free(address);
+  return success;
+}
+
 int allocate(qlora_cuda_address *address, size_t bytes) {
   Guard guard(lock);
+  if (!has_context) return invalid_context;
   if (bytes == 0) return invalid_value;
   if (used_bytes + bytes > memory_bytes) return out_of_memory;
   auto *memory = static_cast<unsigned char *>(aligned_alloc(256, (bytes + 511) / 256 * 256));
@@ -49,6 +85,7 @@ int allocate(qlora_cuda_address *address, size_t bytes) {
 
 int free_memory(qlora_cuda_address address) {
   Guard guard(lock);
+  simulator::finish_all();
   auto block = blocks.find(address);
   if (block == blocks.end()) return invalid_value;
   auto *memory = reinterpret_cast<unsigned char *>(address);
@@ -61,32 +98,41 @@ int free_memory(qlora_cuda_address address) {
   return success;
 }
 
-int copy_to_device(qlora_cuda_address to, const void *from, size_t bytes, qlora_cuda_handle) {
+// Memory that is not pinned is read and written at once, as the driver does by way of its own.
+int copy_to_device(qlora_cuda_address to, const void *from, size_t bytes,
+                   qlora_cuda_handle stream) {
   Guard guard(lock);
+  if (!has_context) return invalid_context;
   if (!is_ours(to, bytes)) return invalid_value;
-  memcpy(reinterpret_cast<void *>(to), from, bytes);
+  simulator::enqueue(stream, [=] { memcpy(reinterpret_cast<void *>(to), from, bytes); });
+  if (!is_pinned(from, bytes)) simulator::finish(stream);
   return success;
 }
 
-int copy_to_host(void *to, qlora_cuda_address from, size_t bytes, qlora_cuda_handle) {
+int copy_to_host(void *to, qlora_cuda_address from, size_t bytes, qlora_cuda_handle stream) {
   Guard guard(lock);
+  if (!has_context) return invalid_context;
   if (!is_ours(from, bytes)) return invalid_value;
-  memcpy(to, reinterpret_cast<const void *>(from), bytes);
+  simulator::enqueue(stream, [=] { memcpy(to, reinterpret_cast<const void *>(from), bytes); });
+  if (!is_pinned(to, bytes)) simulator::finish(stream);
   return success;
 }
 
 int copy_on_device(qlora_cuda_address to, qlora_cuda_address from, size_t bytes,
-                   qlora_cuda_handle) {
+                   qlora_cuda_handle stream) {
   Guard guard(lock);
   if (!is_ours(to, bytes) || !is_ours(from, bytes)) return invalid_value;
-  memcpy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes);
+  simulator::enqueue(stream, [=] {
+    memcpy(reinterpret_cast<void *>(to), reinterpret_cast<const void *>(from), bytes);
+  });
   return success;
 }
 
-int fill(qlora_cuda_address address, unsigned char value, size_t bytes, qlora_cuda_handle) {
+int fill(qlora_cuda_address address, unsigned char value, size_t bytes, qlora_cuda_handle stream) {
   Guard guard(lock);
+  if (!has_context) return invalid_context;
   if (!is_ours(address, bytes)) return invalid_value;
-  memset(reinterpret_cast<void *>(address), value, bytes);
+  simulator::enqueue(stream, [=] { memset(reinterpret_cast<void *>(address), value, bytes); });
   return success;
 }
 
@@ -116,14 +162,32 @@ int module_function(qlora_cuda_handle *function, qlora_cuda_handle, const char *
 
 int launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
            unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
-           qlora_cuda_handle, void **arguments, void **) {
+           qlora_cuda_handle stream, void **arguments, void **) {
   Guard guard(lock);
+  if (!has_context) return invalid_context;
   const auto &kernel = *static_cast<simulator::Registration *>(function);
   if (grid_x == 0 || grid_y == 0 || grid_z == 0) return invalid_value;
-  if (grid_y > 65535 || grid_z > 65535 || shared_bytes > 101376) return invalid_value;
+  if (grid_x > 0x7FFFFFFF || grid_y > 65535 || grid_z > 65535) return invalid_value;
+  if (shared_bytes > kernel.shared_bytes) return invalid_value;
   if (block_x * block_y * block_z != unsigned(kernel.threads)) return invalid_value;
-  simulator::run(kernel, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
-                 arguments);
+  const simulator::Place grid = {grid_x, grid_y, grid_z}, block = {block_x, block_y, block_z};
+  simulator::enqueue(stream, [=, work = kernel.binder(arguments)] {
+    simulator::run(work, grid, block, shared_bytes);
+  });
+  return success;
+}
+
+// More shared memory than a launch may ask for by itself.
+int set_function(qlora_cuda_handle function, int attribute, int value) {
+  Guard guard(lock);
+  if (attribute != 8 || value < 0 || value > 101376) return invalid_value;
+  static_cast<simulator::Registration *>(function)->shared_bytes = unsigned(value);
+  return success;
+}
+
+int synchronize(qlora_cuda_handle stream) {
+  Guard guard(lock);
+  simulator::finish(stream);
   return success;
 }
 
@@ -138,6 +202,7 @@ int nothing(qlora_cuda_handle) { return success; }
 int error_name(int error, const char **name) {
   *name = error == out_of_memory  ? "CUDA_ERROR_OUT_OF_MEMORY"
         : error == launch_failed ? "CUDA_ERROR_LAUNCH_FAILED"
+        : error == invalid_context ? "CUDA_ERROR_INVALID_CONTEXT"
         : error == not_found     ? "CUDA_ERROR_NOT_FOUND"
                                  : "CUDA_ERROR_INVALID_VALUE";
   return success;
@@ -191,7 +256,9 @@ int frail_launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, u
                 arguments, extra);
 }
 
-int frail_wait(qlora_cuda_handle) { return is_lost() ? launch_failed : success; }
+int frail_wait(qlora_cuda_handle stream) {
+  return is_lost() ? launch_failed : synchronize(stream);
+}
 
 int frail_copy_to_device(qlora_cuda_address to, const void *from, size_t bytes,
                          qlora_cuda_handle stream) {
@@ -212,6 +279,7 @@ int device_name(char *name, int capacity, int) {
 
 void cuda_simulator_set_order(unsigned seed) {
   Guard guard(lock);
+  simulator::finish_all();
   simulator::set_order(seed);
 }
 
@@ -227,33 +295,52 @@ const qlora_cuda_driver *cuda_simulator_driver(void) {
       .device_memory = [](size_t *bytes, int) { return *bytes = memory_bytes, 0; },
       .context_retain = [](qlora_cuda_handle *context, int) { return handle(context); },
       .context_release = [](int) { return 0; },
-      .context_set = nothing,
+      .context_set = set_context,
       .memory_info = memory_info,
       .allocate = allocate,
       .free = free_memory,
-      .allocate_pinned = [](void **address, size_t bytes, unsigned) {
-        *address = malloc(bytes);
-        return 0;
-      },
-      .free_pinned = [](void *address) { return free(address), 0; },
+      .allocate_pinned = allocate_pinned,
+      .free_pinned = free_pinned,
       .copy_to_device = copy_to_device,
       .copy_to_host = copy_to_host,
       .copy_on_device = copy_on_device,
       .fill = fill,
-      .stream_create = [](qlora_cuda_handle *stream, unsigned) { return handle(stream); },
-      .stream_synchronize = nothing,
-      .stream_destroy = nothing,
-      .event_create = [](qlora_cuda_handle *event, unsigned) { return handle(event); },
-      .event_record = [](qlora_cuda_handle, qlora_cuda_handle) { return 0; },
-      .event_synchronize = nothing,
+      .stream_create = [](qlora_cuda_handle *stream, unsigned) {
+        Guard guard(lock);
+        return *stream = simulator::make_stream(), 0;
+      },
+      .stream_synchronize = synchronize,
+      .stream_destroy = [](qlora_cuda_handle stream) {
+        Guard guard(lock);
+        return simulator::end_stream(stream), 0;
+      },
+      .stream_wait = [](qlora_cuda_handle stream, qlora_cuda_handle event, unsigned) {
+        Guard guard(lock);
+        return simulator::wait_for(stream, event), 0;
+      },
+      .event_create = [](qlora_cuda_handle *event, unsigned) {
+        Guard guard(lock);
+        return *event = simulator::make_event(), 0;
+      },
+      .event_record = [](qlora_cuda_handle event, qlora_cuda_handle stream) {
+        Guard guard(lock);
+        return simulator::record(event, stream), 0;
+      },
+      .event_synchronize = [](qlora_cuda_handle event) {
+        Guard guard(lock);
+        return simulator::reach(event), 0;
+      },
       .event_elapsed = [](float *time, qlora_cuda_handle, qlora_cuda_handle) {
         return *time = 0, 0;
       },
-      .event_destroy = nothing,
+      .event_destroy = [](qlora_cuda_handle event) {
+        Guard guard(lock);
+        return simulator::end_event(event), 0;
+      },
       .module_load = [](qlora_cuda_handle *module, const void *) { return handle(module); },
       .module_unload = nothing,
       .module_function = module_function,
-      .function_set = [](qlora_cuda_handle, int, int) { return 0; },
+      .function_set = set_function,
       .launch = launch,
   };
   return &table;

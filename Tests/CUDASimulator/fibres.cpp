@@ -105,8 +105,7 @@ std::vector<Fibre> fibres;
 size_t thread_count;
 std::vector<Warp> warps;
 std::vector<unsigned char> shared_memory;
-const Kernel *running;
-void **running_arguments;
+const Work *running;
 void *scheduler;
 int current, alive, arrived;
 unsigned order_seed;
@@ -131,7 +130,7 @@ void release_block() {
 }
 
 [[noreturn]] void fibre_main() {
-  (*running)(running_arguments);
+  (*running)();
   Fibre &mine = fibres[current];
   if (!mine.copies.empty() && !mine.copies.back().empty()) stop("copies that nobody commits");
   mine.state = State::done;
@@ -270,8 +269,8 @@ void finish_copies(int pending) {
   }
 }
 
-Registration::Registration(const char *name, int threads, Kernel kernel)
-    : name(name), threads(threads), kernel(std::move(kernel)), next(registrations) {
+Registration::Registration(const char *name, int threads, Binder binder)
+    : name(name), threads(threads), binder(std::move(binder)), next(registrations) {
   registrations = this;
 }
 
@@ -284,10 +283,8 @@ const Registration *find(const char *name) {
 
 void set_order(unsigned seed) { order_seed = seed; }
 
-void run(const Registration &kernel, Place grid, Place block, size_t shared_bytes,
-         void **arguments) {
-  running = &kernel.kernel;
-  running_arguments = arguments;
+void run(const Work &kernel, Place grid, Place block, size_t shared_bytes) {
+  running = &kernel;
   shared_memory.resize(shared_bytes + 16);
   std::mt19937 random(order_seed);
   const int count = int(grid.x * grid.y * grid.z);

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 namespace simulator {
@@ -49,32 +50,39 @@ void begin_copy(void *to, const void *from);
 void commit_copies();
 void finish_copies(int pending);
 
-// A kernel that takes its arguments as the driver does: a pointer to each.
-using Kernel = std::function<void(void **)>;
+// A kernel with its arguments, which the driver has copied.
+using Work = std::function<void()>;
+// What a kernel and the driver's pointers to its arguments give.
+using Binder = std::function<Work(void **)>;
 
 template <typename... Parameters, size_t... index>
-void call(void (*kernel)(Parameters...), void **arguments, std::index_sequence<index...>) {
-  kernel(*static_cast<std::remove_reference_t<Parameters> *>(arguments[index])...);
+Work with_arguments(void (*kernel)(Parameters...), void **arguments, std::index_sequence<index...>) {
+  return [kernel, copies = std::make_tuple(
+              *static_cast<std::decay_t<Parameters> *>(arguments[index])...)] {
+    std::apply(kernel, copies);
+  };
 }
 
-template <typename... Parameters> Kernel wrap(void (*kernel)(Parameters...)) {
+template <typename... Parameters> Binder wrap(void (*kernel)(Parameters...)) {
   return [kernel](void **arguments) {
-    call(kernel, arguments, std::index_sequence_for<Parameters...>());
+    return with_arguments(
+        kernel, arguments, std::index_sequence_for<Parameters...>());
   };
 }
 
 struct Registration {
   const char *name;
   int threads;
-  Kernel kernel;
+  Binder binder;
+  // Dynamic shared memory that a launch may ask for.
+  mutable unsigned shared_bytes = 48 << 10;
   const Registration *next;
-  Registration(const char *name, int threads, Kernel kernel);
+  Registration(const char *name, int threads, Binder binder);
 };
 
 const Registration *find(const char *name);
 
 void set_order(unsigned seed);
-void run(const Registration &kernel, Place grid, Place block, size_t shared_bytes,
-         void **arguments);
+void run(const Work &kernel, Place grid, Place block, size_t shared_bytes);
 
 }  // namespace simulator

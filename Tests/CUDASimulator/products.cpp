@@ -5,6 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "streams.h"
+
 namespace {
 
 enum { type_float32 = 0, type_bf16 = 14, compute_float32 = 68 };
@@ -107,14 +109,40 @@ int propose(qlora_cuda_handle, qlora_cuda_handle, qlora_cuda_handle, qlora_cuda_
   return 0;
 }
 
+struct Sizes {
+  uint64_t rows, columns, depth;
+};
+
+// left [depth][rows] and right [columns][depth].
+void compute(const std::vector<float> &left, const std::vector<float> &right, Sizes sizes,
+             float factor, float kept, const Layout &to, qlora_cuda_address d) {
+  std::vector<float> sums(sizes.rows);
+  for (uint64_t column = 0; column < sizes.columns; column++) {
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    for (uint64_t k = 0; k < sizes.depth; k++) {
+      const float by = right[column * sizes.depth + k];
+      const float *from = left.data() + k * sizes.rows;
+      for (uint64_t row = 0; row < sizes.rows; row++) sums[row] += by * from[row];
+    }
+    for (uint64_t row = 0; row < sizes.rows; row++) {
+      const float old = kept == 0 ? 0 : kept * load(to, d, row, column);
+      const float value = factor * sums[row] + old;
+      const uint64_t place = row + column * uint64_t(to.stride);
+      if (to.type == type_float32) reinterpret_cast<float *>(d)[place] = value;
+      else reinterpret_cast<uint16_t *>(d)[place] = narrow(value);
+    }
+  }
+}
+
 int multiply(qlora_cuda_handle, qlora_cuda_handle product, const void *alpha,
              qlora_cuda_address a, qlora_cuda_handle a_layout, qlora_cuda_address b,
              qlora_cuda_handle b_layout, const void *beta, qlora_cuda_address c,
              qlora_cuda_handle c_layout, qlora_cuda_address d, qlora_cuda_handle d_layout,
-             const void *, qlora_cuda_address, size_t, qlora_cuda_handle) {
+             const void *, qlora_cuda_address, size_t, qlora_cuda_handle stream) {
   const Product &kind = *static_cast<Product *>(product);
-  const Layout &la = *static_cast<Layout *>(a_layout), &lb = *static_cast<Layout *>(b_layout);
-  const Layout &lc = *static_cast<Layout *>(c_layout), &ld = *static_cast<Layout *>(d_layout);
+  // Copies: the handles may be gone when the product is computed.
+  const Layout la = *static_cast<Layout *>(a_layout), lb = *static_cast<Layout *>(b_layout);
+  const Layout lc = *static_cast<Layout *>(c_layout), ld = *static_cast<Layout *>(d_layout);
   const uint64_t rows = kind.transposes_a ? la.columns : la.rows;
   const uint64_t depth = kind.transposes_a ? la.rows : la.columns;
   const uint64_t columns = kind.transposes_b ? lb.rows : lb.columns;
@@ -126,26 +154,21 @@ int multiply(qlora_cuda_handle, qlora_cuda_handle product, const void *alpha,
   float factor, kept;
   memcpy(&factor, alpha, 4);
   memcpy(&kept, beta, 4);
-  // [depth][rows] and [columns][depth].
-  const auto left = gathered(la, a, !kind.transposes_a);
-  const auto right = gathered(lb, b, !kind.transposes_b);
-  std::vector<float> sums(rows);
-  for (uint64_t column = 0; column < columns; column++) {
-    std::fill(sums.begin(), sums.end(), 0.0f);
-    for (uint64_t k = 0; k < depth; k++) {
-      const float by = right[column * depth + k];
-      const float *from = left.data() + k * rows;
-      for (uint64_t row = 0; row < rows; row++) sums[row] += by * from[row];
-    }
-    for (uint64_t row = 0; row < rows; row++) {
-      const float old = kept == 0 ? 0 : kept * load(ld, d, row, column);
-      const float value = factor * sums[row] + old;
-      const uint64_t place = row + column * uint64_t(ld.stride);
-      if (ld.type == type_float32) reinterpret_cast<float *>(d)[place] = value;
-      else reinterpret_cast<uint16_t *>(d)[place] = narrow(value);
-    }
-  }
+  const bool across_a = kind.transposes_a != 0, across_b = kind.transposes_b != 0;
+  simulator::Guard guard(simulator::lock);
+  simulator::enqueue(stream, [=] {
+    compute(gathered(la, a, !across_a), gathered(lb, b, !across_b), {rows, columns, depth}, factor,
+            kept, ld, d);
+  });
   return 0;
+}
+
+// Knows no way to any product.
+int propose_nothing(qlora_cuda_handle, qlora_cuda_handle, qlora_cuda_handle, qlora_cuda_handle,
+                    qlora_cuda_handle, qlora_cuda_handle, qlora_cuda_handle, int,
+                    qlora_cuda_algorithm *, int *found) {
+  *found = 0;
+  return not_supported;
 }
 
 }  // namespace
@@ -166,5 +189,14 @@ const qlora_cuda_products *cuda_simulator_products(void) {
       .propose = propose,
       .multiply = multiply,
   };
+  return &table;
+}
+
+const qlora_cuda_products *cuda_simulator_refusing_products(void) {
+  static const qlora_cuda_products table = [] {
+    qlora_cuda_products table = *cuda_simulator_products();
+    table.propose = propose_nothing;
+    return table;
+  }();
   return &table;
 }

@@ -19,17 +19,19 @@ import QLoRACUDA
       growthBytes: 1 << 16)
   }
 
-  /// Loss, gradients and what the backend took of the device's memory for a step. (Of what is free,
-  /// other tests take their part.)
+  /// Losses, gradients and what the backend took of the device's memory for three steps. (Of what is
+  /// free, other tests take their part.)
   private func step(
     _ base: GoldenBase, weightBytes: Int?
-  ) throws -> (numbers: [[Float]], taken: Int) {
+  ) throws -> (numbers: [[Float]], taken: Int, foreseen: Int) {
     let backend = try backend(weightBytes: weightBytes)
     let tiny = try TinyLlama(base, on: backend, computeDType: .bfloat16)
-    let loss = try tiny.model.accumulateGradients(tiny.batch, dropoutStream: 0)
+    let losses = try (0..<3).map { step in
+      Float(try tiny.model.accumulateGradients(tiny.batch, dropoutStream: UInt64(step)))
+    }
     try backend.checkHealth()
     let gradients = tiny.model.parameters.map { $0.gradient.floats() }
-    return ([[Float(loss)]] + gradients, backend.takenBytes)
+    return ([losses] + gradients, backend.takenBytes, backend.foreseenWeights)
   }
 
   @Test(arguments: GoldenBase.allCases)
@@ -39,6 +41,8 @@ import QLoRACUDA
       let outside = try step(base, weightBytes: weightBytes)
       #expect(outside.numbers == inside.numbers, "\(weightBytes) bytes inside")
       #expect(outside.taken < inside.taken)
+      // All of the second and third step.
+      #expect(outside.foreseen > 0 && inside.foreseen == 0)
     }
   }
 

@@ -82,6 +82,12 @@ import Testing
     #expect(plan.device == "cuda (simulated device, sm_90)")
     #expect(plan.memoryLimitBytes.map { $0 <= 1 << 30 && $0 > 1 << 29 } == true)
     #expect(plan.memory.processBytes == 0 && plan.memory.step.poolBytes > 0 && plan.fits)
+    let steps = try ["full", "host"].map { memory in
+      let settings = ["device=cuda", "training.activationMemory=\(memory)"]
+      return try onGPU { try Pipeline.plan(tiny.recipe("plan", settings)).memory.step }
+    }
+    #expect(steps[0].outsideBytes == 0 && steps[1].outsideBytes > 0)
+    #expect(steps[1].activationBytes < steps[0].activationBytes)
   }
 
   private func answer(

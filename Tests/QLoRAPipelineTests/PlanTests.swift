@@ -109,6 +109,9 @@ import Testing
     let most = try plan(tiny).memory.step.activationBytes
     let full = try plan(tiny, ["training.activationMemory=full"])
     #expect(full.policies.map(\.policy) == [.input])
+    // The processor's memory is the host's.
+    let host = try plan(tiny, ["training.activationMemory=host"])
+    #expect(host.policies.map(\.policy) == [.outside] && host.memory.step == full.memory.step)
     var before = full.recomputedFraction
     let least = full.memory.step.activationBytes
     for budget in stride(from: least, through: most, by: (most - least) / 5) {

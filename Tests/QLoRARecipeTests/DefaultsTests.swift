@@ -184,7 +184,7 @@ import Testing
   }
 
   @Test(arguments: [
-    ("\"none\"", Recipe.ActivationMemory.none), ("\"full\"", .full),
+    ("\"none\"", Recipe.ActivationMemory.none), ("\"full\"", .full), ("\"host\"", .host),
     ("\"512MiB\"", .budget(bytes: 512 << 20)), ("\"2 GB\"", .budget(bytes: 2_000_000_000)),
     ("\"7B\"", .budget(bytes: 7)), ("4096", .budget(bytes: 4096)),
   ]) func activationMemory(_ text: String, _ expected: Recipe.ActivationMemory) throws {

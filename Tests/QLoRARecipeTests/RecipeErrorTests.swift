@@ -190,7 +190,7 @@ import Testing
       "error[E0108]: training.epochs and training.steps are both given; delete one of the two"),
     Fault(
       "training", #""activationMemory":"half""#,
-      #"error[E0105]: training.activationMemory must be "none", "full" or a size such as "#
+      #"error[E0105]: training.activationMemory must be "none", "full", "host" or a size such as "#
         + #""512MiB", found "half"; units are KiB, MiB, GiB, kB, MB and GB"#),
     Fault(
       "", #""name":"a/b""#,

@@ -45,6 +45,7 @@ typedef struct qlora_cuda_driver {
   int (*stream_create)(qlora_cuda_handle _Nullable *_Nonnull stream, unsigned flags);
   int (*stream_synchronize)(qlora_cuda_handle stream);
   int (*stream_destroy)(qlora_cuda_handle stream);
+  int (*stream_wait)(qlora_cuda_handle stream, qlora_cuda_handle event, unsigned flags);
   int (*event_create)(qlora_cuda_handle _Nullable *_Nonnull event, unsigned flags);
   int (*event_record)(qlora_cuda_handle event, qlora_cuda_handle stream);
   int (*event_synchronize)(qlora_cuda_handle event);

@@ -16,6 +16,12 @@ typedef struct qlora_cuda_few_ending {
   int rank;
 } qlora_cuda_few_ending;
 
+typedef struct qlora_cuda_product_matrix {
+  qlora_cuda_address at;
+  int64_t stride;
+  int type, is_across;
+} qlora_cuda_product_matrix;
+
 typedef struct qlora_cuda_moment {
   qlora_cuda_address values, codes, scales, map, lookup;
 } qlora_cuda_moment;
@@ -41,7 +47,7 @@ typedef struct qlora_cuda_attention_inputs {
 } qlora_cuda_attention_inputs;
 
 typedef struct qlora_cuda_tile_shape {
-  int rows, heads, kv_heads;
+  int rows, heads, kv_heads, offset;
   float scale, cap;
   qlora_cuda_address starts, ends;
 } qlora_cuda_tile_shape;

@@ -76,15 +76,22 @@ static __device__ inline void round_tile(u16 *tile, const float *x, i64 row_widt
 
 struct TileShape {
   int rows, heads, kv_heads;
+  // Query row `i` stands where key row `i + offset` does; 0 in backward.
+  int offset;
   float scale;
   // Of scores; 0 = none.
   float cap;
+  // Null where all rows see the first key.
   const int *starts;
   const int *ends;
 };
 
+static __device__ inline int first_seen(const TileShape &shape, int query) {
+  return shape.starts ? shape.starts[query] : 0;
+}
+
 static __device__ inline bool sees(const TileShape &shape, int query, int key) {
-  return query < shape.rows && key <= query && key >= shape.starts[query];
+  return query < shape.rows && key <= query + shape.offset && key >= first_seen(shape, query);
 }
 
 // MARK: Forward
@@ -143,7 +150,7 @@ static __device__ inline void finish_rows(RunningRows<size> &rows, u16 *out, flo
     const int row = query + piece_row(half * 2);
     if (row >= shape.rows) continue;
     const float factor = total > 0 ? 1 / total : 0;
-    if (threadIdx.x % 4 == 0) {
+    if (log_sum_exp && threadIdx.x % 4 == 0) {
       log_sum_exp[(i64)head * shape.rows + row] =
           rows.largest[half] * 0.69314718f + logf(total);
     }
@@ -158,7 +165,8 @@ static __device__ inline void finish_rows(RunningRows<size> &rows, u16 *out, flo
   }
 }
 
-// Grid: tiles of queries (the last first, for it has the most keys), heads.
+// Grid: tiles of queries (the last first, for it has the most keys), heads. `log_sum_exp` may be
+// null.
 template <int size, int keys>
 static __device__ void attention_tile(const u16 *query, const u16 *key, const u16 *value, u16 *out,
                                       float *log_sum_exp, const TileShape &shape) {
@@ -168,7 +176,7 @@ static __device__ void attention_tile(const u16 *query, const u16 *key, const u1
   const int head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads);
   const int first_query = ((int)gridDim.x - 1 - (int)blockIdx.x) * tile_rows;
   const int last_query = min(first_query + tile_rows, shape.rows) - 1;
-  const int first_key = shape.starts[first_query], end = last_query + 1;
+  const int first_key = first_seen(shape, first_query), end = last_query + shape.offset + 1;
   const i64 width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
   const int warp_row = threadIdx.x / 32 * 16;
   copy_tile<size, tile_rows>(queries, query, width, head, first_query, shape.rows);
@@ -296,7 +304,9 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
     float scores[keys / 16][8] = {}, changes[keys / 16][8] = {};
     multiply_heads<size, keys>(scores, queries, warp_row, key_tile);
     multiply_heads<size, keys>(changes, gradients, warp_row, value_tile);
+#pragma unroll
     for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
       for (int i = 0; i < 8; i++) {
         const int half = i / 2 % 2, query = first_query + warp_row + piece_row(i);
         const bool is_seen = sees(shape, query, at + piece * 16 + piece_column(i));
@@ -339,7 +349,9 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
       float scores[queries / 16][8] = {}, changes[queries / 16][8] = {};
       multiply_heads<size, queries>(scores, key_tile, warp_row, query_tile);
       multiply_heads<size, queries>(changes, value_tile, warp_row, gradients);
+#pragma unroll
       for (int piece = 0; piece < queries / 16; piece++) {
+#pragma unroll
         for (int i = 0; i < 8; i++) {
           const int query = at + piece * 16 + piece_column(i);
           const int row = min(query, shape.rows - 1);

@@ -5,6 +5,8 @@ package enum ActivationBudget: Sendable, Equatable {
   case everything
   /// Every block is computed again from its input.
   case least
+  /// The same, and what blocks keep waits in the host's memory.
+  case outside
   /// As little as possible is computed again within so many bytes.
   case bytes(Int)
 }

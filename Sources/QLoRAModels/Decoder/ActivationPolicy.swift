@@ -11,4 +11,12 @@ package enum ActivationPolicy: String, Sendable, CaseIterable {
   case residuals
   /// The block's input alone; all but `down_proj` runs again.
   case input
+  /// The same, and the input waits in the host's memory, where the device has memory of its own.
+  case outside
+
+  /// Those that a budget is met by: how much a device's own memory keeps.
+  package static let kept = allCases.filter { $0 != .outside }
+
+  /// Whether all of the block runs again.
+  package var keepsInputAlone: Bool { self == .input || self == .outside }
 }

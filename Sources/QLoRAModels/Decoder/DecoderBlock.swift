@@ -48,6 +48,16 @@ protocol DecoderBlock: Sendable {
 }
 
 extension DecoderBlock {
+  /// As `forward(keeping:)`; where the policy says so, the input then waits outside of the device.
+  func forward(
+    _ input: Variable, _ context: ForwardContext, settingAside policy: ActivationPolicy,
+    on tape: Tape
+  ) -> Variable {
+    let output = forward(input, context, keeping: policy, on: tape)
+    if policy == .outside, tape.isRecording { tape.backend.setAside(input.value) }
+    return output
+  }
+
   var linears: [AdaptedLinear] {
     var (copy, linears) = (self, [AdaptedLinear]())
     copy.forEachLinear { linears.append($0) }

@@ -13,7 +13,7 @@ extension DecoderModel {
     return blocks.map { block in
       let context = stages[block is WritingBlock ? 1 : 0]
       let shape: Shape = [context.positions.count, config.hidden]
-      return ActivationPolicy.allCases.map { policy in
+      return ActivationPolicy.kept.map { policy in
         let tape = Tape(backend: backend)
         let input = Variable(backend.allocate(shape, activationDType), needsGradient: true)
         let before = meter()

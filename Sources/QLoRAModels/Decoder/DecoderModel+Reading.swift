@@ -71,7 +71,7 @@ extension DecoderModel {
     let first = config.form.reader?.layers ?? 0
     for index in memory == nil ? 0..<first : first..<blocks.count {
       hidden = blocks[index].forward(
-        hidden, context, keeping: activationPolicies[index], on: tape)
+        hidden, context, settingAside: activationPolicies[index], on: tape)
       observe(config.stack(ofBlock: index).block, hidden.value)
     }
     guard let norm = memory == nil ? readerNorm : finalNorm else { return hidden }

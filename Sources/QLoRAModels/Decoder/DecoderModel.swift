@@ -115,7 +115,7 @@ package final class DecoderModel {
     observe(names.embedding, embedded.value)
     var hidden = encoded(noisy(embedded, attention, dropout, tape), tape)
     for (block, policy) in zip(blocks, activationPolicies) {
-      hidden = block.forward(hidden, context, keeping: policy, on: tape)
+      hidden = block.forward(hidden, context, settingAside: policy, on: tape)
       observe("\(names.layers)\(block.index)", hidden.value)
     }
     guard let finalNorm else { return hidden }

@@ -20,7 +20,7 @@ struct ParallelBlock: DecoderBlock {
     let expansion: Expansion
     let mixed: Variable
     switch policy {
-    case .residuals, .input:
+    case .residuals, .input, .outside:
       let inner = tape.checkpointed(input) { tape, input in
         let mixed = attend(input, context, on: tape)
         var expansion = expand(input, context, on: tape)

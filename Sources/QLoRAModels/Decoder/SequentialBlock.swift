@@ -23,7 +23,7 @@ struct SequentialBlock: DecoderBlock {
   func forward(
     _ input: Variable, _ context: ForwardContext, keeping policy: ActivationPolicy, on tape: Tape
   ) -> Variable {
-    if policy == .input {
+    if policy.keepsInputAlone {
       let inner = tape.checkpointed(input) { tape, input in
         let middle = joinAttention(input, attend(input, context, on: tape), context, tape)
         var expansion = expand(middle, context, on: tape)

@@ -18,7 +18,7 @@ struct WritingBlock: DecoderBlock {
   func forward(
     _ input: Variable, _ context: ForwardContext, keeping policy: ActivationPolicy, on tape: Tape
   ) -> Variable {
-    if policy == .input {
+    if policy.keepsInputAlone {
       let inner = tape.checkpointed(input) { tape, input in
         let attended = join(input, attend(input, context, tape), context, tape)
         let crossed = joinRead(attended, look(attended, context, tape), context, tape)

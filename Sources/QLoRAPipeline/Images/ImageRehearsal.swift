@@ -40,7 +40,7 @@ struct ImageRehearsal {
   private func chooseRecomputedBlocks() throws {
     switch recipe.training.activationMemory {
     case .none: model.recomputedBlocks = 0
-    case .full: model.recomputedBlocks = model.blockCount
+    case .full, .host: model.recomputedBlocks = model.blockCount
     case .budget(let bytes):
       let batch = data.largestBatch
       func kept(_ recomputed: Int) throws -> Int {

@@ -1,6 +1,6 @@
 /* A device that is no device: the kernels of Sources/CQLoRACUDA compiled for the host, behind the
    tables that a program fills from NVIDIA's libraries elsewhere. Blocks run one after the other,
-   threads of a block as fibres, in an order that can be chosen; streams run at once. */
+   threads of a block as fibres, in an order that can be chosen; streams run when somebody waits. */
 #pragma once
 
 #include <qlora_cuda.h>
@@ -12,6 +12,8 @@ extern "C" {
 const qlora_cuda_driver *cuda_simulator_driver(void);
 const qlora_cuda_compiler *cuda_simulator_compiler(void);
 const qlora_cuda_products *cuda_simulator_products(void);
+/* The same, but for proposals: there is none. */
+const qlora_cuda_products *cuda_simulator_refusing_products(void);
 
 /* 0: blocks and threads ascend; else an order of its own, the same for the same number. */
 void cuda_simulator_set_order(unsigned seed);
