@@ -55,6 +55,24 @@ struct RunPatternTests {
     }
   }
 
+  /// Patterns written out by hand beside their expressions.
+  @Test(arguments: [
+    #"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"#,
+    #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"#
+      + #"(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+"#
+      + #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}"#
+      + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#,
+  ])
+  func patternsByHandCutLikeTheEngine(_ expression: String) throws {
+    try cutsWhereTheEngineCuts(expression)
+  }
+
+  @Test func longNumbersFallIntoThrees() throws {
+    let groups = try splitter(#"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"#)
+    let found = cuts(groups, String(repeating: "7", count: 100_000))
+    #expect(found.count == 33_334 && found.first == 0..<1 && found.last == 99_997..<100_000)
+  }
+
   @Test func tokensAreWhatASplitterMakes() throws {
     #expect(cuts(try splitter(#"\s?\p{N}{1,3}"#), "a 1234") == [0..<1, 1..<5, 5..<6])
   }

@@ -20,6 +20,16 @@ enum TextPattern: Sendable, Equatable {
 
   var isLiteral: Bool { if case .literal = self { true } else { false } }
 
+  /// As an expression; nil for a plain text.
+  var spelling: String? {
+    switch self {
+    case .literal: nil
+    case .known(let pattern): pattern.spelling
+    case .run(let pattern): pattern.spelling
+    case .expression(let expression): expression.pattern
+    }
+  }
+
   /// The pattern of a regular expression: written by hand where it is well known.
   ///
   /// - Throws: `RegularExpressionError`.
