@@ -96,7 +96,7 @@ def marks(seed, size, style):
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(MARK), replace])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(MARK, behavior="merged_with_next")
     first = ["<unk>", "<s>", "</s>"] + bytes_tokens()
-    if style == "gemma":
+    if style in ("gemma", "gemma4"):
         first = ["<pad>", "<eos>", "<bos>", "<unk>"] + bytes_tokens()
     train_bpe(tokenizer, seed, size, first, alphabet=list(MARK + "abcdefghijklmnopqrstuvwxyz"),
               limit_alphabet=300)
@@ -108,9 +108,10 @@ def marks(seed, size, style):
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
             replacement=MARK, prepend_scheme="first", split=False)
         steps.append(decoders.Strip(" ", 1, 0))
-    elif style == "gemma":
+    elif style in ("gemma", "gemma4"):
         tokenizer.normalizer = replace
-        tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
+        if style == "gemma":
+            tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", behavior="merged_with_previous")
     tokenizer.decoder = decoders.Sequence(steps)
     data = tokenizer.to_str()
     # The trainer makes its special tokens added ones; only control tokens are.
@@ -120,7 +121,7 @@ def marks(seed, size, style):
     for item in data["added_tokens"]:
         item["normalized"] = False
     tokenizer = Tokenizer.from_str(json.dumps(data))
-    if style == "gemma":
+    if style in ("gemma", "gemma4"):
         template(tokenizer, ["<bos>"])
         tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in
                               ["\n" * n for n in range(1, 6)] + [MARK * n for n in range(2, 6)]
@@ -229,6 +230,55 @@ def qwen35(seed, size):
             split(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
                   r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"),
             byte_level(False)]), normalizers.NFC())
+
+
+CONTRACTED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+MODERN = CONTRACTED + (
+    r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|")
+
+
+def cased(upper, lower, numbers, signs):
+    """GPT-4o's pattern and those made from it."""
+    return (rf"[^\r\n\p{{L}}\p{{N}}]?{upper}*{lower}+{CONTRACTED}?"
+            rf"|[^\r\n\p{{L}}\p{{N}}]?{upper}+{lower}*{CONTRACTED}?|{numbers}"
+            rf"| ?[^\s\p{{L}}\p{{N}}]+{signs}*|\s*[\r\n]+|\s+(?!\S)|\s+")
+
+
+def listed(*steps, uses_pattern=False, **model):
+    """Byte-level pairs behind a list of splitters, GPT-2's pattern behind them if asked for."""
+    steps = [split(step) if isinstance(step, str) else step for step in steps]
+    return lambda seed, size: bytes_bpe(
+        seed, size, pre_tokenizers.Sequence(steps + [byte_level(uses_pattern)]), **model)
+
+
+# What llama.cpp names kimi-k2, afmoe, chameleon, jais-2, youtu and laguna.
+NAMED = {
+    "kimi": listed(r"[\p{Han}]+|" + cased(
+        r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]",
+        r"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]", r"\p{N}{1,3}", r"[\r\n]")),
+    "afmoe": listed(
+        r"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))",
+        "[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u3040-\u309f\u30a0-\u30ff\uff65-\uff9f\u2f00-\u2fdf"
+        "\u0e40-\u0e7f\u0e80-\u0eff\u1780-\u17ff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\uac00-\ud7af"
+        "\u1100-\u11ff]+",
+        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
+        "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
+        "|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"),
+    "chameleon": listed(
+        "<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", r"([\t\n]|    |  )",
+        pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.Punctuation("isolated"),
+        uses_pattern=True),
+    "jais2": listed(
+        MODERN + "".join(rf"\s{{{n}}}(?!\S)|" for n in (512, 256, 128, 64, 32, 16, 8, 4))
+        + r"\s{1,2}(?!\S)|\s{1}"),
+    "youtu": listed(
+        "[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c"
+        "\u3001-\u303f\ufe30-\ufe4f]+|[\u3105-\u312f]+|[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+        cased(r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]", r"\p{N}",
+              r"[\r\n/]"), ignore_merges=True),
+    "laguna": listed(
+        r"[^\n]+|[\n]+", MODERN.replace("{1,3}", "") + r"\s+(?!\S)|\s+"),
+}
 
 
 def splitter(name):
@@ -383,6 +433,7 @@ def kinds():
         "llama2": lambda seed, size: marks(seed, size, "llama2"),
         "mistral": lambda seed, size: marks(seed, size, "mistral"),
         "gemma": lambda seed, size: marks(seed, size, "gemma"),
+        "gemma4": lambda seed, size: marks(seed, size, "gemma4"),
         "phi3": lambda seed, size: marks(seed, size, "phi3"),
         "tekken": tekken, "gpt4o": gpt4o, "neox": neox, "clip": clip, "roberta": roberta,
         "engine": engine, "spelled": spelled,
@@ -404,6 +455,7 @@ def kinds():
         "chunks": splitting(p.FixedLength(length=3)),
         "metaspace-never": splitting(p.Metaspace(prepend_scheme="never")),
     }
+    result.update(NAMED)
     for behavior in ("removed", "isolated", "contiguous", "merged_with_previous",
                      "merged_with_next"):
         result["punctuation-" + behavior] = splitting(p.Punctuation(behavior))

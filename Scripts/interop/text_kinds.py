@@ -28,7 +28,8 @@ import tokenizer_kinds  # noqa: E402
 
 # These run expressions by the system's Oniguruma, whose tables may be older than those that the
 # reference brings: characters that Python's own tables do not know are left out of their strings.
-BY_ENGINE = {"engine", "clip", "albert", "subwords", "deepseek", "falcon", "qwen35"} | {
+BY_ENGINE = {"clip", "albert", "subwords", "deepseek", "falcon", "qwen35",
+             "kimi", "chameleon", "jais2", "youtu", "laguna", "afmoe"} | {
     name for name in tokenizer_kinds.kinds() if name.startswith("split-")}
 
 CONTROL = ["<s>", "</s>", "<unk>", "[INST]", "[/INST]", "<bos>", "<start_of_turn>", "<|user|>",

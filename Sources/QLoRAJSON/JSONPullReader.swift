@@ -14,8 +14,8 @@ package struct JSONPullReader {
   }
 
   package var position: JSONPosition { parser.position }
-  /// Of the whole text.
-  package var byteCount: Int { parser.bytes.count }
+  /// The whole text.
+  package var bytes: [UInt8] { parser.bytes }
 
   /// Whether the next value is an object or array, by its bracket.
   package var isAtObject: Bool { parser.current == UInt8(ascii: "{") }

@@ -15,7 +15,8 @@ struct GGUFSplitterTests {
     deepseek-r1-qwen f2llmv2 stablelm2 hunyuan megrez kormo openpangu grok-2 solar-open tekken
     gpt-4o llama4 kanana2 minimax-m2 falcon default deepseek-llm deepseek-coder deepseek-v3
     hunyuan-dense joyai-llm hy_v4 bloom gpt3-finnish poro-chat viking qwen35 bailingmoe bailingmoe2
-    llada-moe seed-coder exaone-moe minicpm5 tiny_aya superbpe
+    llada-moe seed-coder exaone-moe minicpm5 tiny_aya superbpe kimi-k2 afmoe
+    chameleon jais-2 youtu laguna
     """.split { $0.isWhitespace }.map(String.init)
 
   private static let alphabet: [String] = (0..<256).map { byte in
@@ -67,6 +68,13 @@ struct GGUFSplitterTests {
     ("bailingmoe", "a\n\n", ["a", "\n", "\n"]), ("minicpm5", "1234", ["123", "4"]),
     ("superbpe", "1234567", ["1", "234", "567"]), ("tiny_aya", "1234567", ["1", "234", "567"]),
     ("exaone-moe", "a b", ["a b"]), ("seed-coder", ";\n", [";", "\n"]),
+    ("kimi-k2", "a東b", ["a", "東", "b"]), ("kimi-k2", "1234", ["123", "4"]),
+    ("kimi-k2", "x/\n", ["x", "/\n"]), ("afmoe", "1234567", ["1", "234", "567"]),
+    ("afmoe", "a中b", ["a", "中", "b"]), ("afmoe", ".net", [".net"]),
+    ("chameleon", "a1,", ["a", "1", ","]), ("chameleon", "a\tb", ["a", "\t", "b"]),
+    ("jais-2", "a    b", ["a", "  ", " ", " b"]), ("youtu", "12", ["1", "2"]),
+    ("youtu", "ab한", ["ab", "한"]), ("youtu", "We're", ["We're"]),
+    ("laguna", "a\n\nb", ["a", "\n\n", "b"]), ("laguna", ";\n", [";", "\n"]),
   ])
   func cutsWhereItShould(_ name: String, _ text: String, _ words: [String]) throws {
     let whole = words.joined()

@@ -37,7 +37,10 @@ struct HuggingFaceFilesTests {
     "a\n\n\nb  c\t", "<|begin|>\nHE'LL we'll", "[unused]<|other|", "12 3123 ٣٤", "\0\u{7F}\u{FEFF}",
   ]
 
-  @Test(arguments: ["gpt-2", "smollm", "llama-bpe", "qwen2"])
+  @Test(arguments: [
+    "gpt-2", "smollm", "llama-bpe", "qwen2", "falcon", "deepseek-v3", "superbpe", "kimi-k2", "afmoe",
+    "chameleon", "jais-2", "youtu", "laguna",
+  ])
   func idsAndNamesComeBack(_ splitter: String) throws {
     let vocabulary = vocabulary(splitter: splitter)
     let (first, second) = (try Tokenizer(gguf: vocabulary), try roundTrip(vocabulary))

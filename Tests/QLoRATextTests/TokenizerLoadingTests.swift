@@ -162,6 +162,46 @@ struct TokenizerLoadingTests {
     #expect(code { $0.eosID = 4 } == .controlTokenMissing)
   }
 
+  /// Merges are read in blocks; what a file spells with escapes, and what is wrong, one by one.
+  @Test func mergesOfEverySpellingAreRead() throws {
+    let letters = (0..<26).map { String(UnicodeScalar(UInt8(97 + $0))) } + ["\"", "\\", "é"]
+    let pairs = letters.flatMap { left in letters.map { (left, $0) } }
+    let tokens = letters + pairs.map { $0.0 + $0.1 }
+    func quoted(_ text: String) -> String {
+      let escaped = text.replacingOccurrences(of: "\\", with: "\\\\")
+      return "\"" + escaped.replacingOccurrences(of: "\"", with: "\\\"") + "\""
+    }
+    func load(_ merges: [String]) throws -> Tokenizer {
+      let vocabulary = tokens.enumerated().map { "\(quoted($0.element)): \($0.offset)" }
+      let folder = try TemporaryFolder()
+      let model = "{\"type\":\"BPE\",\n\"vocab\":{\(vocabulary.joined(separator: ",\n  "))},"
+        + "\n\"merges\":[\n\(merges.joined(separator: ",\n"))\n]}"
+      try "{\"model\":\(model)}".write(
+        toFile: folder.path("tokenizer.json"), atomically: true, encoding: .utf8)
+      return try Tokenizer.load(folder: folder.url.path(percentEncoded: false))
+    }
+    let spellings: [((String, String)) -> String] = [
+      { quoted($0.0 + " " + $0.1) }, { "[\(quoted($0.0)), \(quoted($0.1))]" },
+    ]
+    for spelling in spellings {
+      let tokenizer = try load(pairs.map(spelling))
+      for (index, pair) in pairs.enumerated() {
+        #expect(tokenizer.encode(pair.0 + pair.1) == [Int32(letters.count + index)])
+      }
+      var wrong = pairs
+      wrong[500].1 = "ß"
+      let error = #expect(throws: Diagnostic.self) { try load(wrong.map(spelling)) }
+      #expect(error?.code == .tokenizerMalformed)
+      #expect(error?.message.hasPrefix("merge 500 (") == true)
+      // The vocabulary and what stands round it have as many lines as tokens, and two more.
+      guard case .position(_, let line, _)? = error?.location else {
+        Issue.record("no place")
+        return
+      }
+      #expect(line == tokens.count + 1 + 2 + 500)
+    }
+  }
+
   /// Long words take another way through the merges than short ones, with the same result.
   @Test(arguments: TokenizerGolden.names)
   func longWordsMergeLikeShortOnes(_ name: String) throws {

@@ -55,6 +55,8 @@ indirect enum Decoder: Sendable, Equatable {
   }
 
   static func replace(_ old: TextPattern, by new: [UInt8], in text: [UInt8]) -> [UInt8] {
+    // Of one token the bytes may be half a character, in which no expression finds anything.
+    if !old.isLiteral, String(validating: text, as: UTF8.self) == nil { return text }
     var result: [UInt8] = []
     var kept = 0
     old.forEachMatch(in: text, 0..<text.count) { range in

@@ -19,12 +19,30 @@ extension GGUFSplitter {
     case "deepseek-coder":
       ["[\r\n]", #"\s?\p{L}+"#, #"\s?\p{P}+"#, ideographsAndOthers, #"\p{N}"#]
     case "deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4":
+      [#"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+", signsBeforeWords]
+    case "afmoe":
       [
-        #"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+",
-        ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##
-          + "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
-          + "|\\s*[\r\n]+|" + blanks,
+        SplitPattern.numberGroups.spelling,
+        // Chinese, kana, Thai, Lao, Khmer, Burmese, Korean.
+        "[\u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{F900}-\u{FAFF}\u{3040}-\u{309F}\u{30A0}-\u{30FF}"
+          + "\u{FF65}-\u{FF9F}\u{2F00}-\u{2FDF}\u{E40}-\u{E7F}\u{E80}-\u{EFF}\u{1780}-\u{17FF}"
+          + "\u{1000}-\u{109F}\u{AA60}-\u{AA7F}\u{A9E0}-\u{A9FF}\u{AC00}-\u{D7AF}"
+          + "\u{1100}-\u{11FF}]+",
+        signsBeforeWords,
       ]
+    case "kimi-k2": [kimi]
+    case "jais-2":
+      [
+        #"(?i:\#(contractions))|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"#
+          + #"|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)"#
+          + #"|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}"#
+      ]
+    case "youtu":
+      [
+        "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-\u{303F}\u{FE30}-\u{FE4F}]+|[ㄅ-ㄯ]+|[一-龥\u{3040}-ゟ゠-ヿ]+",
+        SplitPattern.youtu.spelling,
+      ]
+    case "laguna": [#"[^\n]+|[\n]+"#, SplitPattern.qwen2.spelling]
     case "bloom", "gpt3-finnish", "poro-chat": [sentences]
     case "viking": [sentences, #"\p{N}"#]
     case "qwen35":
@@ -58,6 +76,22 @@ extension GGUFSplitter {
     default: nil
     }
   }
+
+  /// DeepSeek's since its third model: a sign before letters begins their word.
+  private static let signsBeforeWords =
+    ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"##
+    + "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
+    + "|\\s*[\r\n]+|" + blanks
+
+  /// GPT-4o's without slashes, Chinese characters in words of their own.
+  private static let kimi: String = {
+    let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]"#
+    let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]"#
+    let end = "(?i:\(contractions))?"
+    return #"[\p{Han}]+|[^\r\n\p{L}\p{N}]?\#(upper)*\#(lower)+\#(end)"#
+      + #"|[^\r\n\p{L}\p{N}]?\#(upper)+\#(lower)*\#(end)|\p{N}{1,3}"#
+      + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"# + blanks
+  }()
 
   private static let contractions = "'s|'t|'re|'ve|'m|'ll|'d"
   private static let blanks = #"\s+(?!\S)|\s+"#

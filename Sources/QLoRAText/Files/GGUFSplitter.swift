@@ -14,7 +14,8 @@ struct GGUFSplitter: Equatable {
   static let names = [
     "gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2", "stablelm2", "tekken", "gpt-4o", "falcon",
     "deepseek-llm", "deepseek-coder", "deepseek-v3", "bloom", "viking", "qwen35", "bailingmoe",
-    "seed-coder", "exaone-moe", "minicpm5", "tiny_aya", "superbpe", "default",
+    "seed-coder", "exaone-moe", "minicpm5", "tiny_aya", "superbpe", "kimi-k2", "afmoe", "chameleon",
+    "jais-2", "youtu", "laguna", "default",
   ]
 
   /// - Throws: `Diagnostic` E0303 for a name unknown here.
@@ -49,6 +50,12 @@ struct GGUFSplitter: Equatable {
       preTokenizers =
         [.punctuation(.contiguous)] + gpt2
         + [.digits(oneByOne: false), try Self.split("[0-9][0-9][0-9]", source)]
+    case "chameleon":
+      preTokenizers =
+        try ["<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", #"([\t\n]|    |  )"#]
+        .map { try Self.split($0, source) }
+        + [.digits(oneByOne: true), .punctuation(.isolated)] + gpt2
+      addsBOS = true
     default:
       guard let expressions = Self.expressions(name) else {
         throw Diagnostic(
@@ -59,6 +66,7 @@ struct GGUFSplitter: Equatable {
       }
       preTokenizers = try expressions.map { try Self.split($0, source) } + [Self.spelledByBytes]
       if name == "qwen35" { normalizer = .form(.nfc) }
+      ignoresMerges = name == "youtu" || name == "minicpm5"
     }
   }
 

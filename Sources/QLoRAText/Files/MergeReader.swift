@@ -9,9 +9,8 @@ struct MergeReader {
   /// What the right part of a merge loses in what is made.
   private let prefix: [UInt8]
   private var list = MergeList()
-  /// Two texts for each merge that waits, one behind the other, and where it stands in the file.
-  private var block = TokenBlock()
-  private var places: [JSONPosition] = []
+  /// The two parts of each merge that is to be resolved, one behind the other.
+  private var parts: [Range<Int>] = []
   private var ids: [Int32] = []
 
   init(file: TokenizerFileFacts, vocabulary: Vocabulary, prefix: [UInt8]) {
@@ -27,26 +26,33 @@ struct MergeReader {
       throw file.malformed("model.merges must be an array", reader.position)
     }
     var text: [UInt8] = []
+    var entries = PlainEntries()
     try reader.enterArray()
-    while try reader.nextElement() {
-      text.removeAll(keepingCapacity: true)
-      places.append(reader.position)
-      let middle = try readMerge(&reader, into: &text, rank: list.count + places.count - 1)
-      block.append(text, cutAt: middle)
-      if block.isFull { try resolve() }
+    while true {
+      let start = reader.bookmark
+      reader.takePlainTexts(&entries)
+      if resolve(entries, reader.bytes) { continue }
+      // The next is spelled with escapes, or something is wrong with one of them: one by one.
+      reader.bookmark = start
+      for _ in 0..<max(1, entries.texts.count) {
+        guard try reader.nextElement() else { return list }
+        let place = reader.position
+        text.removeAll(keepingCapacity: true)
+        let middle = try readMerge(&reader, into: &text)
+        parts = [0..<middle, middle..<text.count]
+        guard resolveParts(of: text) else { throw unknown(text, middle, place) }
+      }
     }
-    try resolve()
-    return list
   }
 
   /// Reads `"a b"` or `["a", "b"]` as one text; gives where its second part begins.
   private func readMerge(
-    _ reader: inout JSONPullReader, into text: inout [UInt8], rank: Int
+    _ reader: inout JSONPullReader, into text: inout [UInt8]
   ) throws -> Int {
     let place = reader.position
     if reader.isAtString {
       try reader.string(into: &text)
-      if let space = Self.onlySpace(text), space > 0, space + 1 < text.count {
+      if let space = Self.onlySpace(text, 0..<text.count) {
         text.remove(at: space)
         return space
       }
@@ -61,45 +67,57 @@ struct MergeReader {
         }
       }
     }
-    throw file.malformed("merge \(rank) is neither \"a b\" nor [\"a\", \"b\"]", place)
+    throw file.malformed("merge \(list.count) is neither \"a b\" nor [\"a\", \"b\"]", place)
   }
 
-  /// Where the only space of a text is; nil where there are none or several.
-  private static func onlySpace(_ text: [UInt8]) -> Int? {
+  /// Where the only space inside of a text is; nil where there is none or several.
+  private static func onlySpace(_ bytes: [UInt8], _ text: Range<Int>) -> Int? {
     var (place, count) = (0, 0)
-    for index in text.indices where text[index] == 0x20 { (place, count) = (index, count + 1) }
-    return count == 1 ? place : nil
+    for index in text where bytes[index] == 0x20 { (place, count) = (index, count + 1) }
+    return count == 1 && place > text.lowerBound && place + 1 < text.upperBound ? place : nil
   }
 
-  /// Turns the texts that wait into merges.
-  private mutating func resolve() throws {
-    vocabulary.ids(of: block, into: &ids)
-    for (index, place) in places.enumerated() {
-      let (left, right) = (block.ranges[2 * index], block.ranges[2 * index + 1])
-      guard ids[2 * index] >= 0, ids[2 * index + 1] >= 0, let result = result(left, right),
-        list.count < Tokenizer.maximumFileValues
-      else {
-        throw file.malformed(
-          "merge \(list.count) (\"\(String(decoding: block.bytes[left], as: UTF8.self))\" + "
-            + "\"\(String(decoding: block.bytes[right], as: UTF8.self))\") has a part or result "
-            + "that is no token of the vocabulary", place)
+  /// Appends merges that stand in the file without escapes; none, and false, where there are none
+  /// or one of them is no merge.
+  private mutating func resolve(_ entries: PlainEntries, _ bytes: [UInt8]) -> Bool {
+    parts.removeAll(keepingCapacity: true)
+    for (text, second) in zip(entries.texts, entries.seconds) {
+      if !second.isEmpty {
+        parts.append(text)
+        parts.append(second)
+      } else if let space = Self.onlySpace(bytes, text) {
+        parts.append(text.lowerBound..<space)
+        parts.append(space + 1..<text.upperBound)
+      } else {
+        return false
       }
-      list.append(ids[2 * index], ids[2 * index + 1], result)
     }
-    block.removeAll()
-    places.removeAll(keepingCapacity: true)
+    return !parts.isEmpty && resolveParts(of: bytes)
   }
 
-  private func result(_ left: Range<Int>, _ right: Range<Int>) -> Int32? {
-    guard prefix.isEmpty else {
-      let rest = block.bytes[right].dropFirst(prefix.count)
-      return vocabulary.id(of: Array(block.bytes[left]) + rest)
+  /// Appends the merges that `parts` names; none, and false, where one is none.
+  private mutating func resolveParts(of bytes: [UInt8]) -> Bool {
+    let known = list.count
+    guard known + parts.count / 2 <= Tokenizer.maximumFileValues else { return false }
+    ids.removeAll(keepingCapacity: true)
+    vocabulary.ids(of: bytes, parts, into: &ids)
+    var last = list.results.last ?? -1
+    for index in stride(from: 0, to: parts.count, by: 2) {
+      let right = parts[index + 1].dropFirst(prefix.count)
+      last = vocabulary.id(of: bytes, parts[index], right, near: last) ?? -1
+      guard ids[index] >= 0, ids[index + 1] >= 0, last >= 0 else {
+        list.removeLast(list.count - known)
+        return false
+      }
+      list.append(ids[index], ids[index + 1], last)
     }
-    // Most files have merges in the order of what they make, which spares a search.
-    let whole = left.lowerBound..<right.upperBound
-    let last = list.results.last ?? -1
-    if vocabulary.surelyGives(last, block.bytes, whole) { return last }
-    if vocabulary.surelyGives(last &+ 1, block.bytes, whole) { return last &+ 1 }
-    return vocabulary.id(of: block.bytes, whole)
+    return true
+  }
+
+  private func unknown(_ text: [UInt8], _ middle: Int, _ place: JSONPosition) -> Diagnostic {
+    file.malformed(
+      "merge \(list.count) (\"\(String(decoding: text[..<middle], as: UTF8.self))\" + "
+        + "\"\(String(decoding: text[middle...], as: UTF8.self))\") has a part or result "
+        + "that is no token of the vocabulary", place)
   }
 }

@@ -24,13 +24,16 @@ extension TokenizerParts {
     }
     let vocabulary = Vocabulary(gguf.tokens)
     switch gguf.modelName {
+    case "gemma4": self = try Self.markedPairs(gguf, vocabulary)
+    case "gpt2" where gguf.preTokenizer == "gemma4":
+      self = try Self.markedPairs(gguf, vocabulary)
     case "gpt2": self = try Self.bytePairs(gguf, vocabulary)
     case "llama", "t5": self = try Self.pieces(gguf, vocabulary)
     case "bert": self = try Self.wordPieces(gguf, vocabulary)
     default:
       throw Diagnostic(
         .tokenizerUnsupported,
-        "tokenizer.ggml.model is \"\(gguf.modelName)\"; supported: gpt2, llama, t5, bert",
+        "tokenizer.ggml.model is \"\(gguf.modelName)\"; supported: gpt2, gemma4, llama, t5, bert",
         at: .file(Self.ggufSource),
         remedy: "use the model's Hugging Face folder with its tokenizer.json")
     }
@@ -49,11 +52,58 @@ extension TokenizerParts {
     return vocabulary.text(of: id)
   }
 
-  // MARK: Byte-level BPE
+  // MARK: Byte pairs
 
   private static func bytePairs(
     _ gguf: GGUFVocabulary, _ vocabulary: Vocabulary
   ) throws -> TokenizerParts {
+    let merges = try merges(gguf, vocabulary)
+    var parts = TokenizerParts(
+      source: ggufSource, vocabulary: vocabulary, model: .bytePairs(merges, .init()))
+    let rules = try GGUFSplitter(name: gguf.preTokenizer, source: ggufSource)
+    rules.apply(to: &parts)
+    parts.decoder = .byteLevel
+    parts.added = gguf.addedTokens()
+    if let bos = gguf.bosID, gguf.addBOS ?? rules.addsBOS { parts.prefixIDs = [bos] }
+    if let eos = gguf.eosID, gguf.addEOS ?? false { parts.suffixIDs = [eos] }
+    return parts
+  }
+
+  /// Gemma's since its fourth: pairs in an order, over characters, with marks for spaces.
+  private static func markedPairs(
+    _ gguf: GGUFVocabulary, _ vocabulary: Vocabulary
+  ) throws -> TokenizerParts {
+    var spelling = BytePairModel.Spelling()
+    spelling.fallsBackToBytes = true
+    spelling.fusesUnknown = true
+    spelling.unknown = gguf.unknownID ?? vocabulary.id(of: "<unk>")
+    if let unknown = spelling.unknown, !vocabulary.contains(unknown) {
+      throw Diagnostic(
+        .controlTokenMissing, "tokenizer.ggml.unknown_token_id is \(unknown), outside the tokens",
+        at: .file(ggufSource))
+    }
+    var parts = TokenizerParts(
+      source: ggufSource, vocabulary: vocabulary,
+      model: .bytePairs(try merges(gguf, vocabulary), spelling))
+    let mark = SentencePieceNormalizer.mark
+    parts.normalizer = .replace(.literal([0x20]), with: mark)
+    parts.decoder = .sequence([.replace(.literal(mark), with: [0x20]), .byteFallback, .fuse])
+    parts.added = gguf.addedTokens()
+    // Several line breaks are one token, whatever their pairs are.
+    let known = Set(parts.added.map(\.id))
+    for (id, text) in gguf.tokens.enumerated() where !known.contains(Int32(id)) {
+      guard text.utf8.count > 1, text.utf8.allSatisfy({ $0 == 0x0A }) else { continue }
+      parts.added.append(AddedToken(id: Int32(id), text: text, isSpecial: false))
+    }
+    // Converters once wrote that there is none, which readers set right.
+    if let bos = gguf.bosID { parts.prefixIDs = [bos] }
+    if let eos = gguf.eosID, gguf.addEOS ?? false { parts.suffixIDs = [eos] }
+    return parts
+  }
+
+  private static func merges(
+    _ gguf: GGUFVocabulary, _ vocabulary: Vocabulary
+  ) throws -> MergeList {
     var merges = MergeList()
     for (rank, text) in gguf.merges.enumerated() {
       let (left, right) = try splitMerge(text, rank: rank)
@@ -67,15 +117,7 @@ extension TokenizerParts {
       }
       merges.append(first, second, result)
     }
-    var parts = TokenizerParts(
-      source: ggufSource, vocabulary: vocabulary, model: .bytePairs(merges, .init()))
-    let rules = try GGUFSplitter(name: gguf.preTokenizer, source: ggufSource)
-    rules.apply(to: &parts)
-    parts.decoder = .byteLevel
-    parts.added = gguf.addedTokens()
-    if let bos = gguf.bosID, gguf.addBOS ?? rules.addsBOS { parts.prefixIDs = [bos] }
-    if let eos = gguf.eosID, gguf.addEOS ?? false { parts.suffixIDs = [eos] }
-    return parts
+    return merges
   }
 
   /// The two parts of a merge written as `left right`; neither part holds a space.

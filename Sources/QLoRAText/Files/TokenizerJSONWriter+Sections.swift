@@ -18,21 +18,44 @@ extension TokenizerJSONWriter {
         ignoresMerges: spelling.ignoresMerges))
   }
 
+  /// Those of Gemma since its fourth, whose spaces are marks.
+  func markedPairs(_ merges: MergeList, _ spelling: BytePairModel.Spelling) -> Sections {
+    Sections(
+      normalizer: Self.replace(" ", Self.mark), preTokenizer: .null,
+      decoder: Self.part(
+        "Sequence",
+        (
+          "decoders",
+          [Self.replace(Self.mark, " "), Self.part("ByteFallback"), Self.part("Fuse")]
+        )),
+      model: model(
+        merges, unknown: spelling.unknown, fallsBackToBytes: spelling.fallsBackToBytes,
+        ignoresMerges: spelling.ignoresMerges))
+  }
+
+  private static let mark = "\u{2581}"
+
+  private static func replace(_ old: String, _ new: String) -> JSONValue {
+    part("Replace", ("pattern", .dictionary([("String", .string(old))])), ("content", .string(new)))
+  }
+
   private func preTokenizer(_ step: PreTokenizer) throws -> JSONValue {
     switch step {
     case .digits(let oneByOne):
       return Self.part("Digits", ("individual_digits", .bool(oneByOne)))
     case .byteLevel(let addsPrefixSpace, let splits):
       return Self.byteLevel(addsPrefixSpace: addsPrefixSpace, usesPattern: splits)
-    case .split(.known(let pattern), let behavior, let isInverted):
-      let spelling = SplitPattern.spellings.first { $0.pattern == pattern }?.text ?? ""
+    case .punctuation(let behavior):
+      return Self.part("Punctuation", ("behavior", .string(behavior.rawValue)))
+    case .split(let pattern, let behavior, let isInverted):
+      guard let spelling = pattern.spelling else { break }
       return Self.part(
         "Split", ("pattern", .dictionary([("Regex", .string(spelling))])),
         ("behavior", .string(behavior.rawValue)), ("invert", .bool(isInverted)))
-    default:
-      throw parts.failure(
-        .tokenizerUnsupported, "a splitter of this kind is not turned into a tokenizer.json")
+    default: break
     }
+    throw parts.failure(
+      .tokenizerUnsupported, "a splitter of this kind is not turned into a tokenizer.json")
   }
 
   /// SentencePiece's pairs as merges: all pairs of pieces that make a piece, by its score.
@@ -47,11 +70,7 @@ extension TokenizerJSONWriter {
         "a vocabulary that maps characters or removes spaces is not turned into a tokenizer.json",
         remedy: "take tokenizer.json from the model's Hugging Face folder")
     }
-    func replace(_ old: String, _ new: String) -> JSONValue {
-      Self.part(
-        "Replace", ("pattern", .dictionary([("String", .string(old))])), ("content", .string(new)))
-    }
-    let mark = "\u{2581}"
+    let (mark, replace) = (Self.mark, Self.replace)
     let prefix = rules.addsPrefix ? [Self.part("Prepend", ("prepend", .string(mark)))] : []
     let strip = Self.part("Strip", ("content", " "), ("start", 1), ("stop", 0))
     let decoders = [replace(mark, " "), Self.part("ByteFallback"), Self.part("Fuse")]

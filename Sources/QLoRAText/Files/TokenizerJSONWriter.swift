@@ -13,7 +13,9 @@ struct TokenizerJSONWriter {
   func json() throws -> JSONValue {
     let sections: Sections
     switch parts.model {
-    case .bytePairs(let merges, let spelling): sections = try byteLevel(merges, spelling)
+    case .bytePairs(let merges, let spelling) where parts.decoder == .byteLevel:
+      sections = try byteLevel(merges, spelling)
+    case .bytePairs(let merges, let spelling): sections = markedPairs(merges, spelling)
     case .sentencePiece(let table) where table.algorithm == .bytePairs:
       sections = try scoredPairs(table)
     default:

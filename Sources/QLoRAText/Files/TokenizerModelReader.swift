@@ -51,17 +51,20 @@ struct TokenizerModelReader {
   private mutating func readVocabulary(_ reader: inout JSONPullReader) throws {
     hasVocabulary = true
     // With its merges a token takes about eighty bytes of a file, and eight of them are its text.
+    let byteCount = reader.bytes.count
     vocabulary.reserve(
-      tokens: min(reader.byteCount / 80, 1 << 18), bytes: min(reader.byteCount / 10, 1 << 21))
+      tokens: min(byteCount / 80, 1 << 18), bytes: min(byteCount / 10, 1 << 21))
     if reader.isAtArray { return try readScores(&reader) }
     guard reader.isAtObject else {
       throw file.malformed("model.vocab must hold tokens", reader.position)
     }
     try reader.enterObject()
     var text: [UInt8] = []
-    var block = TokenBlock()
-    var ids: [Int] = []
+    var entries = PlainEntries()
     while true {
+      reader.takePlainMembers(&entries, below: Tokenizer.maximumFileValues)
+      vocabulary.insert(reader.bytes, entries.texts, entries.numbers)
+      if !entries.texts.isEmpty { continue }
       text.removeAll(keepingCapacity: true)
       guard try reader.nextKey(into: &text) else { break }
       let place = reader.position
@@ -70,15 +73,8 @@ struct TokenizerModelReader {
           "the token \"\(String(decoding: text, as: UTF8.self))\" has an id that is no number in "
             + "range", place)
       }
-      block.append(text)
-      ids.append(id)
-      if block.isFull {
-        vocabulary.insert(block, ids: ids)
-        block.removeAll()
-        ids.removeAll(keepingCapacity: true)
-      }
+      vocabulary.insert(text, id)
     }
-    vocabulary.insert(block, ids: ids)
     // Vocabularies may have gaps, but none as wide as themselves.
     guard vocabulary.count <= 2 * vocabulary.tokenCount + 1024 else {
       throw file.malformed("model.vocab has ids far beyond the number of its tokens")

@@ -22,12 +22,10 @@ struct MergeList: Sendable {
     results.append(result)
   }
 
-  var table: MergeTable {
-    var table = MergeTable(capacity: count)
-    for rank in lefts.indices {
-      table.insert(lefts[rank], rights[rank], rank: rank, result: results[rank])
-    }
-    return table
+  mutating func removeLast(_ count: Int) {
+    lefts.removeLast(count)
+    rights.removeLast(count)
+    results.removeLast(count)
   }
 }
 
@@ -151,7 +149,7 @@ extension TokenizerParts {
     switch model {
     case .bytePairs(let merges, var spelling):
       spelling.isByteLevel = isByteLevel
-      return BytePairModel(vocabulary: vocabulary, merges: merges.table, spelling: spelling)
+      return BytePairModel(vocabulary: vocabulary, merges: MergeTable(merges), spelling: spelling)
     case .unigram(let scores, let unknown, let fallsBackToBytes):
       return UnigramModel(
         vocabulary: vocabulary, scores: scores, unknown: unknown, rules: .tokenizerJSON,

@@ -48,31 +48,59 @@ struct ByteTable: Sendable {
     return slot.entry == 0 ? nil : slot.value
   }
 
-  /// The values of many keys, -1 where there is none. Of a large table each place is far away, so
-  /// those of several keys are fetched before the first is looked at.
+  /// Appends the values of many keys, -1 where there is none.
   func values(of bytes: [UInt8], _ ranges: [Range<Int>], into values: inout [Int32]) {
-    values.removeAll(keepingCapacity: true)
-    let fetched = ranges.map { range -> (packed: UInt64, slot: Slot) in
-      let packed = Self.packed(bytes, range)
-      return (packed, slots[start(packed)])
-    }
-    for (range, first) in zip(ranges, fetched) {
-      if first.slot.entry == 0 {
-        values.append(-1)
-      } else if first.slot.key == first.packed, range.count <= Self.shortKey {
-        values.append(first.slot.value)
-      } else {
-        let slot = slots[place(of: bytes, range, first.packed)]
-        values.append(slot.entry == 0 ? -1 : slot.value)
+    withUnsafeTemporaryAllocation(of: Fetched.self, capacity: ranges.count) { fetched in
+      fetch(bytes, ranges, into: fetched)
+      for (range, first) in zip(ranges, fetched) {
+        if first.slot.entry == 0 {
+          values.append(-1)
+        } else if first.slot.key == first.packed, range.count <= Self.shortKey {
+          values.append(first.slot.value)
+        } else {
+          let slot = slots[place(of: bytes, range, first.packed)]
+          values.append(slot.entry == 0 ? -1 : slot.value)
+        }
       }
     }
   }
 
   /// Adds an entry; of equal keys the first is found.
   mutating func insert(_ bytes: [UInt8], _ range: Range<Int>, _ value: Int32) {
-    let packed = Self.packed(bytes, range)
+    insert(bytes, range, value, Self.packed(bytes, range))
+  }
+
+  /// Adds many entries.
+  mutating func insert(_ bytes: [UInt8], _ ranges: [Range<Int>], _ values: [Int]) {
+    if (ends.count + ranges.count) * 2 > slots.count { resize(ends.count + ranges.count) }
+    withUnsafeTemporaryAllocation(of: Fetched.self, capacity: ranges.count) { fetched in
+      fetch(bytes, ranges, into: fetched)
+      for (index, range) in ranges.enumerated() {
+        insert(bytes, range, Int32(truncatingIfNeeded: values[index]), fetched[index].packed)
+      }
+    }
+  }
+
+  /// A packed key and what its first place holds.
+  private typealias Fetched = (packed: UInt64, slot: Slot)
+
+  /// Of a large table each place is far away: those of several keys are fetched before the first
+  /// is looked at.
+  @inline(never)
+  private func fetch(
+    _ bytes: [UInt8], _ ranges: [Range<Int>], into fetched: UnsafeMutableBufferPointer<Fetched>
+  ) {
+    for (index, range) in ranges.enumerated() {
+      let packed = Self.packed(bytes, range)
+      fetched.initializeElement(at: index, to: (packed, slots[start(packed)]))
+    }
+  }
+
+  private mutating func insert(
+    _ bytes: [UInt8], _ range: Range<Int>, _ value: Int32, _ packed: UInt64
+  ) {
     let place = place(of: bytes, range, packed)
-    arena.append(contentsOf: bytes[range])
+    bytes.withUnsafeBufferPointer { arena.append(contentsOf: $0[range]) }
     ends.append(UInt32(truncatingIfNeeded: arena.count))
     guard slots[place].entry == 0 else {
       hasEqualKeys = true

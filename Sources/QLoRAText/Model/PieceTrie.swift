@@ -2,7 +2,7 @@
 // Source: Aoe 1989, "An efficient digital search algorithm by using a double-array structure".
 
 struct PieceTrie: Sendable, Equatable {
-  private struct Cell: Sendable, Equatable {
+  fileprivate struct Cell: Sendable, Equatable {
     /// Where the children are: the one by byte b in cell `base + b`.
     var base: Int32 = 0
     /// The parent; -1 for a free cell.
@@ -11,6 +11,8 @@ struct PieceTrie: Sendable, Equatable {
     var value: Int32 = -1
   }
 
+  /// The length of the longest piece.
+  private(set) var longest = 0
   private var cells = [Cell](repeating: Cell(), count: 512)
   /// No cell below is free, or worth a try.
   private var firstFree = 1
@@ -23,6 +25,7 @@ struct PieceTrie: Sendable, Equatable {
       one.element.text.lexicographicallyPrecedes(other.element.text)
         || (one.element.text.elementsEqual(other.element.text) && one.offset < other.offset)
     }.map(\.element)
+    longest = sorted.reduce(0) { max($0, $1.text.count) }
     cells[0].parent = 0
     var open = [(cell: 0, range: sorted.indices, depth: 0)]
     while let (cell, range, depth) = open.popLast() {
@@ -84,12 +87,34 @@ struct PieceTrie: Sendable, Equatable {
   /// Calls `body` with the length and value of each piece that begins a range, short ones first.
   @inline(__always)
   func forEachMatch(_ bytes: [UInt8], _ range: Range<Int>, _ body: (Int, Int32) -> Void) {
-    var node = 0
-    for index in range {
-      let next = Int(cells[node].base) + Int(bytes[index])
-      guard next < cells.count, Int(cells[next].parent) == node, next != 0 else { return }
-      node = next
-      if cells[node].value >= 0 { body(index + 1 - range.lowerBound, cells[node].value) }
+    withWalk { walk in
+      bytes.withUnsafeBufferPointer { walk.forEachMatch($0, range, body) }
+    }
+  }
+
+  /// For many places of a text: what a walk needs of the cells is taken from them once.
+  @inline(__always)
+  func withWalk<Result>(_ body: (Walk) -> Result) -> Result {
+    cells.withUnsafeBufferPointer { body(Walk(cells: $0)) }
+  }
+
+  struct Walk {
+    fileprivate let cells: UnsafeBufferPointer<Cell>
+
+    /// As `PieceTrie.forEachMatch`.
+    @inline(__always)
+    func forEachMatch(
+      _ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, _ body: (Int, Int32) -> Void
+    ) {
+      var node = 0
+      var index = range.lowerBound
+      while index < range.upperBound {
+        let next = Int(cells[node].base) + Int(bytes[index])
+        guard next < cells.count, Int(cells[next].parent) == node, next != 0 else { return }
+        node = next
+        index += 1
+        if cells[node].value >= 0 { body(index - range.lowerBound, cells[node].value) }
+      }
     }
   }
 

@@ -35,7 +35,7 @@ struct UnigramModel: WordModel {
     self.unknown = unknown
     self.rules = rules
     // Ten below the least probable piece, as both references have it.
-    unknownScore = lowest - 10
+    unknownScore = rules == .sentencePiece ? Double(Float(lowest) - 10) : lowest - 10
     fallbackIDs = fallsBackToBytes ? BytePairModel.byteTokens(vocabulary) : []
     trie = PieceTrie(
       (0..<Int32(vocabulary.count)).filter { vocabulary.contains($0) && isPiece($0) }.map {
@@ -46,34 +46,113 @@ struct UnigramModel: WordModel {
   /// The best way to a place in the text.
   private struct Path {
     var score = 0.0
+    /// The place before the last piece, or -1 where none leads here yet.
     var start: Int32 = -1
     var id: Int32 = -1
   }
 
   func tokenize(_ bytes: [UInt8], _ word: Range<Int>, into tokens: inout [WordToken]) {
-    let paths = bestPaths(bytes, word)
+    // Paths from `base` on; what lies before has its tokens already.
+    var base = word.lowerBound
+    var paths = [Path(start: 0)]
+    var place = base
+    var farthest = base
+    while place < word.upperBound {
+      let last = paths[place - base]
+      if place == farthest, place > base, !isUnknown(last.id) {
+        // No piece leads past this place, so that all paths go through it.
+        appendBest(paths, to: place - base, bytes, base, into: &tokens)
+        for index in 0...place - base { paths[index] = Path() }
+        paths[0] = Path(score: last.score, start: 0)
+        base = place
+      }
+      // Room for what begins at the next place, and some after it.
+      let room = min(place - base + reach + 64, word.upperBound - base) + 1
+      if paths.count < room {
+        paths.append(contentsOf: repeatElement(Path(), count: room - paths.count))
+      }
+      paths.withUnsafeMutableBufferPointer {
+        extend($0, bytes, base..<word.upperBound, &place, &farthest)
+      }
+    }
+    appendBest(paths, to: word.upperBound - base, bytes, base, into: &tokens)
+  }
+
+  /// How far a piece or a character may reach.
+  private var reach: Int { max(trie.longest, 4) }
+
+  /// Lengthens paths from `place` on, until all of them meet or there is no room for more.
+  private func extend(
+    _ paths: UnsafeMutableBufferPointer<Path>, _ bytes: [UInt8], _ rest: Range<Int>,
+    _ place: inout Int, _ farthest: inout Int
+  ) {
+    let limit = min(rest.upperBound, rest.lowerBound + paths.count - reach)
+    var (here, end) = (place, farthest)
+    trie.withWalk { walk in
+      bytes.withUnsafeBufferPointer { bytes in
+        scores.withUnsafeBufferPointer { scores in
+          repeat {
+            let start = here - rest.lowerBound
+            let score = paths[start].score
+            let length = DecodedScalar.length(bytes[here])
+            var hasSingle = false
+            walk.forEachMatch(bytes, here..<rest.upperBound) { count, id in
+              consider(&paths[start + count], scores[Int(id)] + score, start, id)
+              end = max(end, here + count)
+              if count == length { hasSingle = true }
+            }
+            if !hasSingle {
+              consider(&paths[start + length], unknownScore + score, start, unknown ?? -1)
+              end = max(end, here + length)
+            }
+            here += length
+          } while here < min(limit, end)
+        }
+      }
+    }
+    (place, farthest) = (here, end)
+  }
+
+  /// Takes a path if it is better.
+  @inline(__always)
+  private func consider(_ path: inout Path, _ sum: Double, _ start: Int, _ id: Int32) {
+    let score = rules == .sentencePiece ? Double(Float(sum)) : sum
+    guard path.start < 0 || score > path.score else { return }
+    path = Path(score: score, start: Int32(start), id: id)
+  }
+
+  /// A vocabulary without a token for the unknown gives none for it.
+  private func isUnknown(_ id: Int32) -> Bool { id < 0 || id == unknown }
+
+  /// Appends the tokens of the best path to a place.
+  private func appendBest(
+    _ paths: [Path], to place: Int, _ bytes: [UInt8], _ base: Int, into tokens: inout [WordToken]
+  ) {
     let first = tokens.count
-    var end = word.count
+    var end = place
     // From the end to the beginning; a run of unknown characters is joined on the way.
-    while end > 0, paths[end].start >= 0 {
+    while end > 0 {
       let path = paths[end]
       var start = Int(path.start)
-      // A vocabulary without a token for the unknown gives none for it.
-      let isUnknown = path.id < 0 || path.id == unknown
+      let isUnknown = isUnknown(path.id)
       while isUnknown, rules == .tokenizerJSON || fallbackIDs.isEmpty, start > 0,
-        paths[start].id == path.id, paths[start].start >= 0
+        paths[start].id == path.id
       {
         start = Int(paths[start].start)
       }
-      let range = word.lowerBound + start..<word.lowerBound + end
       if isUnknown {
-        appendUnknown(bytes, range, into: &tokens)
+        appendUnknown(bytes, base + start..<base + end, into: &tokens)
       } else {
-        tokens.append(WordToken(id: path.id, byteCount: Int32(range.count)))
+        tokens.append(WordToken(id: path.id, byteCount: Int32(end - start)))
       }
       end = start
     }
-    tokens[first...].reverse()
+    // Reversing a slice would copy it.
+    var (low, high) = (first, tokens.count - 1)
+    while low < high {
+      tokens.swapAt(low, high)
+      (low, high) = (low + 1, high - 1)
+    }
   }
 
   /// Appends, in reverse order, what stands for unknown characters.
@@ -90,38 +169,5 @@ struct UnigramModel: WordModel {
     } else if let unknown {
       tokens.append(WordToken(id: unknown, byteCount: Int32(range.count)))
     }
-  }
-
-  private func bestPaths(_ bytes: [UInt8], _ word: Range<Int>) -> [Path] {
-    var paths = [Path](repeating: Path(), count: word.count + 1)
-    var start = 0
-    while start < word.count {
-      let here = paths[start].score
-      let place = word.lowerBound + start
-      let length = DecodedScalar.length(bytes[place])
-      var hasSingle = false
-      trie.forEachMatch(bytes, place..<word.upperBound) { count, id in
-        let candidate = kept(scores[Int(id)] + here)
-        if paths[start + count].start < 0 || candidate > paths[start + count].score {
-          paths[start + count] = Path(score: candidate, start: Int32(start), id: id)
-        }
-        if count == length { hasSingle = true }
-      }
-      if !hasSingle {
-        let end = start + length
-        let candidate = kept(unknownScore + here)
-        if paths[end].start < 0 || candidate > paths[end].score {
-          paths[end] = Path(score: candidate, start: Int32(start), id: unknown ?? -1)
-        }
-      }
-      start += length
-    }
-    return paths
-  }
-
-  /// A sum as the reference keeps it.
-  @inline(__always)
-  private func kept(_ score: Double) -> Double {
-    rules == .sentencePiece ? Double(Float(score)) : score
   }
 }

@@ -32,30 +32,47 @@ struct Vocabulary: Sendable {
     table.insert(bytes, range, Int32(id))
   }
 
-  /// Adds the tokens of a block of a file.
-  mutating func insert(_ block: TokenBlock, ids: [Int]) {
-    var known: [Int32] = []
-    // Fetches the places of the table, too.
-    table.values(of: block.bytes, block.ranges, into: &known)
-    for (range, id) in zip(block.ranges, ids) { insert(block.bytes, range, id) }
+  /// Adds several tokens of a file.
+  mutating func insert(_ bytes: [UInt8], _ ranges: [Range<Int>], _ ids: [Int]) {
+    for (index, id) in ids.enumerated() {
+      while id >= entries.count { entries.append(-1) }
+      entries[id] = Int32(table.count + index)
+    }
+    table.insert(bytes, ranges, ids)
   }
 
-  /// The ids of a block of a file, -1 for what is no token.
-  func ids(of block: TokenBlock, into ids: inout [Int32]) {
-    table.values(of: block.bytes, block.ranges, into: &ids)
+  /// Appends the ids of several texts, -1 for what is no token.
+  func ids(of bytes: [UInt8], _ ranges: [Range<Int>], into ids: inout [Int32]) {
+    table.values(of: bytes, ranges, into: &ids)
   }
 
   func id(of bytes: [UInt8]) -> Int32? { table.value(of: bytes) }
   func id(of bytes: [UInt8], _ range: Range<Int>) -> Int32? { table.value(of: bytes, range) }
   func id(of text: String) -> Int32? { table.value(of: Array(text.utf8)) }
 
-  /// Whether that text gives this id; false says nothing.
+  /// The id of two texts together. Most files have merges in the order of what they make: where
+  /// that is the last one or the next, no search is needed.
+  func id(
+    of bytes: [UInt8], _ left: Range<Int>, _ right: Range<Int>, near last: Int32
+  ) -> Int32? {
+    if surelyGives(last, bytes, left, right) { return last }
+    if surelyGives(last &+ 1, bytes, left, right) { return last &+ 1 }
+    return id(of: Array(bytes[left]) + bytes[right])
+  }
+
+  /// Whether two texts together give this id; false says nothing.
   @inline(__always)
-  func surelyGives(_ id: Int32, _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
+  private func surelyGives(
+    _ id: Int32, _ bytes: [UInt8], _ left: Range<Int>, _ right: Range<Int>
+  ) -> Bool {
     guard !table.hasEqualKeys, entries.indices.contains(Int(id)), entries[Int(id)] >= 0 else {
       return false
     }
-    return table.matches(table.key(Int(entries[Int(id)])), bytes, range)
+    let key = table.key(Int(entries[Int(id)]))
+    guard key.count == left.count + right.count else { return false }
+    let middle = key.lowerBound + left.count
+    return table.matches(key.lowerBound..<middle, bytes, left)
+      && table.matches(middle..<key.upperBound, bytes, right)
   }
 
   /// The bytes of a token's text; none for an id without a token.
@@ -80,35 +97,5 @@ struct Vocabulary: Sendable {
     return table.arena.withUnsafeBufferPointer {
       $0.allSatisfy { $0 < 0x80 } || String(validating: $0, as: UTF8.self) != nil
     }
-  }
-}
-
-/// Some texts of a file, one after the other, that a table is asked for together.
-struct TokenBlock {
-  /// So many that the places of one block fit into the fastest cache.
-  static let size = 64
-
-  private(set) var bytes: [UInt8] = []
-  private(set) var ranges: [Range<Int>] = []
-
-  var isFull: Bool { ranges.count >= Self.size }
-
-  mutating func append(_ text: [UInt8]) {
-    let start = bytes.count
-    bytes.append(contentsOf: text)
-    ranges.append(start..<bytes.count)
-  }
-
-  /// Appends the two parts of a text.
-  mutating func append(_ text: [UInt8], cutAt middle: Int) {
-    let start = bytes.count
-    bytes.append(contentsOf: text)
-    ranges.append(start..<start + middle)
-    ranges.append(start + middle..<bytes.count)
-  }
-
-  mutating func removeAll() {
-    bytes.removeAll(keepingCapacity: true)
-    ranges.removeAll(keepingCapacity: true)
   }
 }

@@ -94,14 +94,18 @@ struct AlignedText: Sendable {
 
     /// Takes a range over as it is.
     mutating func keep(_ range: Range<Int>) {
-      bytes.append(contentsOf: source.bytes[range])
+      source.bytes.withUnsafeBufferPointer { bytes.append(contentsOf: $0[range]) }
       if let known = source.origins {
         origins.append(contentsOf: known[range])
       } else {
-        var place = UInt32(truncatingIfNeeded: source.base + range.lowerBound)
-        for _ in range {
-          origins.append(Origin(start: place, end: place + 1))
-          place += 1
+        let first = origins.count
+        origins.append(contentsOf: repeatElement(Origin(start: 0, end: 0), count: range.count))
+        let base = source.base + range.lowerBound
+        origins.withUnsafeMutableBufferPointer { origins in
+          for index in 0..<range.count {
+            let place = UInt32(truncatingIfNeeded: base + index)
+            origins[first + index] = Origin(start: place, end: place + 1)
+          }
         }
       }
     }

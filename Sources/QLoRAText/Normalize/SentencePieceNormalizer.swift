@@ -29,11 +29,16 @@ struct SentencePieceNormalizer: Sendable, Equatable {
       var isAfterSpace = removesExtraSpaces
       var kept = index
       while index < bytes.count {
-        if protected == nil, bytes[index] != 0x20, bytes[index] < 0x80,
-          map?.keeps(bytes, index) ?? true
-        {
+        if protected == nil, bytes[index] < 0x80, map?.keeps(bytes, index) ?? true {
+          if bytes[index] == 0x20 {
+            builder.keep(kept..<index)
+            kept = index + 1
+            if !isAfterSpace { builder.put(space, for: index..<index + 1) }
+            isAfterSpace = removesExtraSpaces
+          } else {
+            isAfterSpace = false
+          }
           index += 1
-          isAfterSpace = false
           continue
         }
         let (count, replacement) = prefix(bytes, index)

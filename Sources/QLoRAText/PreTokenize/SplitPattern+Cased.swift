@@ -3,18 +3,20 @@
 extension SplitPattern {
   /// `[^\r\n\p{L}\p{N}]?U*L+C?|[^\r\n\p{L}\p{N}]?U+L*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*`
   /// `|\s*[\r\n]+|\s+(?!\S)|\s+` with U for letters that are not small, L for those that are not
-  /// capital, both with marks, and C for contractions. Tekken has no C and single digits.
-  static func endOfCasedWord(_ bytes: [UInt8], _ start: Int, _ end: Int, isTekken: Bool) -> Int {
+  /// capital, both with marks, and C for contractions.
+  static func endOfCasedWord(
+    _ bytes: [UInt8], _ start: Int, _ end: Int, digits: Int, contracts: Bool = true
+  ) -> Int {
     let first = DecodedScalar(bytes, at: start)
     let kind = ScalarClass.of(first.scalar)
     let second = start + first.count
-    if kind == .number { return endOfNumber(bytes, second, end, remaining: isTekken ? 0 : 2) }
+    if kind == .number { return endOfNumber(bytes, second, end, remaining: digits - 1) }
     let mayLead = kind != .letter && first.scalar != "\n" && first.scalar != "\r"
     let letters =
       (mayLead ? smallEnd(bytes, second, end) : nil) ?? smallEnd(bytes, start, end)
       ?? (mayLead ? capitalEnd(bytes, second, end) : nil) ?? capitalEnd(bytes, start, end)
     if let letters {
-      if isTekken { return letters }
+      if !contracts { return letters }
       guard letters < end else { return letters }
       return endOfContraction(bytes, letters, end, ignoringCase: true) ?? letters
     }

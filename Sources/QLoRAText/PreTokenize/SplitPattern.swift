@@ -14,8 +14,12 @@ enum SplitPattern: Sendable, Equatable {
   case gpt4o
   /// Mistral's since 2024: as GPT-4o's without contractions, digits one by one.
   case tekken
+  /// Youtu's: as GPT-4o's, digits one by one.
+  case youtu
   /// CLIP's: contractions, letters, single digits, other signs; blanks belong to no word.
   case clip
+  /// `\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))`: numbers in groups of three from their end; nothing else.
+  case numberGroups
 
   /// How tokenizer.json files spell the patterns.
   static let spellings: [(text: String, pattern: SplitPattern)] = {
@@ -38,6 +42,8 @@ enum SplitPattern: Sendable, Equatable {
       (modern(#"\p{N}"#), .qwen2),
       (cased("(?i:\(contractions))?", #"\p{N}{1,3}"#), .gpt4o),
       (cased("", #"\p{N}"#), .tekken),
+      (cased("(?i:\(contractions))?", #"\p{N}"#), .youtu),
+      (#"\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))"#, .numberGroups),
       (
         #"<\|startoftext\|>|<\|endoftext\|>|\#(contractions)|[\p{L}]+|[\p{N}]"#
           + #"|[^\s\p{L}\p{N}]+"#, .clip
@@ -51,7 +57,7 @@ extension SplitPattern {
   var spelling: String { Self.spellings.first { $0.pattern == self }?.text ?? "" }
 
   /// Whether the alternatives match any character, so that words cover a text.
-  var coversAll: Bool { self != .clip }
+  var coversAll: Bool { self != .clip && self != .numberGroups }
 
   /// Calls `body` with the byte range of each word of a stretch, in order.
   func forEachWord(_ bytes: [UInt8], _ stretch: Range<Int>, _ body: (Range<Int>) -> Void) {
@@ -62,11 +68,14 @@ extension SplitPattern {
         case .gpt2: Self.endOfGPT2Word(bytes, start, stretch.upperBound)
         case .llama3: Self.endOfModernWord(bytes, start, stretch.upperBound, digits: 3)
         case .qwen2: Self.endOfModernWord(bytes, start, stretch.upperBound, digits: 1)
-        case .gpt4o: Self.endOfCasedWord(bytes, start, stretch.upperBound, isTekken: false)
-        case .tekken: Self.endOfCasedWord(bytes, start, stretch.upperBound, isTekken: true)
+        case .gpt4o: Self.endOfCasedWord(bytes, start, stretch.upperBound, digits: 3)
+        case .tekken:
+          Self.endOfCasedWord(bytes, start, stretch.upperBound, digits: 1, contracts: false)
+        case .youtu: Self.endOfCasedWord(bytes, start, stretch.upperBound, digits: 1)
         case .clip: Self.endOfCLIPWord(bytes, start, stretch.upperBound)
+        case .numberGroups: Self.forEachGroup(bytes, start, stretch.upperBound, body)
         }
-      if end > start { body(start..<end) }
+      if end > start, self != .numberGroups { body(start..<end) }
       // What matches nothing is passed over character by character.
       start = end > start ? end : start + DecodedScalar.length(bytes[start])
     }
@@ -125,6 +134,24 @@ extension SplitPattern {
       index += next.count
     }
     return index
+  }
+
+  /// Calls `body` with the groups of the number at a place; gives where it ends.
+  private static func forEachGroup(
+    _ bytes: [UInt8], _ start: Int, _ end: Int, _ body: (Range<Int>) -> Void
+  ) -> Int {
+    let last = endOfRun(of: .number, bytes, from: start, to: end)
+    var left = 0
+    DecodedScalar.forEach(bytes, start..<last) { _, _ in left += 1 }
+    var first = start
+    while first < last {
+      // The first group has what is more than threes.
+      let count = left % 3 == 0 ? 3 : left % 3
+      let next = endOfNumber(bytes, first, last, remaining: count)
+      body(first..<next)
+      (first, left) = (next, left - count)
+    }
+    return last
   }
 
   /// `[^\s\p{L}\p{N}]*[\r\n]*`

@@ -1,18 +1,32 @@
 // What is looked for in a text, by splitters and replacing normalizers: a plain text, a pattern
-// that is written out by hand here, or any regular expression.
+// that is written out by hand here, a run of characters, or any regular expression.
 import QLoRARegex
 
 enum TextPattern: Sendable, Equatable {
   case literal([UInt8])
   case known(SplitPattern)
+  case run(RunPattern)
   case expression(PatternSearch)
 
   static func == (left: Self, right: Self) -> Bool {
     switch (left, right) {
     case (.literal(let left), .literal(let right)): left == right
     case (.known(let left), .known(let right)): left == right
+    case (.run(let left), .run(let right)): left.spelling == right.spelling
     case (.expression(let left), .expression(let right)): left.pattern == right.pattern
     default: false
+    }
+  }
+
+  var isLiteral: Bool { if case .literal = self { true } else { false } }
+
+  /// As an expression; nil for a plain text.
+  var spelling: String? {
+    switch self {
+    case .literal: nil
+    case .known(let pattern): pattern.spelling
+    case .run(let pattern): pattern.spelling
+    case .expression(let expression): expression.pattern
     }
   }
 
@@ -22,6 +36,8 @@ enum TextPattern: Sendable, Equatable {
   init(expression: String) throws(RegularExpressionError) {
     if let known = SplitPattern.spellings.first(where: { $0.text == expression }) {
       self = .known(known.pattern)
+    } else if let run = RunPattern(expression) {
+      self = .run(run)
     } else {
       self = .expression(try PatternSearch(expression))
     }
@@ -32,6 +48,7 @@ enum TextPattern: Sendable, Equatable {
     switch self {
     case .literal(let text): Self.find(text, bytes, range, body)
     case .known(let pattern): pattern.forEachWord(bytes, range, body)
+    case .run(let pattern): pattern.forEachMatch(in: bytes, range, body)
     // Where a match takes too long, the rest of the text has none.
     case .expression(let expression): _ = expression.forEachMatch(in: bytes, range, body)
     }
