@@ -108,7 +108,9 @@ static __device__ inline void weigh(float (*scores)[8], RunningRows<size> &rows,
                                     const TileShape &shape, int query, int key) {
   const float none = bits_float(0xFF800000);
   float next[2] = {rows.largest[0], rows.largest[1]};
+#pragma unroll
   for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
     for (int i = 0; i < 8; i++) {
       const bool is_seen =
           sees(shape, query + piece_row(i), key + piece * 16 + piece_column(i));
@@ -131,7 +133,9 @@ static __device__ inline void weigh(float (*scores)[8], RunningRows<size> &rows,
     }
     rows.largest[half] = next[half];
   }
+#pragma unroll
   for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
     for (int i = 0; i < 8; i++) {
       const float weight = exp2f(scores[piece][i] - base[i / 2 % 2]);
       scores[piece][i] = weight;
