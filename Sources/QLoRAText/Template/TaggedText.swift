@@ -32,6 +32,8 @@ struct TaggedScalar: Sendable, Hashable {
 
 struct TaggedText: Sendable {
   var scalars: [TaggedScalar]
+  /// What `safe` and `escape` give: what is joined to it is escaped for HTML.
+  private(set) var isMarkup = false
 
   init() { scalars = [] }
 
@@ -39,6 +41,30 @@ struct TaggedText: Sendable {
 
   init(_ text: String, _ origin: TextOrigin) {
     scalars = text.unicodeScalars.map { TaggedScalar(scalar: $0, origin: origin) }
+  }
+
+  /// The same characters, as markup or not.
+  func marked(_ isMarkup: Bool = true) -> TaggedText {
+    var result = self
+    result.isMarkup = isMarkup
+    return result
+  }
+
+  /// How many characters HTML writes as names or numbers.
+  var escapeCount: Int { scalars.count { "&<>'\"".unicodeScalars.contains($0.scalar) } }
+
+  /// As markup, escaped for HTML.
+  func escaped() -> TaggedText {
+    mapScalars { scalar in
+      switch scalar {
+      case "&": "&amp;"
+      case "<": "&lt;"
+      case ">": "&gt;"
+      case "'": "&#39;"
+      case "\"": "&#34;"
+      default: String(scalar)
+      }
+    }.marked()
   }
 
   var count: Int { scalars.count }

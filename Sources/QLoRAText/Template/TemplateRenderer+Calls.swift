@@ -20,7 +20,7 @@ extension TemplateRenderer {
       switch value.payload {
       case .string: Self.textMethods
       case .dictionary: Self.dictionaryMethods
-      case .list: Self.listMethods
+      case .list(let list) where !list.isGenerator: Self.listMethods
       default: []
       }
     return names.contains(name) ? TemplateValue(.callable(.method(value, name))) : nil

@@ -173,13 +173,14 @@ extension TemplateRenderer {
     if let index = key.intValue {
       let missing = TemplateValue.undefined("element \(index)")
       switch value.payload {
-      case .list(let list):
+      case .list(let list) where !list.isGenerator:
         let place = index < 0 ? index + list.elements.count : index
         return list.elements.indices.contains(place) ? list.elements[place] : missing
       case .string(let text):
         let place = index < 0 ? index + text.count : index
         return text.scalars.indices.contains(place)
-          ? TemplateValue(.string(text[place..<place + 1]), value.origin) : missing
+          ? TemplateValue(
+            .string(text[place..<place + 1].marked(text.isMarkup)), value.origin) : missing
       default: return missing
       }
     }
@@ -218,8 +219,8 @@ extension TemplateRenderer {
     case .string(let text):
       try charge(text.count, at: offset)
       let cut = TaggedText(indices(text.count).map { text.scalars[$0] })
-      return TemplateValue(.string(cut), value.origin)
-    case .list(let list):
+      return TemplateValue(.string(cut.marked(text.isMarkup)), value.origin)
+    case .list(let list) where !list.isGenerator:
       try self.step(list.elements.count, at: offset)
       let cut = indices(list.elements.count).map { list.elements[$0] }
       return TemplateValue(.list(ValueList(cut, isTuple: list.isTuple)), value.origin)

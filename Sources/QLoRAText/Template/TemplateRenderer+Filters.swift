@@ -28,25 +28,25 @@ extension TemplateRenderer {
     switch name {
     case "trim":
       let characters = try bound(["chars"])[0]?.textValue
-      return .string(text.stripped(characters, left: true, right: true))
+      return .string(text.stripped(characters, left: true, right: true).marked(text.isMarkup))
     case "lower":
       _ = try bound([])
-      return .string(text.lowercased())
+      return .string(text.lowercased().marked(text.isMarkup))
     case "upper":
       _ = try bound([])
-      return .string(text.uppercased())
+      return .string(text.uppercased().marked(text.isMarkup))
     case "capitalize":
       _ = try bound([])
-      return .string(text.capitalized())
+      return .string(text.capitalized().marked(text.isMarkup))
     case "title":
       _ = try bound([])
       return .string(titleWords(text))
     case "string", "safe":
       _ = try bound([])
-      return .string(text)
+      return .string(name == "safe" ? text.marked() : text)
     case "escape", "e", "forceescape":
       _ = try bound([])
-      return .string(text.mapScalars(Self.escapeHTML))
+      return .string(try escaped(text.marked(text.isMarkup && name != "forceescape"), at: offset))
     case "replace":
       let values = try bound(["old", "new", "count"])
       guard let first = values[0], let second = values[1] else {
@@ -76,17 +76,6 @@ extension TemplateRenderer {
     return text.mapScalars { scalar in
       defer { isFirst = scalar.isPythonSpace || "-({[<".unicodeScalars.contains(scalar) }
       return isFirst ? scalar.properties.uppercaseMapping : scalar.properties.lowercaseMapping
-    }
-  }
-
-  private static func escapeHTML(_ scalar: Unicode.Scalar) -> String {
-    switch scalar {
-    case "&": "&amp;"
-    case "<": "&lt;"
-    case ">": "&gt;"
-    case "'": "&#39;"
-    case "\"": "&#34;"
-    default: String(scalar)
     }
   }
 
@@ -127,7 +116,7 @@ extension TemplateRenderer {
       if isIndented { result.append(margin) }
       result.append(line)
     }
-    return .string(result)
+    return .string(result.marked(text.isMarkup))
   }
 
   /// A margin given as a number of spaces or as a string.

@@ -48,7 +48,7 @@ extension TemplateRenderer {
   func formatted(
     _ format: TaggedText, _ values: TemplateValue, at offset: Int
   ) throws -> TaggedText {
-    var result = TaggedText()
+    var result = TaggedText().marked(format.isMarkup)
     var values = FormatValues(values)
     var index = 0
     while index < format.count {
@@ -73,7 +73,7 @@ extension TemplateRenderer {
         value = values.next()
       }
       guard let value else { throw failure("a format lacks a value", at: offset) }
-      let text = try text(of: value, by: conversion, at: offset)
+      let text = try text(of: value, by: conversion, isMarkup: format.isMarkup, at: offset)
       try charge(text.count, at: offset)
       result.append(text)
     }
@@ -140,7 +140,7 @@ extension TemplateRenderer {
   }
 
   private func text(
-    of value: TemplateValue, by conversion: Conversion, at offset: Int
+    of value: TemplateValue, by conversion: Conversion, isMarkup: Bool, at offset: Int
   ) throws -> TaggedText {
     var text: TaggedText
     var isNumber = true
@@ -152,6 +152,7 @@ extension TemplateRenderer {
         try charge(value.weight, at: offset)
         text = value.representation()
       }
+      if isMarkup { text = try escaped(text, at: offset) }
       if let precision = conversion.precision { text = text[0..<min(precision, text.count)] }
     case "d", "i", "u", "x", "X", "o":
       text = TaggedText(try whole(value, conversion, at: offset), value.origin)

@@ -21,11 +21,15 @@ extension TemplateRenderer {
     let origin = left.origin.joined(right.origin)
     if operation == "+" {
       switch (left.payload, right.payload) {
-      case (.string(var text), .string(let more)):
+      case (.string(let one), .string(let other)):
+        let isMarkup = one.isMarkup || other.isMarkup
+        var text = isMarkup ? try escaped(one, at: offset) : one
+        let more = isMarkup ? try escaped(other, at: offset) : other
         try charge(text.count + more.count, at: offset)
         text.append(more)
         return TemplateValue(.string(text), origin)
-      case (.list(let one), .list(let other)) where one.isTuple == other.isTuple:
+      case (.list(let one), .list(let other))
+      where one.isTuple == other.isTuple && !one.isGenerator && !other.isGenerator:
         try step(one.elements.count + other.elements.count, at: offset)
         let list = ValueList(one.elements + other.elements, isTuple: one.isTuple)
         return TemplateValue(.list(list), origin)
@@ -55,8 +59,9 @@ extension TemplateRenderer {
       let (total, overflow) = text.count.multipliedReportingOverflow(by: times)
       try charge(overflow ? source.limits.textWork + 1 : total, at: offset)
       let scalars = repeatElement(text.scalars, count: text.isEmpty ? 0 : times).joined()
-      return TemplateValue(.string(TaggedText(scalars)), value.origin)
-    case .list(let list):
+      return TemplateValue(
+        .string(TaggedText(scalars).marked(text.isMarkup)), value.origin)
+    case .list(let list) where !list.isGenerator:
       let (total, overflow) = list.elements.count.multipliedReportingOverflow(by: times)
       try step(overflow || total > source.limits.steps ? source.limits.steps : total, at: offset)
       let elements = repeatElement(list.elements, count: list.elements.isEmpty ? 0 : times)

@@ -10,17 +10,23 @@ extension TemplateRenderer {
     switch name {
     case "length", "count": return .int(try count(value, at: offset))
     case "first": return try elements(value, offset).first ?? .undefined("the first of nothing")
-    case "last": return try elements(value, offset).last ?? .undefined("the last of nothing")
+    case "last":
+      if value.listValue?.isGenerator == true {
+        throw failure("a generator has no last element; make a list of it", at: offset)
+      }
+      return try elements(value, offset).last ?? .undefined("the last of nothing")
     case "list": return .list(try elements(value, offset))
     case "reverse":
-      if let text = value.textValue { return .string(TaggedText(text.scalars.reversed())) }
-      return .list(try elements(value, offset).reversed())
+      if let text = value.textValue {
+        return .string(TaggedText(text.scalars.reversed()).marked(text.isMarkup))
+      }
+      return .generator(try elements(value, offset).reversed())
     case "join":
       let values = try bound(["d", "attribute"])
       let items = try project(elements(value, offset), values[1], offset)
       let separator = try values[0].map { try text(of: $0, at: offset) } ?? TaggedText()
       return .string(try join(items, separator, at: offset))
-    case "items": return .list(try pairs(value, name, offset))
+    case "items": return .generator(try pairs(value, name, offset))
     case "sum":
       let values = try bound(["attribute", "start"])
       return try project(elements(value, offset), values[0], offset)
@@ -39,7 +45,7 @@ extension TemplateRenderer {
           descending: values[0]?.isTrue ?? false, offset))
     case "unique":
       let values = try bound(["case_sensitive", "attribute"])
-      return .list(try unique(elements(value, offset), values, offset))
+      return .generator(try unique(elements(value, offset), values, offset))
     case "dictsort":
       return try sortedPairs(value, bound(["case_sensitive", "by", "reverse"]), offset)
     case "batch":
@@ -47,8 +53,8 @@ extension TemplateRenderer {
       return try batch(elements(value, offset), values[0]?.intValue ?? 0, values[1], offset)
     // Jinja's own generators: what is false has no elements.
     case "map", "select", "reject", "selectattr", "rejectattr":
-      guard value.isTrue else { return .list([]) }
-      return .list(try choose(name, elements(value, offset), arguments, offset))
+      guard value.isTrue else { return .generator([]) }
+      return .generator(try choose(name, elements(value, offset), arguments, offset))
     default: return nil
     }
   }
@@ -83,7 +89,7 @@ extension TemplateRenderer {
   private func count(_ value: TemplateValue, at offset: Int) throws -> Int {
     switch value.payload {
     case .string(let text): return text.count
-    case .list(let list): return list.elements.count
+    case .list(let list) where !list.isGenerator: return list.elements.count
     case .dictionary(let dictionary): return dictionary.entries.count
     case .undefined: return 0
     default: throw failure("\(value.kindName) has no length", at: offset)
@@ -91,11 +97,12 @@ extension TemplateRenderer {
   }
 
   func join(
-    _ items: [TemplateValue], _ separator: TaggedText, at offset: Int
+    _ items: [TemplateValue], _ separator: TaggedText, at offset: Int, isMarkup: Bool = false
   ) throws -> TaggedText {
-    var result = TaggedText()
+    var result = TaggedText().marked(isMarkup)
     for (index, item) in items.enumerated() {
-      let text = try text(of: item, at: offset)
+      var text = try text(of: item, at: offset)
+      if isMarkup { text = try escaped(text, at: offset) }
       try charge(text.count + separator.count, at: offset)
       if index > 0 { result.append(separator) }
       result.append(text)
@@ -230,6 +237,6 @@ extension TemplateRenderer {
       }
       batches.append(.list(batch))
     }
-    return try checked(.list(batches), at: offset)
+    return try checked(.generator(batches), at: offset)
   }
 }

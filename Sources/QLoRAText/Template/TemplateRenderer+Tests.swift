@@ -44,6 +44,8 @@ extension TemplateRenderer {
   /// Tests that only look at the kind of a value; nil for other names.
   private func testOfKind(_ name: String, _ value: TemplateValue) -> Bool? {
     switch (name, value.payload) {
+    case ("sequence", .list(let list)): !list.isGenerator
+    case ("escaped", _): value.textValue?.isMarkup ?? false
     case ("defined", _): !value.isUndefined
     case ("undefined", _): value.isUndefined
     case ("none", _): value.isNone

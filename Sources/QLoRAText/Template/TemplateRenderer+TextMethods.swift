@@ -5,7 +5,10 @@ extension TemplateRenderer {
     _ name: String, _ text: TaggedText, _ origin: TextOrigin, _ arguments: ValueArguments,
     at offset: Int
   ) throws -> TemplateValue {
-    func made(_ text: TaggedText) -> TemplateValue { TemplateValue(.string(text), origin) }
+    let isMarkup = text.isMarkup
+    func made(_ text: TaggedText) -> TemplateValue {
+      TemplateValue(.string(text.marked(isMarkup)), origin)
+    }
     func given(_ index: Int) -> TaggedText? {
       arguments.positional.indices.contains(index) ? arguments.positional[index].textValue : nil
     }
@@ -33,13 +36,15 @@ extension TemplateRenderer {
       if let other = items.first(where: { $0.textValue == nil }) {
         throw failure("join() needs strings, not \(other.kindName)", at: offset)
       }
-      return .string(try join(items, text, at: offset))
+      return .string(try join(items, text, at: offset, isMarkup: isMarkup))
     case "replace":
       let values = try bind(arguments, ["old", "new", "count"], "replace()", at: offset)
       guard let old = values[0]?.textValue, let new = values[1]?.textValue else {
         throw failure("replace() needs two strings", at: offset)
       }
-      return .string(try replace(text, old, new, values[2]?.intValue, at: offset))
+      let inserted = isMarkup ? try escaped(new, at: offset) : new
+      let replaced = try replace(text, old, inserted, values[2]?.intValue, at: offset)
+      return .string(replaced.marked(isMarkup))
     case "startswith", "endswith":
       return .bool(try hasEnd(text, arguments, atStart: name == "startswith", name, offset))
     case "isdigit": return .bool(all(text) { $0.properties.numericType == .decimal
@@ -69,10 +74,10 @@ extension TemplateRenderer {
       return .int(count)
     case "removeprefix":
       let cut = text.matches(needle, at: 0) ? needle.count : 0
-      return TemplateValue(.string(text[cut..<text.count]), origin)
+      return TemplateValue(.string(text[cut..<text.count].marked(text.isMarkup)), origin)
     default:
       let cut = text.matches(needle, at: text.count - needle.count) ? needle.count : 0
-      return TemplateValue(.string(text[0..<text.count - cut]), origin)
+      return TemplateValue(.string(text[0..<text.count - cut].marked(text.isMarkup)), origin)
     }
   }
 

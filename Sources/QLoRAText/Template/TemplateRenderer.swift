@@ -73,10 +73,20 @@ final class TemplateRenderer {
   /// What a value prints, counted before it is made.
   func text(of value: TemplateValue, at offset: Int) throws -> TaggedText {
     switch value.payload {
+    case .list(let list) where list.isGenerator:
+      throw failure("a generator has no text; join it or make a list of it", at: offset)
     case .list, .dictionary: try charge(value.weight, at: offset)
     default: break
     }
     return value.text()
+  }
+
+  /// As markup; what is markup already stays as it is.
+  func escaped(_ text: TaggedText, at offset: Int) throws -> TaggedText {
+    if text.isMarkup { return text }
+    // The longest escape has five characters.
+    try charge(text.count + 5 * text.escapeCount, at: offset)
+    return text.escaped()
   }
 
   /// Whether two values are equal; what is looked at counts.

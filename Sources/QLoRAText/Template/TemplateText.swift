@@ -118,7 +118,7 @@ struct TemplateJSONStyle {
     case .none: return TaggedText("null", origin)
     case .bool(let flag): return TaggedText(flag ? "true" : "false", origin)
     case .int, .string, .float: return scalarText(value)
-    case .list(let list):
+    case .list(let list) where !list.isGenerator:
       var items: [TaggedText] = []
       for element in list.elements {
         guard let item = text(element, level: level + 1) else { return nil }

@@ -62,7 +62,7 @@ struct TemplateValue: Sendable {
     case .int(let value): value != 0
     case .float(let value): value != 0
     case .string(let text): !text.isEmpty
-    case .list(let list): !list.elements.isEmpty
+    case .list(let list): list.isGenerator || !list.elements.isEmpty
     case .dictionary(let dictionary): !dictionary.entries.isEmpty
     case .namespace, .loop, .callable: true
     }
@@ -103,7 +103,7 @@ struct TemplateValue: Sendable {
     case .int: "an integer"
     case .float: "a float"
     case .string: "a string"
-    case .list(let list): list.isTuple ? "a tuple" : "a list"
+    case .list(let list): list.isGenerator ? "a generator" : list.isTuple ? "a tuple" : "a list"
     case .dictionary: "a mapping"
     case .namespace: "a namespace"
     case .loop: "the loop variable"
@@ -134,17 +134,25 @@ struct TemplateValue: Sendable {
   static func list(_ elements: [TemplateValue], isTuple: Bool = false) -> TemplateValue {
     TemplateValue(.list(ValueList(elements, isTuple: isTuple)))
   }
+
+  static func generator(_ elements: [TemplateValue]) -> TemplateValue {
+    TemplateValue(.list(ValueList(elements, isGenerator: true)))
+  }
 }
 
 struct ValueList: Sendable {
   let elements: [TemplateValue]
   let isTuple: Bool
+  /// What some filters give: elements one after the other, without a number or places. It is true,
+  /// and has neither text nor JSON.
+  let isGenerator: Bool
   let depth: Int
   let weight: Int
 
-  init(_ elements: [TemplateValue], isTuple: Bool = false) {
+  init(_ elements: [TemplateValue], isTuple: Bool = false, isGenerator: Bool = false) {
     self.elements = elements
     self.isTuple = isTuple
+    self.isGenerator = isGenerator
     weight = TemplateValue.sum(elements.lazy.map(\.weight))
     depth = 1 + (elements.map(\.depth).max() ?? 0)
   }
