@@ -43,10 +43,10 @@ WHOLE = {
 
 VALUES = [
     None, True, False, 0, 1, -1, 0.5, 1.5, 64, 48, 4096, 65537, 8.0, 1e300, 2**63, "", "a", "a/b",
-    ".", "..", "a\tb", "none", "full", "512MiB", "0MiB", "3 GiB", "12", "1h", "1m1h", "0s", "3h50m",
-    [], ["a"], [""], [1], {}, {"a": "b"}, {"a": 1}, {"path": "t"}, [{"path": "t"}], [{}], "nf4",
-    "fp4", "int8", "float32", "lion", "sgd", "cosine", "messages", "all-linear", "skip", "auto",
-    "cuda", ".*q_proj", "all_linear",
+    ".", "..", "a\tb", "none", "full", "host", "512MiB", "0MiB", "3 GiB", "12", "1h", "1m1h", "0s",
+    "3h50m", [], ["a"], [""], [1], {}, {"a": "b"}, {"a": 1}, {"path": "t"}, [{"path": "t"}], [{}],
+    "nf4", "fp4", "int8", "float32", "lion", "sgd", "cosine", "messages", "all-linear", "skip",
+    "auto", "cuda", ".*q_proj", "all_linear",
 ]
 
 # What `qlora validate` says where a schema says nothing.

@@ -6,8 +6,8 @@ import QLoRATensor
 import Synchronization
 
 // SAFETY: streams, events and pinned memory belong to the driver; what changes is behind the lock.
-// Whatever the two streams share is ordered by events: a copy out waits for what computed the value,
-// memory that is lent again for the copy out, a copy in for whoever had its memory before, and who
+// Events order whatever the two streams share: a copy out waits for what computed the value, memory
+// that is lent again for the copy out, a copy in for whoever had its memory before, and who
 // reads for the copy in.
 final class HostShelf: @unchecked Sendable {
   /// One value. Its fields belong to the shelf's lock.

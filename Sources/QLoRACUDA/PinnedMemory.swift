@@ -10,8 +10,8 @@ protocol DevicePlace: DeviceMirror {
   func isOn(_ device: CUDADevice) -> Bool
 }
 
-// SAFETY: one memory for both sides; whoever asks for it on the host waits for the device first. Its
-// place is set by the thread that prepares the weight, before anybody else knows it.
+// SAFETY: one memory for both sides; whoever asks for it on the host waits for the device first.
+// Its place is set by the thread that prepares the weight, before anybody else knows it.
 final class PinnedMemory: DevicePlace, @unchecked Sendable {
   private let device: CUDADevice
   let memory: UnsafeMutableRawPointer

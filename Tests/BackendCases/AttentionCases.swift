@@ -79,7 +79,7 @@ extension BackendCase {
       }
     } + prompts
 
-  /// Prompts that meet a cache: sizes of heads that tiles know, ends within and at the end of tiles.
+  /// Prompts that meet a cache: sizes of heads that tiles know, ends in tiles and at theirs.
   private static let prompts: [BackendCase] = [
     (16, 64, 31, 0), (65, 64, 130, 0), (64, 96, 64, 40), (70, 128, 191, 33), (33, 256, 70, 9),
   ].map { queries, headSize, keys, window in

@@ -56,7 +56,8 @@ using Work = std::function<void()>;
 using Binder = std::function<Work(void **)>;
 
 template <typename... Parameters, size_t... index>
-Work with_arguments(void (*kernel)(Parameters...), void **arguments, std::index_sequence<index...>) {
+Work with_arguments(void (*kernel)(Parameters...), void **arguments,
+                    std::index_sequence<index...>) {
   return [kernel, copies = std::make_tuple(
               *static_cast<std::decay_t<Parameters> *>(arguments[index])...)] {
     std::apply(kernel, copies);

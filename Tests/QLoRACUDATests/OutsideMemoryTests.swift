@@ -19,8 +19,8 @@ import QLoRACUDA
       growthBytes: 1 << 16)
   }
 
-  /// Losses, gradients and what the backend took of the device's memory for three steps. (Of what is
-  /// free, other tests take their part.)
+  /// Losses, gradients and what the backend took of the device's memory for three steps. (Of what
+  /// is free, other tests take their part.)
   private func step(
     _ base: GoldenBase, weightBytes: Int?
   ) throws -> (numbers: [[Float]], taken: Int, foreseen: Int) {

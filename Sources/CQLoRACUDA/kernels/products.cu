@@ -10,7 +10,8 @@ struct ProductMatrix {
 };
 
 static __device__ inline float product_element(const ProductMatrix &x, i64 row, i64 column) {
-  return load_element(x.at, x.type, x.is_across ? column * x.stride + row : row * x.stride + column);
+  const i64 place = x.is_across ? column * x.stride + row : row * x.stride + column;
+  return load_element(x.at, x.type, place);
 }
 
 // out [rows][columns] = factor · left [rows][depth] · right [depth][columns], plus itself where
