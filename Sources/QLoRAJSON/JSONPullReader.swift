@@ -101,7 +101,7 @@ package struct JSONPullReader {
       try endValue()
       return number
     }
-    return try value().intValue
+    return try value().intValue.flatMap { $0 < 0 ? nil : $0 }
   }
 
   /// The value that comes next, whole.

@@ -38,8 +38,8 @@ struct HuggingFaceFilesTests {
   ]
 
   @Test(arguments: [
-    "gpt-2", "smollm", "llama-bpe", "qwen2", "falcon", "deepseek-v3", "superbpe", "kimi-k2", "afmoe",
-    "chameleon", "jais-2", "youtu", "laguna",
+    "gpt-2", "smollm", "llama-bpe", "qwen2", "falcon", "deepseek-v3", "superbpe", "kimi-k2",
+    "afmoe", "chameleon", "jais-2", "youtu", "laguna",
   ])
   func idsAndNamesComeBack(_ splitter: String) throws {
     let vocabulary = vocabulary(splitter: splitter)

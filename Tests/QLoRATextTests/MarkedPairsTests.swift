@@ -7,15 +7,17 @@ import Testing
 
 struct MarkedPairsTests {
   /// Control tokens, all bytes, some letters and what they make.
-  private func vocabulary(model: String = "gemma4", splitter: String = "default") -> GGUFVocabulary {
+  private func vocabulary(
+    model: String = "gemma4", splitter: String = "default"
+  ) -> GGUFVocabulary {
     let bytes = (0..<256).map { byte in
       let digits = String(byte, radix: 16, uppercase: true)
       return "<0x" + (digits.count < 2 ? "0" : "") + digits + ">"
     }
     let merges = ["a b", "▁ ab", "▁ a", "▁ ▁"]
     let tokens =
-      ["<pad>", "<eos>", "<bos>", "<unk>"] + bytes + ["\n", "\n\n", "▁", "a", "b", "▁a", "ab", "▁ab"]
-      + ["▁▁"]
+      ["<pad>", "<eos>", "<bos>", "<unk>"] + bytes
+      + ["\n", "\n\n", "▁", "a", "b", "▁a", "ab", "▁ab", "▁▁"]
     var types = [Int32](repeating: 1, count: tokens.count)
     types.replaceSubrange(0..<4, with: [3, 3, 3, 2])
     types.replaceSubrange(4..<260, with: repeatElement(6, count: 256))

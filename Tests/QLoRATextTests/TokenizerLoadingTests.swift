@@ -82,6 +82,7 @@ struct TokenizerLoadingTests {
 
   @Test(arguments: [
     (#""model":{"#, #""modell":{"#), (#""vocab":{"!":0,"#, #""vocab":{"!":"x","#),
+    (#""vocab":{"!":0,"#, #""vocab":{"!":-1,"#), (#""vocab":{"!":0,"#, #""vocab":{"!":-0.5,"#),
     (#""merges":["#, #""merges":[17,"#), (#""merges":["#, #""merges":["a","#),
     (#""id":700"#, #""id":-1"#), (#""id":700"#, #""id":2000000000"#), (#"{"version""#, "{"),
   ])

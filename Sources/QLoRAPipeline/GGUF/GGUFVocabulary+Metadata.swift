@@ -43,7 +43,9 @@ extension GGUFVocabulary {
       (key("token_type"), .array(.integers(tokenTypes.map(Int64.init), .int32))),
     ]
     if let scores { pairs.append((key("scores"), .array(.floats(scores)))) }
-    if modelName == "gpt2" || modelName == "gemma4" { pairs.append((key("merges"), .array(.strings(merges)))) }
+    if modelName == "gpt2" || modelName == "gemma4" {
+      pairs.append((key("merges"), .array(.strings(merges))))
+    }
     let ids = [("bos", bosID), ("eos", eosID), ("unknown", unknownID), ("padding", padID)]
     pairs += ids.compactMap { name, id in
       id.map { (key: key("\(name)_token_id"), value: GGUFValue.uint32(Int($0))) }

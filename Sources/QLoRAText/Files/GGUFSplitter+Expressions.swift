@@ -31,12 +31,7 @@ extension GGUFSplitter {
         signsBeforeWords,
       ]
     case "kimi-k2": [kimi]
-    case "jais-2":
-      [
-        #"(?i:\#(contractions))|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"#
-          + #"|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)"#
-          + #"|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}"#
-      ]
+    case "jais-2": [jais]
     case "youtu":
       [
         "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-\u{303F}\u{FE30}-\u{FE4F}]+|[ㄅ-ㄯ]+|[一-龥\u{3040}-ゟ゠-ヿ]+",
@@ -92,6 +87,12 @@ extension GGUFSplitter {
       + #"|[^\r\n\p{L}\p{N}]?\#(upper)+\#(lower)*\#(end)|\p{N}{1,3}"#
       + #"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"# + blanks
   }()
+
+  /// Llama 3's with blanks in powers of two.
+  private static let jais =
+    #"(?i:\#(contractions))|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"#
+    + #"|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)"#
+    + #"|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1}"#
 
   private static let contractions = "'s|'t|'re|'ve|'m|'ll|'d"
   private static let blanks = #"\s+(?!\S)|\s+"#

@@ -18,7 +18,7 @@ enum SplitPattern: Sendable, Equatable {
   case youtu
   /// CLIP's: contractions, letters, single digits, other signs; blanks belong to no word.
   case clip
-  /// `\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))`: numbers in groups of three from their end; nothing else.
+  /// `\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N}))`: numbers in groups of three from their end.
   case numberGroups
 
   /// How tokenizer.json files spell the patterns.
