@@ -44,7 +44,7 @@ GEMMA3 = {"query_pre_attn_scalar": 16, "num_hidden_layers": 6,
 CHANGES = {
     "gemma2": {"query_pre_attn_scalar": 16},
     "gemma3": GEMMA3, "gemma3-images": GEMMA3, "qwen3-moe": {"norm_topk_prob": True},
-    "starcoder2": {"sliding_window": None},
+    "starcoder2": {"sliding_window": None}, "olmoe": {"num_key_value_heads": 4},
     "exaone4": {"sliding_window": None, "layer_types": ["full_attention"] * 3},
 }
 # PEFT takes the MLPs of layers without experts for experts, and so loads no adapter on them.

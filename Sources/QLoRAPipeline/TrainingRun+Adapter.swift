@@ -4,6 +4,7 @@ import QLoRAHub
 import QLoRAModels
 import QLoRARecipe
 import QLoRASystem
+import QLoRATensor
 import QLoRATraining
 
 extension TrainingRun {

@@ -27,7 +27,7 @@ struct FamilyConfigTests {
     ("gemma3", "every sixth layer"), ("gemma2", "by the size of heads alone"),
     ("mixtral", nil), ("qwen3-moe", "add up to one"), ("qwen3-moe-dense", "every layer"),
     ("llama-dynamic", "dynamic"), ("smollm3", nil), ("llama-yarn", nil),
-    ("exaone4", "every fourth layer"), ("olmoe", nil), ("cohere2", nil),
+    ("exaone4", "every fourth layer"), ("olmoe", "keys of its own"), ("cohere2", nil),
   ])
   func whatGGUFCannotSayIsNamed(name: String, words: String?) throws {
     let obstacle = try golden(name).ggufObstacle

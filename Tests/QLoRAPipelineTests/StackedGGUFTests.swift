@@ -108,7 +108,7 @@ import Testing
   ) throws -> String {
     let adapter = PEFTAdapter(
       config: PEFTAdapterConfig(
-        baseModel: model, rank: 2, alpha: 4, targets: .list(["w1"]),
+        baseModel: model, rank: 2, alpha: 4, targets: .list(pairs.map(\.module)),
         rankPattern: ["experts.3.w1": 1]),
       pairs: pairs)
     var bytes: [UInt8] = []

@@ -24,6 +24,9 @@ extension ModelConfig {
       let word = [2: "second", 4: "fourth", 6: "sixth"][period] ?? "\(period)th"
       return "llama.cpp takes every \(word) layer to have no window"
     }
+    if family == .olmoe, kvHeads != heads {
+      return "llama.cpp takes every head of this family to have keys of its own"
+    }
     if family == .exaone4, form.window > 0, layers != 64 {
       return "llama.cpp gives windows to models of 64 layers alone"
     }
