@@ -3,6 +3,7 @@ import Foundation
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAPipeline
+import QLoRATensor
 import TestSupport
 import Testing
 
