@@ -1,6 +1,6 @@
 // Pictures of another size: each pixel is a weighted mean of those that lie under a triangle as
-// wide as the picture shrinks. Weights have 22 bits behind the point and rows are rounded before columns
-// are summed, as Pillow does it, so that pixels come out alike.
+// wide as the picture shrinks. Weights have 22 bits behind the point and rows are rounded before
+// columns are summed, as Pillow does it, so that pixels come out alike.
 // Source: Turkowski 1990, "Filters for Common Resampling Tasks", Graphics Gems I, for the filter.
 
 /// What one pixel of a line is made of: neighbours from `first` on.

@@ -75,11 +75,11 @@ import QLoRAModels
     }
   }
 
-  /// In the order of the cases: fewer bytes, more operations.
+  /// In their order: fewer bytes, more operations.
   @Test func eachPolicyTradesWorkForMemory() throws {
     let costs = try ShapeOnlyLlama().costs()
     for block in costs {
-      #expect(block.map(\.policy) == ActivationPolicy.allCases)
+      #expect(block.map(\.policy) == ActivationPolicy.kept)
       for (more, less) in zip(block, block.dropFirst()) {
         #expect(less.keptBytes < more.keptBytes, "\(less.policy)")
         #expect(less.operations > more.operations, "\(less.policy)")
