@@ -23,6 +23,10 @@ extension DiagnosticCode {
   package static let nonFiniteAdapter = DiagnosticCode(
     "E0505", .badData,
     "An adapter holds a NaN or an infinity. Its training diverged; use an earlier checkpoint.")
+  package static let adapterNotPortable = DiagnosticCode(
+    "E0506", .usage,
+    "The adapter works here and in merged models, and PEFT would load it wrongly: it takes the "
+      + "MLPs of layers without experts for experts where a model has both.")
   package static let nonFiniteWeight = DiagnosticCode(
     "E0512", .badData,
     "A tensor of the base model holds a NaN or an infinity, so every output would be one. The file "
@@ -44,7 +48,7 @@ extension DiagnosticCode {
       + "is \"classification\", or in a model that such an adapter was merged into.")
 
   package static let allModelCodes: [DiagnosticCode] = [
-    unexpectedShape, badModulePattern, noTarget, adapterMismatch, nonFiniteAdapter, nonFiniteWeight,
-    taskUnsupported, poolerMissing, headMissing,
+    unexpectedShape, badModulePattern, noTarget, adapterMismatch, nonFiniteAdapter,
+    adapterNotPortable, nonFiniteWeight, taskUnsupported, poolerMissing, headMissing,
   ]
 }

@@ -1,6 +1,8 @@
 // What `plan` says is what a run does, it fits the machine or is refused, and nothing is written.
 import Foundation
+import QLoRACPU
 import QLoRADiagnostics
+import QLoRAFormats
 import QLoRAModels
 import QLoRAPipeline
 import TestSupport
@@ -102,6 +104,23 @@ import Testing
         if case .training(.warning(let warning)) = event { told.append(warning.message) }
       })
     #expect(told == warnings.map(\.message))
+  }
+
+  /// PEFT 0.21 loads such an adapter without a word, and is wrong by half a nat.
+  @Test(arguments: [
+    ("qwen3-moe-dense", AdapterTargets.allLinear, true), ("qwen3-moe", .allLinear, false),
+    ("qwen3-moe-dense", .names(["q_proj"]), false),
+  ])
+  func mlpsAmongExpertsAreWarnedOf(_ family: String, _ targets: AdapterTargets, _ warns: Bool)
+    throws
+  {
+    let model = try ModelLoader(
+      try ModelSource.open(Goldens.path("families/\(family)")), backend: try CPUBackend(threads: 1),
+      options: LoadOptions(quantization: nil, computeDType: .float32)
+    ).load()
+    try model.addAdapters(AdapterOptions(rank: 2, alpha: 4, targets: targets))
+    let warnings = try TinyRun().recipe("run", []).recipe.warnings(about: model)
+    #expect(warnings.map(\.code) == (warns ? [.adapterNotPortable] : []))
   }
 
   @Test func budgetsBuyOperations() throws {
