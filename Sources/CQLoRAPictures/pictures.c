@@ -77,24 +77,25 @@ static bool needs_webp(void) {
   return has_webp;
 }
 
+/* Cameras leave bytes between parts, of which the library warns; all else that it says is of half
+ * a picture. Its code can't tell: an error after a warning still counts as a warning. */
+static bool is_whole(tjhandle handle) {
+  return strstr(jpeg.error_text(handle), "extraneous bytes") != NULL;
+}
+
 int qlora_jpeg_size(const uint8_t *bytes, size_t count, int *width, int *height) {
   if (!needs_jpeg()) return QLORA_PICTURE_NO_LIBRARY;
   tjhandle handle = jpeg.open();
   if (!handle) return QLORA_PICTURE_DAMAGED;
   int sampling = 0, colors = 0;
-  int state = jpeg.header(handle, bytes, (unsigned long)count, width, height, &sampling, &colors)
-                ? QLORA_PICTURE_DAMAGED : QLORA_PICTURE_READ;
+  const int failed =
+      jpeg.header(handle, bytes, (unsigned long)count, width, height, &sampling, &colors);
+  int state = failed && !is_whole(handle) ? QLORA_PICTURE_DAMAGED : QLORA_PICTURE_READ;
   if (!state && (colors == tj_colors_cmyk || colors == tj_colors_ycck)) {
     state = QLORA_PICTURE_IS_CMYK;
   }
   jpeg.close(handle);
   return state;
-}
-
-/* Cameras leave bytes between parts, of which the library warns; all else that it says is of half
- * a picture. Its code can't tell: an error after a warning still counts as a warning. */
-static bool is_whole(tjhandle handle) {
-  return strstr(jpeg.error_text(handle), "extraneous bytes") != NULL;
 }
 
 int qlora_jpeg_pixels(const uint8_t *bytes, size_t count, int width, int height, uint8_t *out) {
