@@ -20,7 +20,7 @@ extension DiagnosticCode {
     """
     A file of cached latents does not fit the model: each holds `latents` [channels, height, \
     width], `prompt_embeds` [tokens, width] and `pooled_prompt_embeds` [width], as the transformer \
-    takes them. Docs/Guide/images.md has a script that writes them.
+    takes them. `qlora latents` writes such files from pictures and captions.
     """)
   package static let imageDataMissing = DiagnosticCode(
     "E0543", .inputMissing,
