@@ -85,7 +85,12 @@ extension CPUBackend {
   /// The sequences of a pack, longest first, so that the last items handed out are the short ones.
   static func sequences(_ bounds: [Int], tokens: Int) -> [Range<Int>] {
     precondition(bounds.first == 0 && bounds.last == tokens, "bounds must cover the rows")
-    return zip(bounds, bounds.dropFirst()).map { $0..<$1 }.filter { !$0.isEmpty }
-      .sorted { ($1.count, $0.lowerBound) < ($0.count, $1.lowerBound) }
+    var sequences: [Range<Int>] = []
+    sequences.reserveCapacity(bounds.count - 1)
+    for (start, end) in zip(bounds, bounds.dropFirst()) where start < end {
+      sequences.append(start..<end)
+    }
+    sequences.sort { ($1.count, $0.lowerBound) < ($0.count, $1.lowerBound) }
+    return sequences
   }
 }
