@@ -51,6 +51,12 @@ static const symbol driver_symbols[] = {
     DRIVER(module_function, "cuModuleGetFunction"),
     DRIVER(function_set, "cuFuncSetAttribute"),
     DRIVER(launch, "cuLaunchKernel"),
+    DRIVER(capture_begin, "cuStreamBeginCapture_v2"),
+    DRIVER(capture_end, "cuStreamEndCapture"),
+    DRIVER(graph_prepare, "cuGraphInstantiateWithFlags"),
+    DRIVER(graph_launch, "cuGraphLaunch"),
+    DRIVER(graph_destroy, "cuGraphDestroy"),
+    DRIVER(prepared_destroy, "cuGraphExecDestroy"),
 };
 
 static const symbol compiler_symbols[] = {

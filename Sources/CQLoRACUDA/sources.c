@@ -6,8 +6,11 @@
 static const char common_text[] = {
 #embed "kernels/common.cuh" suffix(, 0)
 };
+// Both know what a lane has of a head.
 static const char attention_rows_text[] = {
-#embed "kernels/attention_rows.cu" suffix(, 0)
+#embed "kernels/attention_rows.cu"
+  ,
+#embed "kernels/attention_cached.cu" suffix(, 0)
 };
 static const char attention_tiles_text[] = {
 #embed "kernels/attention_tiles.cu" suffix(, 0)

@@ -1,5 +1,5 @@
 // Causal attention in packed sequences, and that of new rows to a cache. bf16 goes to the matrix
-// unit in tiles; everything else, and few rows that meet a cache, to a block for each row.
+// unit in tiles; everything else to a block for each row; few rows meet a cache in pieces.
 import CQLoRACUDA
 import QLoRATensor
 
@@ -63,19 +63,51 @@ extension CUDABackend {
     let queries = query.shape[0]
     precondition(queries <= keyCount && keyCount <= keys.shape[0])
     precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
-    let offset = keyCount - queries
-    let window = layout.window
+    if queries < Self.leastTileRows {
+      return attendByPieces(query, keys, values, layout, position: keyCount - 1, into: output)
+    }
+    let (offset, window) = (keyCount - queries, layout.window)
     let starts =
       window > 0 && window < keyCount
       ? integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - window)) }) : nil
-    if queries >= Self.leastTileRows, usesTiles(layout, [query, keys, values, output]) {
-      return attendByTiles(
-        query, keys, values, layout, tileShape(layout, queries, starts, nil, offset: offset),
-        into: output, logSumExp: nil)
+    guard usesTiles(layout, [query, keys, values, output]) else {
+      return attendByRows(
+        query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
+        logSumExp: nil)
     }
-    attendByRows(
-      query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
-      logSumExp: nil)
+    attendByTiles(
+      query, keys, values, layout, tileShape(layout, queries, starts, nil, offset: offset),
+      into: output, logSumExp: nil)
+  }
+
+  /// Keys of a piece, as the kernels cut them.
+  private static let pieceKeys = 128
+
+  /// Rows that meet a cache, the last of them at `position`, where a recorded step does not say so.
+  private func attendByPieces(
+    _ query: Tensor, _ keys: Tensor, _ values: Tensor, _ layout: AttentionLayout, position: Int,
+    into output: Tensor
+  ) {
+    let rows = query.shape[0]
+    let recorded = rows == 1 ? recordedPosition([Int32(position)]) : nil
+    // A recorded step must reach all keys that there will be.
+    let keyCount = recorded == nil ? position + 1 : keys.shape[0]
+    let pieces = (keyCount + Self.pieceKeys - 1) / Self.pieceKeys
+    let parts = allocate([rows * layout.heads * pieces, layout.headSize + 2], .float32)
+    let shape = qlora_cuda_cached_shape(
+      heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
+      head_size: Int32(layout.headSize), rows: Int32(rows), position: Int32(position),
+      window: Int32(layout.window), scale: layout.scale, cap: layout.softCap,
+      place: recorded ?? 0)
+    kernels.launch(
+      "qlora_attention_piece", grid: (pieces, layout.heads, rows), threads: 256,
+      [
+        read(query), query.dtype.element, read(keys), keys.dtype.element, read(values),
+        values.dtype.element, write(parts), shape,
+      ])
+    kernels.launch(
+      "qlora_attention_join", grid: (layout.heads, rows, 1), threads: 128,
+      [read(parts), Int32(pieces), write(output), output.dtype.element, shape])
   }
 
   private func attendByTiles(

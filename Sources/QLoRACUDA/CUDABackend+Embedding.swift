@@ -15,10 +15,13 @@ extension CUDABackend {
   ) {
     let weight = deviceWeight(table)
     precondition(tokens.allSatisfy { $0 >= 0 && Int($0) < weight.outFeatures })
+    let target = DeviceMatrix(
+      address: write(output), dtype: output.dtype, stride: weight.inFeatures)
+    if let recorded = recordedToken(tokens) {
+      return decode(weight, named: recorded, first: 0, count: 1, into: target)
+    }
     let rows = integers.tensor(tokens)
-    decode(
-      weight, named: read(rows), first: 0, count: tokens.count,
-      into: DeviceMatrix(address: write(output), dtype: output.dtype, stride: weight.inFeatures))
+    decode(weight, named: read(rows), first: 0, count: tokens.count, into: target)
   }
 
   /// `target [rows.count][in]`.
@@ -33,6 +36,11 @@ extension CUDABackend {
     let columns = weight.inFeatures
     // Of named rows, which are few, a copy of the whole weight would be a waste.
     let read = named == 0 ? read : readInPlace
+    let isWide =
+      columns % 16 == 0 && target.stride % 8 == 0 && target.address % 16 == 0
+      && target.dtype != .float16
+    /// Of a row, for threads.
+    let width = isWide ? columns / 16 : columns
     let ending: [any KernelArgument] = [
       named, first, target.address, target.dtype.element, target.stride, count, columns,
     ]
@@ -43,15 +51,12 @@ extension CUDABackend {
         [read(values), values.dtype.element] + ending)
     case .int8(let matrix, _):
       launch(
-        "qlora_decode_8bit", over: count * columns,
+        isWide ? "qlora_decode_8bit_wide" : "qlora_decode_8bit", over: count * width,
         [read(matrix.codes), read(matrix.scales)] + ending)
     case .fourBit(let matrix):
-      let isWide =
-        columns % 16 == 0 && target.stride % 8 == 0 && target.address % 16 == 0
-        && target.dtype != .float16
       launch(
-        isWide ? "qlora_decode_4bit_wide" : "qlora_decode_4bit",
-        over: isWide ? count * columns / 16 : count * columns, [argument(matrix, read)] + ending)
+        isWide ? "qlora_decode_4bit_wide" : "qlora_decode_4bit", over: count * width,
+        [argument(matrix, read)] + ending)
     }
   }
 

@@ -78,15 +78,6 @@ extension CUDABackend {
       gateGradient: gateGradient)
   }
 
-  package func pairRotary(
-    _ tensor: Tensor, headSize: Int, positions: [Int32], cosines: Tensor, sines: Tensor,
-    inverse: Bool
-  ) {
-    host.pairRotary(
-      tensor, headSize: headSize, positions: positions, cosines: cosines, sines: sines,
-      inverse: inverse)
-  }
-
   package func apply(_ function: ElementFunction, to input: Tensor, into output: Tensor) {
     host.apply(function, to: input, into: output)
   }
@@ -95,13 +86,6 @@ extension CUDABackend {
     _ function: ElementFunction, _ outputGradient: Tensor, input: Tensor, inputGradient: Tensor
   ) {
     host.applyBackward(function, outputGradient, input: input, inputGradient: inputGradient)
-  }
-
-  package func copyColumns(
-    _ input: Tensor, column: Int, count: Int, into output: Tensor, outputColumn: Int
-  ) {
-    host.copyColumns(
-      input, column: column, count: count, into: output, outputColumn: outputColumn)
   }
 
   package func squaredError(

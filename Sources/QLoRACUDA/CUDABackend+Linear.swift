@@ -147,9 +147,7 @@ extension CUDABackend {
 
   private func servesFew(_ tokens: Int, _ term: LinearTerm) -> Bool {
     guard tokens <= Self.fewTokens, term.adapter?.dropout == nil else { return false }
-    let weight = deviceWeight(term.weight)
-    if case .int8 = weight.content { return false }
-    return weight.inFeatures % 8 == 0
+    return term.weight.inFeatures % 8 == 0
   }
 
   private func linearOfFew(_ input: Tensor, _ term: LinearTerm) {
@@ -174,7 +172,7 @@ extension CUDABackend {
       switch weight.content {
       case .fourBit(let matrix): ("4bit", [argument(matrix, read)])
       case .dense(let values): ("dense", [read(values), values.dtype.element])
-      case .int8: preconditionFailure("a weight in 8 bits has no such kernel")
+      case .int8(let matrix, _): ("8bit", [read(matrix.codes), read(matrix.scales)])
       }
     let most = tokens == 1 ? 1 : tokens <= 4 ? 4 : Self.fewTokens
     launchWarps(

@@ -20,6 +20,18 @@ extension CUDABackend {
     }
   }
 
+  package func copyColumns(
+    _ input: Tensor, column: Int, count: Int, into output: Tensor, outputColumn: Int
+  ) {
+    precondition(input.shape[0] == output.shape[0])
+    precondition(column + count <= input.shape[-1] && outputColumn + count <= output.shape[-1])
+    let target = DeviceMatrix(
+      address: write(output), dtype: output.dtype, stride: output.shape[-1])
+    copy(
+      matrix(input).columns(from: column), to: target.columns(from: outputColumn),
+      rows: input.shape[0], columns: count)
+  }
+
   /// How many rows of `Σ widths` elements there are, which may be parts of a tensor's rows, such as
   /// its heads.
   private func rowCount(_ whole: Tensor, _ widths: [Int], _ parts: [Tensor]) -> Int {

@@ -23,6 +23,8 @@ package final class CUDABackend: @unchecked Sendable {
   let shelf: HostShelf
   let integers: DeviceIntegers
   let tables: DeviceTables
+  /// The step of generation that is being recorded.
+  let recordedStep = Mutex<StepRecording?>(nil)
   /// Of what weights may take of the device's memory.
   let weightBytesLeft: Mutex<Int>
 
@@ -75,7 +77,9 @@ package final class CUDABackend: @unchecked Sendable {
   /// Of the device's memory, for what stays and for what operations borrow.
   package var takenBytes: Int { pool.statistics.takenBytes + stock.statistics.takenBytes }
 
-  package func allocate(_ shape: Shape, _ dtype: DType) -> Tensor { tensor(shape, dtype, pool) }
+  package func allocate(_ shape: Shape, _ dtype: DType) -> Tensor {
+    tensor(shape, dtype, recordedStep.withLock { $0?.pool } ?? pool)
+  }
 
   /// A tensor that counts as no activation.
   package func hollowTensor(_ shape: Shape) -> Tensor { tensor(shape, .float32, stock) }

@@ -19,11 +19,13 @@ package final class CUDADevice: @unchecked Sendable {
   package let processors: Int
   package let memoryBytes: Int
   let stream: qlora_cuda_handle
-  private let context: qlora_cuda_handle
+  let context: qlora_cuda_handle
   private let ordinal: Int32
   /// Whose handles a hollow device has.
   private let owner: CUDADevice?
   private let failed = Mutex<Diagnostic?>(nil)
+  /// What becomes of what is enqueued.
+  let recording = Mutex(RecordingState.none)
 
   /// CU_STREAM_NON_BLOCKING and CU_EVENT_DISABLE_TIMING.
   static let (nonBlocking, untimed): (UInt32, UInt32) = (1, 2)
@@ -146,9 +148,11 @@ package final class CUDADevice: @unchecked Sendable {
   ) -> Bool {
     if failure != nil { return false }
     _ = libraries.driver.context_set(context)
+    guard admits(call) else { return false }
     let status = body(libraries.driver)
-    if status != 0 { fail(call, status, detail: detail()) }
-    return status == 0
+    if status == 0 { return true }
+    if !isRefusalToRecord(status) { fail(call, status, detail: detail()) }
+    return false
   }
 
   // MARK: Memory and time
@@ -165,20 +169,28 @@ package final class CUDADevice: @unchecked Sendable {
   }
 
   func copy(from host: UnsafeRawPointer, to address: DeviceAddress, byteCount: Int) {
-    if byteCount == 0 { return }
+    if byteCount == 0 || address == 0 { return }
     attempt("cuMemcpyHtoDAsync", detail: "\(byteCount) bytes") {
       $0.copy_to_device(address, host, byteCount, stream)
     }
   }
 
-  /// Waits until the bytes have arrived. After a failure they are zeros.
-  func copy(from address: DeviceAddress, to host: UnsafeMutableRawPointer, byteCount: Int) {
-    if byteCount == 0 { return }
+  /// Waits until the bytes have arrived. Otherwise they are zeros: after a failure, of memory that
+  /// was refused, and of what a refused recording has not computed.
+  ///
+  /// - Returns: whether they are the device's.
+  @discardableResult
+  func copy(
+    from address: DeviceAddress, to host: UnsafeMutableRawPointer, byteCount: Int
+  ) -> Bool {
+    if byteCount == 0 { return true }
     let didCopy =
-      attempt("cuMemcpyDtoHAsync", detail: "\(byteCount) bytes") {
+      address != 0
+      && attempt("cuMemcpyDtoHAsync", detail: "\(byteCount) bytes") {
         $0.copy_to_host(host, address, byteCount, stream)
       } && attempt("cuStreamSynchronize") { $0.stream_synchronize(stream) }
     if !didCopy { host.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount) }
+    return didCopy
   }
 
   func zero(_ address: DeviceAddress, byteCount: Int) {

@@ -20,7 +20,9 @@ final class DeviceIntegers: Sendable {
 
   /// The array's copy on the device, `[count]` int32, whose memory lives as long as the result.
   func tensor(_ values: [Int32]) -> Tensor {
-    kept.withLock { kept in
+    // What is kept from before is a constant, and a recorded step has none of these.
+    pool.device.stopRecording()
+    return kept.withLock { kept in
       if let index = kept.firstIndex(where: { $0.values == values }) {
         let found = kept.remove(at: index)
         kept.append(found)

@@ -41,10 +41,13 @@ final class DevicePool: Sendable {
   let device: CUDADevice
   /// Taken from the driver at once, or what is asked for where that is more.
   private let growthBytes: Int
+  /// Whether it does without where memory is short: no failure, but the end of a recording.
+  private let isOptional: Bool
   private let state = Mutex(State())
 
-  init(_ device: CUDADevice, growthBytes: Int) {
+  init(_ device: CUDADevice, growthBytes: Int, isOptional: Bool = false) {
     self.device = device
+    self.isOptional = isOptional
     self.growthBytes = growthBytes
   }
 
@@ -131,10 +134,18 @@ final class DevicePool: Sendable {
     }
     start = address
     if status == DeviceFailure.outOfMemory, isLast {
-      let lent = statisticsText(device.freeBytes)
-      device.fail("cuMemAlloc", status, detail: "\(bytes) bytes asked for, \(lent)")
+      giveUp(bytes, status)
     }
     return status == 0 && address != 0
+  }
+
+  private func giveUp(_ bytes: Int, _ status: Int32) {
+    if isOptional {
+      _ = device.refuseRecording()
+      return
+    }
+    let lent = statisticsText(device.freeBytes)
+    device.fail("cuMemAlloc", status, detail: "\(bytes) bytes asked for, \(lent)")
   }
 
   private func statisticsText(_ free: Int) -> String {

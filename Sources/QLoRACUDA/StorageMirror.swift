@@ -71,10 +71,10 @@ final class StorageMirror: DevicePlace, @unchecked Sendable {
         state.host ?? .allocate(byteCount: byteCount + alignment, alignment: alignment)
       state.host = host
       if !state.isHostCurrent, let block = state.block {
-        pool.device.copy(from: block.address, to: host, byteCount: byteCount)
+        state.isHostCurrent = pool.device.copy(
+          from: block.address, to: host, byteCount: byteCount)
       }
-      state.isHostCurrent = true
-      if isWriting { state.isDeviceCurrent = false }
+      if isWriting { (state.isHostCurrent, state.isDeviceCurrent) = (true, false) }
       return host
     }
   }

@@ -168,22 +168,25 @@ extension Pipeline {
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random
-  /// ones, whose own time is not counted.
+  /// ones, whose own time is not counted, and whether the device had recorded the step by the end.
   package static func measureDecoding(
-    _ request: ModelRequest, prompt: Int, count: Int, rounds: Int, shape: ModelShape? = nil
-  ) throws -> (load: LoadMeasurement, tokensPerSecond: [Double]) {
+    _ request: ModelRequest, prompt: Int, count: Int, rounds: Int, recordsSteps: Bool = true,
+    shape: ModelShape? = nil
+  ) throws -> (load: LoadMeasurement, tokensPerSecond: [Double], isRecorded: Bool) {
     let (model, load) = try measuredLoad(request, shape)
     let tokens = TokenBatch.random(
       sequences: 1, length: prompt, vocabularySize: model.config.vocabularySize
     ).tokens
     let clock = ContinuousClock()
+    var isRecorded = false
     let rates = (0..<rounds).map { _ in
-      let cache = model.makeCache()
+      let cache = model.makeCache(recordsSteps: recordsSteps)
+      defer { isRecorded = cache.hasRecordedStep }
       var next = model.likeliestToken(after: tokens, cache)
       let start = clock.now
       for _ in 0..<count { next = model.likeliestToken(after: [next], cache) }
       return Double(count) / clock.now.seconds(since: start)
     }
-    return (load, rates)
+    return (load, rates, isRecorded)
   }
 }

@@ -240,6 +240,8 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
     _ outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
     logSumExp: Tensor, layout: AttentionLayout, bounds: [Int], queryGradient: Tensor,
     keyGradient: Tensor, valueGradient: Tensor)
+  /// `cache[first ..< first + rows] = rows`, of one type.
+  func store(_ rows: Tensor, in cache: Tensor, at first: Int)
   /// Query rows attend to a cache of `keyCount` rows whose last rows are the queries' own.
   func cachedAttention(
     query: Tensor, keys: Tensor, values: Tensor, keyCount: Int, layout: AttentionLayout,
@@ -270,6 +272,10 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
 extension Backend {
   /// What the host computes with is its own memory.
   package func setAside(_ tensor: Tensor) {}
+
+  package func store(_ rows: Tensor, in cache: Tensor, at first: Int) {
+    convert(rows, into: cache.rows(first..<first + rows.shape[0]))
+  }
 
   package func likeliest(_ values: Tensor) -> Int32 {
     values.withElements(Float.self) { Int32($0.placeOfLargest) }

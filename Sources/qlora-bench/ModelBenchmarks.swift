@@ -113,15 +113,19 @@ struct DecodeBenchmark: ParsableCommand {
   @Option(help: "Rounds; the fastest one counts, the median is given too.")
   var rounds = 3
 
+  @Flag(help: "Ask the device for every operation of every token, and record no step.")
+  var plain = false
+
   func run() throws {
     guard min(prompt, count, rounds) > 0 else { throw ValidationError("sizes must be positive") }
-    let (load, rates) = try Pipeline.measureDecoding(
-      base.request(), prompt: prompt, count: count, rounds: rounds, shape: base.shape)
+    let (load, rates, isRecorded) = try Pipeline.measureDecoding(
+      base.request(), prompt: prompt, count: count, rounds: rounds, recordsSteps: !plain,
+      shape: base.shape)
     base.show(
       base.fields(load) + [
         ("prompt", "\(prompt)"), ("tokens", "\(count)"),
         ("tokensPerSecond", "\(rates.max() ?? 0)"),
-        ("medianTokensPerSecond", "\(median(rates))"),
+        ("medianTokensPerSecond", "\(median(rates))"), ("recordedStep", "\(isRecorded)"),
       ])
   }
 }

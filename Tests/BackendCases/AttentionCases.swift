@@ -77,7 +77,17 @@ extension BackendCase {
           attendToCache(queries, window, $0)
         }
       }
-    } + prompts
+    } + pieces + prompts
+
+  /// Few rows and more keys than a piece has, in both types: ends inside of pieces and at them.
+  private static let pieces: [BackendCase] = [
+    (1, 64, 128, 0), (1, 256, 129, 0), (2, 96, 300, 0), (1, 128, 400, 150), (5, 48, 257, 128),
+  ].map { queries, headSize, keys, window in
+    let name = "attention of \(queries) rows to \(keys) keys of \(headSize), window \(window)"
+    return BackendCase(name, tolerance: rounding(.bfloat16)) {
+      attendToCache(queries, window, headSize: headSize, keyCount: keys, $0)
+    }
+  }
 
   /// Prompts that meet a cache: sizes of heads that tiles know, ends in tiles and at theirs.
   private static let prompts: [BackendCase] = [

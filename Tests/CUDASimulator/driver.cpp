@@ -14,6 +14,7 @@ namespace {
 
 enum { success = 0, invalid_value = 1, out_of_memory = 2, invalid_context = 201 };
 enum { not_found = 500, launch_failed = 719 };
+enum { capture_unsupported = 900, capture_invalidated = 901 };
 enum { attribute_processors = 16, attribute_major = 75, attribute_minor = 76,
        attribute_shared = 97 };
 constexpr size_t guard_bytes = 64, fill_bytes = 4 << 20;
@@ -104,6 +105,7 @@ int copy_to_device(qlora_cuda_address to, const void *from, size_t bytes,
   Guard guard(lock);
   if (!has_context) return invalid_context;
   if (!is_ours(to, bytes)) return invalid_value;
+  if (!is_pinned(from, bytes) && simulator::spoils_capture(stream)) return capture_unsupported;
   simulator::enqueue(stream, [=] { memcpy(reinterpret_cast<void *>(to), from, bytes); });
   if (!is_pinned(from, bytes)) simulator::finish(stream);
   return success;
@@ -113,6 +115,7 @@ int copy_to_host(void *to, qlora_cuda_address from, size_t bytes, qlora_cuda_han
   Guard guard(lock);
   if (!has_context) return invalid_context;
   if (!is_ours(from, bytes)) return invalid_value;
+  if (!is_pinned(to, bytes) && simulator::spoils_capture(stream)) return capture_unsupported;
   simulator::enqueue(stream, [=] { memcpy(to, reinterpret_cast<const void *>(from), bytes); });
   if (!is_pinned(to, bytes)) simulator::finish(stream);
   return success;
@@ -187,7 +190,35 @@ int set_function(qlora_cuda_handle function, int attribute, int value) {
 
 int synchronize(qlora_cuda_handle stream) {
   Guard guard(lock);
+  if (simulator::spoils_capture(stream)) return capture_unsupported;
   simulator::finish(stream);
+  return success;
+}
+
+int begin_capture(qlora_cuda_handle stream, int mode) {
+  Guard guard(lock);
+  if (!has_context) return invalid_context;
+  return mode == 2 && simulator::begin_capture(stream) ? success : invalid_value;
+}
+
+int end_capture(qlora_cuda_handle stream, qlora_cuda_handle *graph) {
+  Guard guard(lock);
+  if (!has_context) return invalid_context;
+  *graph = simulator::end_capture(stream);
+  return *graph ? success : capture_invalidated;
+}
+
+// The prepared graph is the graph itself, which then lives on.
+int prepare_graph(qlora_cuda_handle *prepared, qlora_cuda_handle graph, unsigned long long) {
+  if (!has_context) return invalid_context;
+  *prepared = graph;
+  return success;
+}
+
+int launch_graph(qlora_cuda_handle prepared, qlora_cuda_handle stream) {
+  Guard guard(lock);
+  if (!has_context) return invalid_context;
+  simulator::launch_graph(prepared, stream);
   return success;
 }
 
@@ -256,6 +287,10 @@ int frail_launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, u
                 arguments, extra);
 }
 
+int frail_graph_launch(qlora_cuda_handle prepared, qlora_cuda_handle stream) {
+  return is_lost() ? launch_failed : launch_graph(prepared, stream);
+}
+
 int frail_wait(qlora_cuda_handle stream) {
   return is_lost() ? launch_failed : synchronize(stream);
 }
@@ -316,6 +351,7 @@ const qlora_cuda_driver *cuda_simulator_driver(void) {
       },
       .stream_wait = [](qlora_cuda_handle stream, qlora_cuda_handle event, unsigned) {
         Guard guard(lock);
+        if (simulator::spoils_capture(stream)) return int(capture_unsupported);
         return simulator::wait_for(stream, event), 0;
       },
       .event_create = [](qlora_cuda_handle *event, unsigned) {
@@ -324,6 +360,7 @@ const qlora_cuda_driver *cuda_simulator_driver(void) {
       },
       .event_record = [](qlora_cuda_handle event, qlora_cuda_handle stream) {
         Guard guard(lock);
+        if (simulator::spoils_capture(stream)) return int(capture_unsupported);
         return simulator::record(event, stream), 0;
       },
       .event_synchronize = [](qlora_cuda_handle event) {
@@ -342,7 +379,33 @@ const qlora_cuda_driver *cuda_simulator_driver(void) {
       .module_function = module_function,
       .function_set = set_function,
       .launch = launch,
+      .capture_begin = begin_capture,
+      .capture_end = end_capture,
+      .graph_prepare = prepare_graph,
+      .graph_launch = launch_graph,
+      .graph_destroy = nothing,
+      .prepared_destroy = [](qlora_cuda_handle graph) {
+        Guard guard(lock);
+        return simulator::end_graph(graph), 0;
+      },
   };
+  return &table;
+}
+
+const qlora_cuda_driver *cuda_simulator_refusing_driver(void) {
+  static const qlora_cuda_driver table = [] {
+    qlora_cuda_driver table = *cuda_simulator_driver();
+    table.launch = [](qlora_cuda_handle function, unsigned grid_x, unsigned grid_y,
+                      unsigned grid_z, unsigned block_x, unsigned block_y, unsigned block_z,
+                      unsigned shared_bytes, qlora_cuda_handle stream, void **arguments,
+                      void **extra) {
+      Guard guard(lock);
+      if (simulator::spoils_capture(stream)) return int(capture_unsupported);
+      return launch(function, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes,
+                    stream, arguments, extra);
+    };
+    return table;
+  }();
   return &table;
 }
 
@@ -353,6 +416,7 @@ const qlora_cuda_driver *cuda_simulator_frail_driver(void) {
     table.free = frail_free;
     table.memory_info = frail_info;
     table.launch = frail_launch;
+    table.graph_launch = frail_graph_launch;
     table.stream_synchronize = frail_wait;
     table.copy_to_device = frail_copy_to_device;
     table.copy_to_host = frail_copy_to_host;

@@ -3,3 +3,4 @@
 
 #include "../../Sources/CQLoRACUDA/kernels/common.cuh"
 #include "../../Sources/CQLoRACUDA/kernels/attention_rows.cu"
+#include "../../Sources/CQLoRACUDA/kernels/attention_cached.cu"

@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <set>
+#include <vector>
 
 namespace simulator {
 
@@ -10,7 +11,13 @@ std::recursive_mutex lock;
 
 namespace {
 
+struct Graph {
+  std::vector<std::function<void()>> work;
+};
+
 struct Stream {
+  Graph *captured = nullptr;
+  bool is_spoilt = false;
   std::deque<std::function<void()>> work;
   // How much of it there was, and how much has run.
   size_t enqueued = 0, done = 0;
@@ -53,9 +60,40 @@ void end_stream(void *stream) {
 
 void enqueue(void *stream, std::function<void()> work) {
   auto &queue = *static_cast<Stream *>(stream);
+  if (queue.captured) return queue.captured->work.push_back(std::move(work));
   queue.work.push_back(std::move(work));
   queue.enqueued++;
 }
+
+bool begin_capture(void *stream) {
+  auto &queue = *static_cast<Stream *>(stream);
+  if (queue.captured) return false;
+  queue.captured = new Graph();
+  queue.is_spoilt = false;
+  return true;
+}
+
+void *end_capture(void *stream) {
+  auto &queue = *static_cast<Stream *>(stream);
+  Graph *graph = queue.captured;
+  queue.captured = nullptr;
+  if (!queue.is_spoilt) return graph;
+  delete graph;
+  return nullptr;
+}
+
+bool spoils_capture(void *stream) {
+  auto &queue = *static_cast<Stream *>(stream);
+  if (queue.captured) queue.is_spoilt = true;
+  return queue.captured != nullptr;
+}
+
+// What runs later must not need a graph that has ended by then.
+void launch_graph(void *graph, void *stream) {
+  for (const auto &work : static_cast<Graph *>(graph)->work) enqueue(stream, work);
+}
+
+void end_graph(void *graph) { delete static_cast<Graph *>(graph); }
 
 void finish(void *stream) {
   auto &queue = *static_cast<Stream *>(stream);

@@ -19,6 +19,16 @@ void enqueue(void *stream, std::function<void()> work);
 void finish(void *stream);
 void finish_all();
 
+// From now on what is enqueued is kept for a graph; false where that is so already.
+bool begin_capture(void *stream);
+// Null where nothing is captured, or somebody waited for the stream meanwhile.
+void *end_capture(void *stream);
+// Waiting for a stream that captures is an error and spoils the graph, and so are its events here,
+// with which another stream would join the capture.
+bool spoils_capture(void *stream);
+void launch_graph(void *graph, void *stream);
+void end_graph(void *graph);
+
 void *make_event();
 void end_event(void *event);
 // The event is all that the stream has by now.

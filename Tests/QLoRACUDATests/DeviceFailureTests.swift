@@ -31,7 +31,7 @@ import QLoRACUDA
       query: row, keys: row, values: row, keyCount: 1, layout: layout, into: row)
     let found = #expect(throws: Diagnostic.self) { try both.cuda.checkHealth() }
     #expect(found?.code == .deviceLost && found?.code.exitCode == .stoppedResumable)
-    #expect(found?.message.contains("qlora_attention_row") == true)
+    #expect(found?.message.contains("qlora_attention_piece") == true)
   }
 
   @Test func compiledKernelsAreKept() throws {

@@ -15,9 +15,12 @@ struct BothBackends {
     cuda = try Self.cuda(host: cpu, growthBytes: growthBytes)
   }
 
-  static func cuda(host: CPUBackend, growthBytes: Int = 0) throws -> CUDABackend {
+  static func cuda(
+    host: CPUBackend, growthBytes: Int = 0,
+    driver: qlora_cuda_driver = cuda_simulator_driver().pointee
+  ) throws -> CUDABackend {
     let libraries = CUDALibraries(
-      driver: cuda_simulator_driver().pointee, compiler: cuda_simulator_compiler().pointee,
+      driver: driver, compiler: cuda_simulator_compiler().pointee,
       products: cuda_simulator_products().pointee)
     return try CUDABackend(CUDADevice(libraries), host: host, growthBytes: growthBytes)
   }

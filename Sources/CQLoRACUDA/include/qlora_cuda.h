@@ -60,6 +60,13 @@ typedef struct qlora_cuda_driver {
                 unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                 qlora_cuda_handle stream, void *_Nullable *_Nonnull arguments,
                 void *_Nullable *_Nullable extra);
+  int (*capture_begin)(qlora_cuda_handle stream, int mode);
+  int (*capture_end)(qlora_cuda_handle stream, qlora_cuda_handle _Nullable *_Nonnull graph);
+  int (*graph_prepare)(qlora_cuda_handle _Nullable *_Nonnull prepared, qlora_cuda_handle graph,
+                       unsigned long long flags);
+  int (*graph_launch)(qlora_cuda_handle prepared, qlora_cuda_handle stream);
+  int (*graph_destroy)(qlora_cuda_handle graph);
+  int (*prepared_destroy)(qlora_cuda_handle prepared);
 } qlora_cuda_driver;
 
 /* NVRTC: CUDA C++ to machine code, with or without a device. */

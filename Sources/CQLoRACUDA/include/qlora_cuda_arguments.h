@@ -41,6 +41,12 @@ typedef struct qlora_cuda_attention_shape {
   qlora_cuda_address starts, ends;
 } qlora_cuda_attention_shape;
 
+typedef struct qlora_cuda_cached_shape {
+  int heads, kv_heads, head_size, rows, position, window;
+  float scale, cap;
+  qlora_cuda_address place;
+} qlora_cuda_cached_shape;
+
 typedef struct qlora_cuda_attention_inputs {
   qlora_cuda_address gradient, query, keys, values, log_sum_exp, delta;
   int type;

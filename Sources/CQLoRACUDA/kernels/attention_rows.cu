@@ -1,6 +1,6 @@
-// Attention in float32, a block for each row of a head: for activations that are not bf16, head
-// sizes that the tiles do not know, and single rows that meet a cache. Warps take every fourth key
-// (or query), and their parts are joined in the order of the warps.
+// Attention in float32, a block for each row of a head: for activations that are not bf16, and head
+// sizes that the tiles do not know. Warps take every fourth key (or query), and their parts are
+// joined in the order of the warps.
 static constexpr int row_warps = 4, most_lane_values = 8;
 
 // Heads, the first key that each row sees, and the end of the rows that see its key.

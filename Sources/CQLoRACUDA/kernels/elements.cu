@@ -117,6 +117,23 @@ QLORA_KERNEL(256, qlora_scatter_rows, const float *x, const int *rows, float *ou
   }
 }
 
+// MARK: Recorded steps
+
+// What a recorded step reads in the place of constants.
+QLORA_KERNEL(32, qlora_set_place, int *place, int token, int position) {
+  if (threadIdx.x == 0) place[0] = token, place[1] = position;
+}
+
+// cache [first …] = x, `count` elements in rows of `columns`; `place`, where it is not null, has the
+// first row.
+QLORA_KERNEL(256, qlora_store_rows, const void *x, int x_type, void *cache, int type,
+             const int *place, int first, i64 count, i64 columns) {
+  const i64 begin = (i64)(place ? *place : first) * columns;
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    store_element(cache, type, begin + i, load_element(x, x_type, i));
+  }
+}
+
 // MARK: Dropout. Source: Salmon et al. 2011, Philox4x32-10, SC '11, section 3.3.
 
 static __device__ inline void philox(u64 counter, u64 stream, u64 key, u32 *out) {

@@ -38,7 +38,7 @@ struct FewCodes {
   const FourBit &weight;
   const float *table;
 
-  __device__ void eight(i64 flat, float *values) const {
+  __device__ void eight(i64, i64 flat, float *values) const {
     const float scale = block_scale(weight, flat >> weight.block_shift);
     const u32 codes = *(const u32 *)(weight.packed + flat / 2);
     for (int byte = 0; byte < 4; byte++) {
@@ -48,12 +48,26 @@ struct FewCodes {
   }
 };
 
+// Eight elements of a weight in 8 bits.
+struct FewBytes {
+  const signed char *codes;
+  const float *scales;
+
+  __device__ void eight(i64 row, i64 flat, float *values) const {
+    const uint2 words = *(const uint2 *)(codes + flat);
+    for (int j = 0; j < 8; j++) {
+      const u32 four = j < 4 ? words.x : words.y;
+      values[j] = byte_value((signed char)(four >> (j % 4 * 8)), scales[row]);
+    }
+  }
+};
+
 // Eight elements of a dense weight, or of an input.
 struct FewValues {
   const void *weight;
   int type;
 
-  __device__ void eight(i64 flat, float *values) const {
+  __device__ void eight(i64, i64 flat, float *values) const {
     if (type == element_f32) {
       const float4 low = ((const float4 *)weight)[flat / 4];
       const float4 high = ((const float4 *)weight)[flat / 4 + 1];
@@ -83,12 +97,12 @@ static __device__ void few_rows(const Weight &weight, const void *x, int x_type,
   for (int t = 0; t < most; t++) sums[t] = 0;
   for (i64 column = lane * 8; column < columns; column += 256) {
     float values[8];
-    weight.eight(row * columns + column, values);
+    weight.eight(row, row * columns + column, values);
 #pragma unroll
     for (int t = 0; t < most; t++) {
       if (t < tokens) {
         float inputs[8];
-        input.eight(t * columns + column, inputs);
+        input.eight(t, t * columns + column, inputs);
         for (int j = 0; j < 8; j++) sums[t] += values[j] * inputs[j];
       }
     }
@@ -111,6 +125,12 @@ static __device__ void few_rows(const Weight &weight, const void *x, int x_type,
     __syncthreads();                                                                            \
     const FewCodes codes = {weight, table};                                                     \
     few_rows<most>(codes, x, x_type, ending, out, out_type, tokens, rows, columns);             \
+  }                                                                                             \
+  QLORA_KERNEL(128, qlora_few_8bit_##most, const signed char *codes, const float *scales,       \
+               const void *x, int x_type, FewEnding ending, void *out, int out_type,            \
+               i64 tokens, i64 rows, i64 columns) {                                             \
+    const FewBytes bytes = {codes, scales};                                                     \
+    few_rows<most>(bytes, x, x_type, ending, out, out_type, tokens, rows, columns);             \
   }                                                                                             \
   QLORA_KERNEL(128, qlora_few_dense_##most, const void *weight, int type, const void *x,        \
                int x_type, FewEnding ending, void *out, int out_type, i64 tokens, i64 rows,     \

@@ -33,6 +33,25 @@ QLORA_KERNEL(256, qlora_decode_4bit, FourBit weight, const int *rows, i64 first_
   }
 }
 
+// To a place of a multiple of 8 elements, of float32 or bf16.
+static __device__ inline void store_sixteen(const float *values, void *out, int out_type,
+                                            i64 place) {
+  if (out_type == element_f32) {
+    float4 *to = (float4 *)((float *)out + place);
+    for (int j = 0; j < 4; j++) {
+      const float *v = values + j * 4;
+      to[j] = make_float4(v[0], v[1], v[2], v[3]);
+    }
+  } else {
+    uint4 *to = (uint4 *)((u16 *)out + place);
+    for (int j = 0; j < 2; j++) {
+      const float *v = values + j * 8;
+      to[j] = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
+                         pack_bf16(v[6], v[7]));
+    }
+  }
+}
+
 // The same for rows of a multiple of 16 columns and results whose rows begin at 16 bytes: a thread
 // has 16 weights of one block.
 QLORA_KERNEL(256, qlora_decode_4bit_wide, FourBit weight, const int *rows, i64 first_row, void *out,
@@ -52,34 +71,40 @@ QLORA_KERNEL(256, qlora_decode_4bit_wide, FourBit weight, const int *rows, i64 f
       values[byte * 2] = table[both >> 4 & 15] * scale;
       values[byte * 2 + 1] = table[both & 15] * scale;
     }
-    const i64 place = row * out_width + column;
-    if (out_type == element_f32) {
-      float4 *to = (float4 *)((float *)out + place);
-      for (int j = 0; j < 4; j++) {
-        to[j] = make_float4(values[j * 4], values[j * 4 + 1], values[j * 4 + 2],
-                            values[j * 4 + 3]);
-      }
-    } else {
-      uint4 *to = (uint4 *)((u16 *)out + place);
-      for (int j = 0; j < 2; j++) {
-        const float *v = values + j * 8;
-        to[j] = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
-                           pack_bf16(v[6], v[7]));
-      }
-    }
+    store_sixteen(values, out, out_type, row * out_width + column);
   }
 }
 
 // A code is a 127th of its row's scale.
+static __device__ inline float byte_value(signed char code, float scale) {
+  return __fmul_rn(__fmul_rn((float)code, scale), 1 / 127.0f);
+}
+
 QLORA_KERNEL(256, qlora_decode_8bit, const signed char *codes, const float *scales, const int *rows,
              i64 first_row, void *out, int out_type, i64 out_width, i64 count, i64 columns) {
-  const float unit = 1 / 127.0f;
   for (i64 i = first_element(); i < count * columns; i += element_step()) {
     const i64 row = i / columns, column = i % columns;
     const i64 from = rows ? rows[row] : first_row + row;
-    const float code = (float)codes[from * columns + column];
-    const float value = __fmul_rn(__fmul_rn(code, scales[from]), unit);
+    const float value = byte_value(codes[from * columns + column], scales[from]);
     store_element(out, out_type, row * out_width + column, value);
+  }
+}
+
+// The same under the conditions of `qlora_decode_4bit_wide`.
+QLORA_KERNEL(256, qlora_decode_8bit_wide, const signed char *codes, const float *scales,
+             const int *rows, i64 first_row, void *out, int out_type, i64 out_width, i64 count,
+             i64 columns) {
+  const i64 pieces = columns / 16;
+  for (i64 i = first_element(); i < count * pieces; i += element_step()) {
+    const i64 row = i / pieces, column = i % pieces * 16;
+    const i64 from = rows ? rows[row] : first_row + row;
+    const uint4 words = *(const uint4 *)(codes + from * columns + column);
+    const u32 fours[4] = {words.x, words.y, words.z, words.w};
+    float values[16];
+    for (int j = 0; j < 16; j++) {
+      values[j] = byte_value((signed char)(fours[j / 4] >> (j % 4 * 8)), scales[from]);
+    }
+    store_sixteen(values, out, out_type, row * out_width + column);
   }
 }
 

@@ -47,6 +47,8 @@ package final class DecoderModel {
   /// Where the weights of blocks are that are not in memory; nil where all are.
   package var blockStore: (any BlockStore)?
   private var rotary: RotaryTables
+  /// False once the device could not record a step of generation.
+  var hasRecordableSteps = true
 
   init(
     config: ModelConfig, backend: any Backend, activationDType: DType,

@@ -2,7 +2,8 @@
 
 import QLoRATensor
 
-/// The cache of one sequence. It grows by doubling; `count` moves once per forward pass.
+/// The cache of one sequence. It grows by doubling; `count` moves once per forward pass. It belongs
+/// to a model whose weights and adapters stay as they are.
 package final class KeyValueCache {
   /// Tokens whose keys and values are stored.
   package private(set) var count = 0
@@ -11,8 +12,11 @@ package final class KeyValueCache {
   /// Of a text that was read before: for each block that looks at it.
   private var read: [Int: (keys: Tensor, values: Tensor)] = [:]
   private let backend: any Backend
+  /// The step that appends a token, for devices that record one.
+  var recorded: RecordedSteps
 
-  init(blockCount: Int, backend: any Backend) {
+  init(blockCount: Int, backend: any Backend, recordsSteps: Bool) {
+    recorded = RecordedSteps(isWanted: recordsSteps)
     keys = Array(repeating: nil, count: blockCount)
     values = keys
     self.backend = backend
@@ -43,6 +47,9 @@ package final class KeyValueCache {
     return Variable(attended)
   }
 
+  /// Tokens that have room before it grows again.
+  var capacity: Int { keys.first.flatMap { $0?.shape[0] } ?? 0 }
+
   /// Keeps the keys and values that a block makes of a text that was read.
   func keepRead(block: Int, keys: Tensor, values: Tensor) { read[block] = (keys, values) }
 
@@ -63,6 +70,9 @@ package final class KeyValueCache {
   /// Moves on after all blocks have stored `tokens` new rows.
   func advance(by tokens: Int) { count += tokens }
 
+  /// Whether the step of another token is one launch by now.
+  package var hasRecordedStep: Bool { recorded.hasStep }
+
   /// Forgets everything after the first `tokens` tokens.
   package func truncate(to tokens: Int) { count = min(count, tokens) }
 
@@ -78,16 +88,18 @@ package final class KeyValueCache {
         backend.convert(existing.rows(0..<count), into: grown.rows(0..<count))
       }
       target = grown
+      recorded.forget()
     }
     let result = target ?? rows
-    backend.convert(rows, into: result.rows(count..<needed))
+    backend.store(rows, in: result, at: count)
     return result
   }
 }
 
 extension DecoderModel {
-  package func makeCache() -> KeyValueCache {
-    KeyValueCache(blockCount: blocks.count, backend: backend)
+  /// - Parameter recordsSteps: whether a device that can may make one launch of a step.
+  package func makeCache(recordsSteps: Bool = true) -> KeyValueCache {
+    KeyValueCache(blockCount: blocks.count, backend: backend, recordsSteps: recordsSteps)
   }
 
   /// As `logitsTensor`, in the host's memory.
@@ -95,13 +107,20 @@ extension DecoderModel {
     logitsTensor(after: tokens, cache).floats()
   }
 
-  /// Feeds `tokens` after those in the cache; logits `[1, vocabulary]` of the token that follows.
+  /// Feeds `tokens` after those in the cache; logits `[1, vocabulary]` of the token that follows,
+  /// which may lie where the next ones will.
   package func logitsTensor(after tokens: [Int32], _ cache: KeyValueCache) -> Tensor {
+    let logits = tokens.count == 1 ? step(tokens[0], cache) : fed(tokens, cache)
+    cache.advance(by: tokens.count)
+    return logits
+  }
+
+  /// As above, but that the cache's count stays.
+  func fed(_ tokens: [Int32], _ cache: KeyValueCache) -> Tensor {
     let tape = Tape(backend: backend, isRecording: false)
     let positions = tokens.indices.map { Int32(cache.count + $0) }
     let hidden = hiddenStates(
       tokens, positions: positions, attention: .cached(cache), dropout: nil, on: tape)
-    cache.advance(by: tokens.count)
     return logits(hidden.value.rows(tokens.count - 1..<tokens.count))
   }
 
