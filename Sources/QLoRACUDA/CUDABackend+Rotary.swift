@@ -30,8 +30,8 @@ extension CUDABackend {
     launch(
       "qlora_rotary", over: tensor.count / headSize * pairs,
       [
-        write(tensor), tensor.dtype.element, recorded ?? places.map(read) ?? 0, read(cosines), read(sines),
-        positions.count, width / headSize, headSize, pairs,
+        write(tensor), tensor.dtype.element, recorded ?? places.map(read) ?? 0, read(cosines),
+        read(sines), positions.count, width / headSize, headSize, pairs,
         Int32(neighbours ? 1 : 0), Int32(inverse ? 1 : 0),
       ])
   }

@@ -21,8 +21,8 @@ enum RecordingOutcome {
   case refused
 }
 
-// SAFETY: the driver's handle, which any thread may use; it is destroyed with this object, which the
-// driver puts off until its last launch has run.
+// SAFETY: the driver's handle, which any thread may use; it is destroyed with this object, which
+// the driver puts off until its last launch has run.
 /// A graph that is ready to be launched.
 final class PreparedGraph: @unchecked Sendable {
   private let device: CUDADevice

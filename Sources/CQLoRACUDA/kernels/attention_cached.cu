@@ -1,6 +1,6 @@
 // Attention of few rows to a cache of keys and values, as in generation, in float32. A block for
-// each head would leave most of a device idle, so blocks take pieces of the keys side by side, and a
-// second kernel joins the pieces in their order. Where they are cut depends on nothing.
+// each head would leave most of a device idle, so blocks take pieces of the keys side by side, and
+// a second kernel joins the pieces in their order. Where they are cut depends on nothing.
 // Source: Dao et al. 2023, "Flash-Decoding for long-context inference".
 static constexpr int piece_keys = 128, piece_warps = 8, keys_at_once = 4;
 

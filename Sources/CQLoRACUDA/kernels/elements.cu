@@ -124,8 +124,8 @@ QLORA_KERNEL(32, qlora_set_place, int *place, int token, int position) {
   if (threadIdx.x == 0) place[0] = token, place[1] = position;
 }
 
-// cache [first …] = x, `count` elements in rows of `columns`; `place`, where it is not null, has the
-// first row.
+// cache [first …] = x, `count` elements in rows of `columns`; `place`, where it is not null, has
+// the first row.
 QLORA_KERNEL(256, qlora_store_rows, const void *x, int x_type, void *cache, int type,
              const int *place, int first, i64 count, i64 columns) {
   const i64 begin = (i64)(place ? *place : first) * columns;

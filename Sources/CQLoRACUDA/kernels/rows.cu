@@ -88,8 +88,8 @@ QLORA_KERNEL(256, qlora_layer_norm_backward, const float *gradient, const void *
   }
 }
 
-// x [rows][heads][head_size] in place, over each head's first 2 · pairs: the pairs are (i, i + pairs),
-// or neighbours (2i, 2i + 1).
+// x [rows][heads][head_size] in place, over each head's first 2 · pairs: the pairs are
+// (i, i + pairs), or neighbours (2i, 2i + 1).
 QLORA_KERNEL(256, qlora_rotary, void *x, int type, const int *positions, const float *cosines,
              const float *sines, i64 rows, i64 heads, i64 head_size, i64 pairs, int neighbours,
              int inverse) {
