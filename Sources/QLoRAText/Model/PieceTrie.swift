@@ -13,6 +13,8 @@ struct PieceTrie: Sendable, Equatable {
 
   /// The length of the longest piece.
   private(set) var longest = 0
+  /// ASCII characters that a piece begins with.
+  private(set) var starts = ASCIISet()
   private var cells = [Cell](repeating: Cell(), count: 512)
   /// No cell below is free, or worth a try.
   private var firstFree = 1
@@ -26,6 +28,7 @@ struct PieceTrie: Sendable, Equatable {
         || (one.element.text.elementsEqual(other.element.text) && one.offset < other.offset)
     }.map(\.element)
     longest = sorted.reduce(0) { max($0, $1.text.count) }
+    for piece in sorted { starts.insert(Self.byte(piece.text, 0)) }
     cells[0].parent = 0
     var open = [(cell: 0, range: sorted.indices, depth: 0)]
     while let (cell, range, depth) = open.popLast() {

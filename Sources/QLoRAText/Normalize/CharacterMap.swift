@@ -7,10 +7,8 @@ struct CharacterMap: Sendable, Equatable {
   private let units: [UInt32]
   /// The replacements, each ended by a zero byte.
   private let replacements: [UInt8]
-  /// Whether an ASCII character alone is replaced.
-  private var replacesASCII = [Bool](repeating: false, count: 128)
-  /// Whether something that begins with two ASCII characters is.
-  private var hasASCIIPairs = false
+  /// ASCII characters that stay where another one follows.
+  private(set) var kept = ASCIISet()
 
   /// nil where the bytes are no such map: the size of the array in bytes, the array, the texts.
   init?(_ bytes: [UInt8]) {
@@ -26,10 +24,8 @@ struct CharacterMap: Sendable, Equatable {
       return nil
     }
     for first in UInt8(0)..<128 {
-      replacesASCII[Int(first)] = match([first], 0..<1, isLongest: true) != nil
-      for second in UInt8(0)..<128 where !hasASCIIPairs {
-        hasASCIIPairs = reaches([first, second])
-      }
+      if (UInt8(0)..<128).contains(where: { reaches([first, $0]) }) { continue }
+      if match([first], 0..<1, isLongest: true) == nil { kept.insert(first) }
     }
   }
 
@@ -41,9 +37,7 @@ struct CharacterMap: Sendable, Equatable {
   /// Whether the character at a place is one of ASCII that stays, whatever follows.
   @inline(__always)
   func keeps(_ bytes: [UInt8], _ index: Int) -> Bool {
-    let first = bytes[index]
-    guard first < 0x80, !hasASCIIPairs, !replacesASCII[Int(first)] else { return false }
-    return index + 1 == bytes.count || bytes[index + 1] < 0x80
+    kept.contains(bytes[index]) && (index + 1 == bytes.count || bytes[index + 1] < 0x80)
   }
 
   private func reaches(_ text: [UInt8]) -> Bool {

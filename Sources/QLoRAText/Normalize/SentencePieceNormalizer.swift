@@ -23,13 +23,16 @@ struct SentencePieceNormalizer: Sendable, Equatable {
     let addsPrefix = addsPrefix && !(prefixesStartOnly && text.originalPlace(0) > 0)
     return text.rebuilt { builder in
       let space = escapesSpaces ? Self.mark : [0x20]
+      // Taken once out of what would be counted as used at every character.
+      let plain = (map?.kept ?? .all).subtracting(protected?.starts ?? ASCIISet())
       var index = removesExtraSpaces ? endOfLeadingSpaces(bytes) : 0
       guard index < bytes.count else { return }
       if addsPrefix, !marksEnd { builder.put(space, for: index..<index) }
       var isAfterSpace = removesExtraSpaces
       var kept = index
       while index < bytes.count {
-        if protected == nil, bytes[index] < 0x80, map?.keeps(bytes, index) ?? true {
+        let isFollowedByASCII = index + 1 == bytes.count || bytes[index + 1] < 0x80
+        if isFollowedByASCII, plain.contains(bytes[index]) {
           if bytes[index] == 0x20 {
             builder.keep(kept..<index)
             kept = index + 1
