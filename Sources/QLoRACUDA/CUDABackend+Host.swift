@@ -1,5 +1,5 @@
 // Operations that the host computes, since a GPU has no kernel of ours for them: those of image
-// models, of heads that tell classes apart, and attention between sequences. Tensors bring their
+// models and of heads that tell classes apart. Tensors bring their
 // bytes along.
 import QLoRATensor
 
@@ -20,27 +20,6 @@ extension CUDABackend {
 
   package func crossEntropy(_ logits: Tensor, targets: [Int32], gradient: Tensor?) -> Double {
     host.crossEntropy(logits, targets: targets, gradient: gradient)
-  }
-
-  // MARK: Attention between sequences
-  package func spanAttention(
-    query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, spans: AttentionSpans,
-    bias: DistanceBias?, into output: Tensor, logSumExp: Tensor
-  ) {
-    host.spanAttention(
-      query: query, key: key, value: value, layout: layout, spans: spans, bias: bias,
-      into: output, logSumExp: logSumExp)
-  }
-
-  package func spanAttentionBackward(
-    _ outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
-    logSumExp: Tensor, layout: AttentionLayout, spans: AttentionSpans, bias: DistanceBias?,
-    queryGradient: Tensor, keyGradient: Tensor, valueGradient: Tensor
-  ) {
-    host.spanAttentionBackward(
-      outputGradient, query: query, key: key, value: value, output: output, logSumExp: logSumExp,
-      layout: layout, spans: spans, bias: bias, queryGradient: queryGradient,
-      keyGradient: keyGradient, valueGradient: valueGradient)
   }
 
   // MARK: Image models
