@@ -21,6 +21,7 @@ extension qlora_cuda_attention_shape: KernelArgument {}
 extension qlora_cuda_attention_inputs: KernelArgument {}
 extension qlora_cuda_tile_shape: KernelArgument {}
 extension qlora_cuda_tile_inputs: KernelArgument {}
+extension qlora_cuda_image_window: KernelArgument {}
 
 extension DType {
   /// The kernels' name of this type.

@@ -56,3 +56,7 @@ typedef struct qlora_cuda_tile_shape {
 typedef struct qlora_cuda_tile_inputs {
   qlora_cuda_address gradient, query, key, value, log_sum_exp, delta;
 } qlora_cuda_tile_inputs;
+
+typedef struct qlora_cuda_image_window {
+  int height, width, channels, size, padding, stride, enlargement, columns;
+} qlora_cuda_image_window;

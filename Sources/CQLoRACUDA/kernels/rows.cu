@@ -88,17 +88,18 @@ QLORA_KERNEL(256, qlora_layer_norm_backward, const float *gradient, const void *
   }
 }
 
-// x [rows][heads][head_size] in place, the pairs (i, i + pairs) of each head's first 2 · pairs.
+// x [rows][heads][head_size] in place: pair i of each head is at i · step and `apart` behind it.
 QLORA_KERNEL(256, qlora_rotary, void *x, int type, const int *positions, const float *cosines,
-             const float *sines, i64 rows, i64 heads, i64 head_size, i64 pairs,
+             const float *sines, i64 rows, i64 heads, i64 head_size, i64 pairs, i64 step, i64 apart,
              int inverse) {
   const float sign = inverse ? -1 : 1;
   for (i64 i = first_element(); i < rows * heads * pairs; i += element_step()) {
     const i64 pair = i % pairs, head = i / pairs;
-    const i64 angle = (i64)positions[head / heads] * pairs + pair, place = head * head_size + pair;
+    const i64 angle = (i64)positions[head / heads] * pairs + pair;
+    const i64 place = head * head_size + pair * step;
     const float cosine = cosines[angle], sine = sign * sines[angle];
-    const float a = load_element(x, type, place), b = load_element(x, type, place + pairs);
+    const float a = load_element(x, type, place), b = load_element(x, type, place + apart);
     store_element(x, type, place, a * cosine - b * sine);
-    store_element(x, type, place + pairs, b * cosine + a * sine);
+    store_element(x, type, place + apart, b * cosine + a * sine);
   }
 }

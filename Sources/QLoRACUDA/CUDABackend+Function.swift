@@ -1,0 +1,48 @@
+// Functions of each element with their slopes, and copies of columns.
+import QLoRATensor
+
+extension ElementFunction {
+  /// The kernels' name of this function.
+  fileprivate var number: Int32 {
+    switch self {
+    case .geluSigmoid: 0
+    case .silu: 1
+    case .tanh: 2
+    case .relu: 3
+    }
+  }
+}
+
+extension CUDABackend {
+  package func apply(_ function: ElementFunction, to input: Tensor, into output: Tensor) {
+    precondition(input.count == output.count)
+    launch(
+      "qlora_function", over: input.count,
+      [
+        function.number, read(input), input.dtype.element, write(output), output.dtype.element,
+        input.count,
+      ])
+  }
+
+  package func applyBackward(
+    _ function: ElementFunction, _ outputGradient: Tensor, input: Tensor, inputGradient: Tensor
+  ) {
+    precondition(input.count == outputGradient.count && inputGradient.count == input.count)
+    launch(
+      "qlora_function_backward", over: input.count,
+      [
+        function.number, read(outputGradient), read(input), input.dtype.element,
+        write(inputGradient), input.count,
+      ])
+  }
+
+  package func copyColumns(
+    _ input: Tensor, column: Int, count: Int, into output: Tensor, outputColumn: Int
+  ) {
+    precondition(input.shape[0] == output.shape[0])
+    precondition(column + count <= input.shape[-1] && outputColumn + count <= output.shape[-1])
+    copy(
+      matrix(input).columns(from: column), to: writable(output).columns(from: outputColumn),
+      rows: input.shape[0], columns: count)
+  }
+}
