@@ -24,6 +24,12 @@ static const char experts_text[] = {
 static const char head_text[] = {
 #embed "kernels/head.cu" suffix(, 0)
 };
+static const char images_text[] = {
+#embed "kernels/images.cu" suffix(, 0)
+};
+static const char modulation_text[] = {
+#embed "kernels/modulation.cu" suffix(, 0)
+};
 static const char optimizers_text[] = {
 #embed "kernels/optimizers.cu" suffix(, 0)
 };
@@ -48,6 +54,8 @@ static const qlora_cuda_source sources[] = {
     {"elements", elements_text},
     {"experts", experts_text},
     {"head", head_text},
+    {"images", images_text},
+    {"modulation", modulation_text},
     {"optimizers", optimizers_text},
     {"products", products_text},
     {"rows", rows_text},

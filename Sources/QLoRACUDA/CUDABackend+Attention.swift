@@ -1,27 +1,8 @@
-// Causal attention in packed sequences, and that of new rows to a cache. bf16 goes to the matrix
-// unit in tiles; everything else to a block for each row; few rows meet a cache in pieces.
+// Attention in packed sequences, between sequences, and of new rows to a cache. bf16 goes to the
+// matrix unit in tiles; few rows meet a cache in pieces; everything else, and scores with a bias, go
+// to a block for each row.
 import CQLoRACUDA
 import QLoRATensor
-
-/// The first key that each row sees, and the end of the rows that see its key: its sequence, or
-/// what a window leaves of it. Neither falls from a row to the next, as tiles rely on.
-struct VisibleRows {
-  let starts: Tensor
-  let ends: Tensor
-
-  init(_ bounds: [Int], rows: Int, window: Int, _ integers: DeviceIntegers) {
-    var starts = [Int32](repeating: 0, count: rows)
-    var ends = [Int32](repeating: Int32(rows), count: rows)
-    for (start, end) in zip(bounds, bounds.dropFirst()) {
-      for row in start..<end {
-        starts[row] = Int32(window > 0 ? max(start, row + 1 - window) : start)
-        ends[row] = Int32(window > 0 ? min(end, row + window) : end)
-      }
-    }
-    self.starts = integers.tensor(starts)
-    self.ends = integers.tensor(ends)
-  }
-}
 
 extension CUDABackend {
   /// Rows of a tile, of queries or of keys.
@@ -40,17 +21,27 @@ extension CUDABackend {
     query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, bounds: [Int],
     into output: Tensor, logSumExp: Tensor
   ) {
-    let rows = query.shape[0]
-    precondition(layout.headSize <= Self.largestHead, "a head of \(layout.headSize)")
-    let visible = VisibleRows(bounds, rows: rows, window: layout.window, integers)
-    guard usesTiles(layout, [query, key, value, output]) else {
-      return attendByRows(
-        query, key, value, rowShape(layout, visible.starts, visible.ends, offset: 0),
-        into: output, logSumExp: logSumExp)
-    }
-    attendByTiles(
-      query, key, value, layout, tileShape(layout, rows, visible.starts, visible.ends),
-      into: output, logSumExp: logSumExp)
+    let visible = VisibleRows(bounds, rows: query.shape[0], layout, integers)
+    attend(query, key, value, layout, visible, into: output, logSumExp: logSumExp)
+  }
+
+  package func spanAttention(
+    query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, spans: AttentionSpans,
+    bias: DistanceBias?, into output: Tensor, logSumExp: Tensor
+  ) {
+    check(spans, query, key, layout, bias)
+    let visible = VisibleRows(spans, keyRows: key.shape[0], layout, integers)
+    attend(query, key, value, layout, visible, bias, into: output, logSumExp: logSumExp)
+  }
+
+  func check(
+    _ spans: AttentionSpans, _ query: Tensor, _ key: Tensor, _ layout: AttentionLayout,
+    _ bias: DistanceBias?
+  ) {
+    precondition(spans.queries.first == 0 && spans.queries.last == query.shape[0])
+    precondition(spans.keys.first == 0 && spans.keys.last ?? 0 <= key.shape[0])
+    precondition(spans.queries.count == spans.keys.count && layout.window == 0)
+    precondition(layout.softCap == 0 && bias?.values.shape[0] ?? layout.heads == layout.heads)
   }
 
   /// Fewer new rows leave most of a tile empty.
@@ -66,18 +57,8 @@ extension CUDABackend {
     if queries < Self.leastTileRows {
       return attendByPieces(query, keys, values, layout, position: keyCount - 1, into: output)
     }
-    let (offset, window) = (keyCount - queries, layout.window)
-    let starts =
-      window > 0 && window < keyCount
-      ? integers.tensor((0..<queries).map { Int32(max(0, $0 + offset + 1 - window)) }) : nil
-    guard usesTiles(layout, [query, keys, values, output]) else {
-      return attendByRows(
-        query, keys, values, rowShape(layout, starts, nil, offset: offset), into: output,
-        logSumExp: nil)
-    }
-    attendByTiles(
-      query, keys, values, layout, tileShape(layout, queries, starts, nil, offset: offset),
-      into: output, logSumExp: nil)
+    let visible = VisibleRows(newRows: queries, behind: keyCount - queries, layout, integers)
+    attend(query, keys, values, layout, visible, into: output, logSumExp: nil)
   }
 
   /// Keys of a piece, as the kernels cut them.
@@ -110,31 +91,34 @@ extension CUDABackend {
       [read(parts), Int32(pieces), write(output), output.dtype.element, shape])
   }
 
-  private func attendByTiles(
+  private func attend(
     _ query: Tensor, _ key: Tensor, _ value: Tensor, _ layout: AttentionLayout,
-    _ shape: qlora_cuda_tile_shape, into output: Tensor, logSumExp: Tensor?
+    _ visible: VisibleRows, _ bias: DistanceBias? = nil, into output: Tensor,
+    logSumExp: Tensor?
   ) {
-    let size = layout.headSize
-    // Queries, and two stages of keys and values.
-    let keys = size == 256 ? 32 : 64
+    let (rows, size) = (query.shape[0], layout.headSize)
+    precondition(size <= Self.largestHead, "a head of \(size)")
+    precondition(query.shape[1] == layout.heads * size && output.count == query.count)
+    precondition(key.shape[1] == layout.kvHeads * size && key.shape == value.shape)
+    precondition(logSumExp?.count ?? layout.heads * rows == layout.heads * rows)
+    if bias == nil, usesTiles(layout, [query, key, value, output]) {
+      // Queries, and two stages of keys and values.
+      let keys = size == 256 ? 32 : 64
+      kernels.launch(
+        "qlora_attention_tile_\(size)", grid: (tiles(rows), layout.heads, 1), threads: 128,
+        sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
+        [
+          read(query), read(key), read(value), write(output), logSumExp.map(write) ?? 0,
+          tileShape(layout, rows, keys: key.shape[0], visible),
+        ])
+      return
+    }
     kernels.launch(
-      "qlora_attention_tile_\(size)", grid: (tiles(Int(shape.rows)), layout.heads, 1),
-      threads: 128, sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
-      [
-        read(query), read(key), read(value), write(output), logSumExp.map(write) ?? 0, shape,
-      ])
-  }
-
-  private func attendByRows(
-    _ query: Tensor, _ key: Tensor, _ value: Tensor, _ shape: qlora_cuda_attention_shape,
-    into output: Tensor, logSumExp: Tensor?
-  ) {
-    kernels.launch(
-      "qlora_attention_row", grid: (query.shape[0], Int(shape.heads), 1), threads: 128,
+      "qlora_attention_row", grid: (rows, layout.heads, 1), threads: 128,
       [
         read(query), query.dtype.element, read(key), key.dtype.element, read(value),
         value.dtype.element, write(output), output.dtype.element, logSumExp.map(write) ?? 0,
-        shape,
+        rowShape(layout, rows, visible, bias),
       ])
   }
 
@@ -147,20 +131,25 @@ extension CUDABackend {
   func tileBytes(_ rows: Int, _ headSize: Int) -> Int { rows * (headSize + 8) * 2 }
 
   func tileShape(
-    _ layout: AttentionLayout, _ rows: Int, _ starts: Tensor?, _ ends: Tensor?, offset: Int = 0
+    _ layout: AttentionLayout, _ rows: Int, keys: Int, _ visible: VisibleRows
   ) -> qlora_cuda_tile_shape {
     qlora_cuda_tile_shape(
-      rows: Int32(rows), heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
-      offset: Int32(offset), scale: layout.scale, cap: layout.softCap,
-      starts: starts.map(read) ?? 0, ends: ends.map(read) ?? 0)
+      rows: Int32(rows), key_rows: Int32(keys), heads: Int32(layout.heads),
+      kv_heads: Int32(layout.kvHeads), offset: Int32(visible.offset), scale: layout.scale,
+      cap: layout.softCap, starts: visible.starts.map(read) ?? 0,
+      stops: visible.stops.map(read) ?? 0, firsts: visible.firsts.map(read) ?? 0,
+      ends: visible.ends.map(read) ?? 0)
   }
 
   func rowShape(
-    _ layout: AttentionLayout, _ starts: Tensor?, _ ends: Tensor?, offset: Int
+    _ layout: AttentionLayout, _ rows: Int, _ visible: VisibleRows, _ bias: DistanceBias?
   ) -> qlora_cuda_attention_shape {
     qlora_cuda_attention_shape(
       heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
-      head_size: Int32(layout.headSize), offset: Int32(offset), scale: layout.scale,
-      cap: layout.softCap, starts: starts.map(read) ?? 0, ends: ends.map(read) ?? 0)
+      head_size: Int32(layout.headSize), rows: Int32(rows), offset: Int32(visible.offset),
+      scale: layout.scale, cap: layout.softCap, reach: Int32(bias?.reach ?? 0),
+      starts: visible.starts.map(read) ?? 0, stops: visible.stops.map(read) ?? 0,
+      firsts: visible.firsts.map(read) ?? 0, ends: visible.ends.map(read) ?? 0,
+      bias: bias.map { read($0.values) } ?? 0, stands: visible.stands.map(read) ?? 0)
   }
 }

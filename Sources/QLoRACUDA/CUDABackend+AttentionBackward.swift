@@ -9,37 +9,76 @@ extension CUDABackend {
     logSumExp: Tensor, layout: AttentionLayout, bounds: [Int], queryGradient: Tensor,
     keyGradient: Tensor, valueGradient: Tensor
   ) {
-    let rows = query.shape[0]
+    let visible = VisibleRows(bounds, rows: query.shape[0], layout, integers)
+    let inputs = AttentionValues(
+      gradient: outputGradient, query: query, key: key, value: value, output: output,
+      logSumExp: logSumExp)
+    backpropagate(
+      inputs, layout, visible, bias: nil, into: [queryGradient, keyGradient, valueGradient])
+  }
+
+  package func spanAttentionBackward(
+    _ outputGradient: Tensor, query: Tensor, key: Tensor, value: Tensor, output: Tensor,
+    logSumExp: Tensor, layout: AttentionLayout, spans: AttentionSpans, bias: DistanceBias?,
+    queryGradient: Tensor, keyGradient: Tensor, valueGradient: Tensor
+  ) {
+    check(spans, query, key, layout, bias)
+    let visible = VisibleRows(spans, keyRows: key.shape[0], layout, integers)
+    let inputs = AttentionValues(
+      gradient: outputGradient, query: query, key: key, value: value, output: output,
+      logSumExp: logSumExp)
+    backpropagate(
+      inputs, layout, visible, bias: bias, into: [queryGradient, keyGradient, valueGradient])
+  }
+
+  /// What backward reads.
+  private struct AttentionValues {
+    let gradient: Tensor
+    let query: Tensor
+    let key: Tensor
+    let value: Tensor
+    let output: Tensor
+    let logSumExp: Tensor
+  }
+
+  /// - Parameter gradients: of queries, keys and values.
+  private func backpropagate(
+    _ values: AttentionValues, _ layout: AttentionLayout, _ visible: VisibleRows,
+    bias: DistanceBias?, into gradients: [Tensor]
+  ) {
+    let (query, key, value) = (values.query, values.key, values.value)
+    let (rows, keys) = (query.shape[0], key.shape[0])
     precondition(query.dtype == key.dtype && key.dtype == value.dtype)
-    let visible = VisibleRows(bounds, rows: rows, window: layout.window, integers)
+    precondition(values.gradient.count == query.count && key.shape == value.shape)
+    precondition(zip(gradients, [query, key, value]).allSatisfy { $0.count == $1.count })
     let delta = allocate([layout.heads, rows], .float32)
     launchWarps(
       "qlora_attention_delta", rows * layout.heads,
       [
-        read(outputGradient), read(output), output.dtype.element, write(delta), rows,
-        Int32(layout.heads), Int32(layout.headSize),
+        read(values.gradient), read(values.output), values.output.dtype.element, write(delta),
+        rows, Int32(layout.heads), Int32(layout.headSize),
       ])
-    if usesTiles(layout, [query, key, value]) {
+    if bias == nil, usesTiles(layout, [query, key, value]) {
       let inputs = qlora_cuda_tile_inputs(
-        gradient: read(outputGradient), query: read(query), key: read(key), value: read(value),
-        log_sum_exp: read(logSumExp), delta: read(delta))
-      let shape = tileShape(layout, rows, visible.starts, visible.ends)
-      launchTiles("queries", layout, rows, layout.heads, [inputs, write(queryGradient), shape])
+        gradient: read(values.gradient), query: read(query), key: read(key), value: read(value),
+        log_sum_exp: read(values.logSumExp), delta: read(delta))
+      let shape = tileShape(layout, rows, keys: keys, visible)
+      launchTiles("queries", layout, rows, layout.heads, [inputs, write(gradients[0]), shape])
       launchTiles(
-        "keys", layout, rows, layout.kvHeads,
-        [inputs, write(keyGradient), write(valueGradient), shape])
+        "keys", layout, keys, layout.kvHeads,
+        [inputs, write(gradients[1]), write(gradients[2]), shape])
       return
     }
     let inputs = qlora_cuda_attention_inputs(
-      gradient: read(outputGradient), query: read(query), keys: read(key), values: read(value),
-      log_sum_exp: read(logSumExp), delta: read(delta), type: query.dtype.element)
-    let shape = rowShape(layout, visible.starts, visible.ends, offset: 0)
+      gradient: read(values.gradient), query: read(query), keys: read(key), values: read(value),
+      log_sum_exp: read(values.logSumExp), delta: read(delta), type: query.dtype.element)
+    let shape = rowShape(layout, rows, visible, bias)
     kernels.launch(
       "qlora_attention_row_queries", grid: (rows, layout.heads, 1), threads: 128,
-      [inputs, write(queryGradient), shape])
+      [inputs, write(gradients[0]), shape])
     kernels.launch(
-      "qlora_attention_row_keys", grid: (rows, layout.kvHeads, 1), threads: 128,
-      [inputs, write(keyGradient), write(valueGradient), shape])
+      "qlora_attention_row_keys", grid: (keys, layout.kvHeads, 1), threads: 128,
+      [inputs, write(gradients[1]), write(gradients[2]), shape])
   }
 
   /// Enqueues a pass over tiles of rows. Heads of 256 are too wide for a thread's registers: two

@@ -8,8 +8,7 @@ import Synchronization
 // SAFETY: everything it holds guards itself.
 package final class CUDABackend: @unchecked Sendable {
   package let device: CUDADevice
-  /// Quantizes, knows the layouts of files and of the cache of weights, and computes what has no
-  /// kernel here.
+  /// Quantizes, and knows the layouts of files and of the cache of weights; computes nothing.
   let host: any WeightArchiving
   /// What operations borrow and give back.
   let pool: DevicePool

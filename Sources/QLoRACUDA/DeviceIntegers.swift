@@ -10,8 +10,9 @@ final class DeviceIntegers: Sendable {
     let tensor: Tensor
   }
 
-  /// Tokens, positions, rows and targets of two micro-batches, beginnings and ends of sequences.
-  private static let capacity = 12
+  /// Tokens, positions, rows and targets of two micro-batches, who sees whom in three kinds of
+  /// attention, and the samples of rows.
+  private static let capacity = 24
 
   private let pool: DevicePool
   private let kept = Mutex<[Kept]>([])

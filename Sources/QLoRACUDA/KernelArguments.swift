@@ -22,6 +22,7 @@ extension qlora_cuda_cached_shape: KernelArgument {}
 extension qlora_cuda_attention_inputs: KernelArgument {}
 extension qlora_cuda_tile_shape: KernelArgument {}
 extension qlora_cuda_tile_inputs: KernelArgument {}
+extension qlora_cuda_image_window: KernelArgument {}
 
 extension DType {
   /// The kernels' name of this type.

@@ -25,7 +25,7 @@ package struct BackendCase: Sendable, CustomStringConvertible {
 
   package static let all: [BackendCase] =
     elements + gelus + rows + layerNorms + columns + weights + products + gradients + heads
-    + choices + attentions + experts + optimizers
+    + choices + classifiers + attentions + spans + modulations + pixels + experts + optimizers
 }
 
 /// What two backends made of a case.

@@ -62,11 +62,7 @@ extension BackendCase {
   static let rows: [BackendCase] =
     types.flatMap { dtype in
       [(1, 8), (3, 64), (5, 257), (2, 4_097)].map { norm(dtype, rows: $0.0, width: $0.1) }
-    } + types.flatMap { dtype in
-      [5, 3].flatMap {
-        [rotation(dtype, pairs: $0), rotation(dtype, pairs: $0, neighbours: true)]
-      }
-    } + [sumsOfSquares]
+    } + types.flatMap { dtype in [5, 3].map { rotation(dtype, pairs: $0) } } + [sumsOfSquares]
 
   /// Sums of a row in another order.
   private static func norm(_ dtype: DType, rows: Int, width: Int) -> BackendCase {
@@ -89,20 +85,18 @@ extension BackendCase {
     }
   }
 
-  private static func rotation(
-    _ dtype: DType, pairs: Int, neighbours: Bool = false
-  ) -> BackendCase {
+  private static func rotation(_ dtype: DType, pairs: Int) -> BackendCase {
     let tolerance = max(2e-7, rounding(dtype))
-    let name = "rotary \(dtype) \(pairs) pairs\(neighbours ? " of neighbours" : "")"
-    return BackendCase(name, tolerance: tolerance) { backend in
-      let turn = neighbours ? backend.pairRotary : backend.rotary
+    return BackendCase("rotary \(dtype) \(pairs) pairs", tolerance: tolerance) { backend in
       let (rows, heads, size) = (7, 3, 10)
       let tensor = backend.seeded([rows, heads * size], dtype, seed: 15)
       let cosines = backend.seeded([9, pairs], seed: 16)
       let sines = backend.seeded([9, pairs], seed: 17)
       let positions: [Int32] = [0, 1, 2, 0, 8, 3, 3]
       for inverse in [false, true] {
-        turn(tensor, size, positions, cosines, sines, inverse)
+        backend.rotary(
+          tensor, headSize: size, positions: positions, cosines: cosines, sines: sines,
+          inverse: inverse)
       }
       return [tensor]
     }

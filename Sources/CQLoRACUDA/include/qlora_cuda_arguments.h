@@ -36,9 +36,10 @@ typedef struct qlora_cuda_lion {
 } qlora_cuda_lion;
 
 typedef struct qlora_cuda_attention_shape {
-  int heads, kv_heads, head_size, offset;
+  int heads, kv_heads, head_size, rows, offset;
   float scale, cap;
-  qlora_cuda_address starts, ends;
+  int reach;
+  qlora_cuda_address starts, stops, firsts, ends, bias, stands;
 } qlora_cuda_attention_shape;
 
 typedef struct qlora_cuda_cached_shape {
@@ -53,11 +54,15 @@ typedef struct qlora_cuda_attention_inputs {
 } qlora_cuda_attention_inputs;
 
 typedef struct qlora_cuda_tile_shape {
-  int rows, heads, kv_heads, offset;
+  int rows, key_rows, heads, kv_heads, offset;
   float scale, cap;
-  qlora_cuda_address starts, ends;
+  qlora_cuda_address starts, stops, firsts, ends;
 } qlora_cuda_tile_shape;
 
 typedef struct qlora_cuda_tile_inputs {
   qlora_cuda_address gradient, query, key, value, log_sum_exp, delta;
 } qlora_cuda_tile_inputs;
+
+typedef struct qlora_cuda_image_window {
+  int height, width, channels, size, padding, stride, enlargement, columns;
+} qlora_cuda_image_window;

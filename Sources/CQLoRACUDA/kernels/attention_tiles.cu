@@ -75,14 +75,19 @@ static __device__ inline void round_tile(u16 *tile, const float *x, i64 row_widt
 }
 
 struct TileShape {
-  int rows, heads, kv_heads;
+  // Of queries and of keys.
+  int rows, key_rows, heads, kv_heads;
   // Query row `i` stands where key row `i + offset` does; 0 in backward.
   int offset;
   float scale;
   // Of scores; 0 = none.
   float cap;
-  // Null where all rows see the first key.
+  // Keys that each query sees: from `starts`, null = the first, to before `stops`, null = its own.
+  // Neither falls from a row to the next, and none of the other two.
   const int *starts;
+  const int *stops;
+  // Queries that see each key: from `firsts`, null = its own row, to before `ends`.
+  const int *firsts;
   const int *ends;
 };
 
@@ -90,8 +95,12 @@ static __device__ inline int first_seen(const TileShape &shape, int query) {
   return shape.starts ? shape.starts[query] : 0;
 }
 
+static __device__ inline int end_seen(const TileShape &shape, int query) {
+  return shape.stops ? shape.stops[query] : query + shape.offset + 1;
+}
+
 static __device__ inline bool sees(const TileShape &shape, int query, int key) {
-  return query < shape.rows && key <= query + shape.offset && key >= first_seen(shape, query);
+  return query < shape.rows && key < end_seen(shape, query) && key >= first_seen(shape, query);
 }
 
 // MARK: Forward
@@ -156,7 +165,7 @@ static __device__ inline void finish_rows(RunningRows<size> &rows, u16 *out, flo
     const float factor = total > 0 ? 1 / total : 0;
     if (log_sum_exp && threadIdx.x % 4 == 0) {
       log_sum_exp[(i64)head * shape.rows + row] =
-          rows.largest[half] * 0.69314718f + logf(total);
+          total > 0 ? rows.largest[half] * 0.69314718f + logf(total) : 0;
     }
     u16 *place = out + ((i64)row * shape.heads + head) * size;
     for (int piece = 0; piece < size / 16; piece++) {
@@ -180,7 +189,7 @@ static __device__ void attention_tile(const u16 *query, const u16 *key, const u1
   const int head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads);
   const int first_query = ((int)gridDim.x - 1 - (int)blockIdx.x) * tile_rows;
   const int last_query = min(first_query + tile_rows, shape.rows) - 1;
-  const int first_key = first_seen(shape, first_query), end = last_query + shape.offset + 1;
+  const int first_key = first_seen(shape, first_query), end = end_seen(shape, last_query);
   const i64 width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
   const int warp_row = threadIdx.x / 32 * 16;
   copy_tile<size, tile_rows>(queries, query, width, head, first_query, shape.rows);
@@ -288,7 +297,8 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
   u16 *key_tile = gradients + tile_rows * stride, *value_tile = key_tile + keys * stride;
   const int head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads);
   const int first_query = ((int)gridDim.x - 1 - (int)blockIdx.x) * tile_rows;
-  const int end = min(first_query + tile_rows, shape.rows), warp_row = threadIdx.x / 32 * 16;
+  const int end = end_seen(shape, min(first_query + tile_rows, shape.rows) - 1);
+  const int warp_row = threadIdx.x / 32 * 16;
   const i64 row_width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
   copy_tile<size, tile_rows>(queries, in.query, row_width, head, first_query, shape.rows);
   round_tile<size, tile_rows>(gradients, in.gradient, row_width, head, first_query, shape.rows);
@@ -299,7 +309,7 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
     delta[half] = in.delta[(i64)head * shape.rows + row];
   }
   float sums[width / 16][8] = {};
-  for (int at = shape.starts[first_query]; at < end; at += keys) {
+  for (int at = first_seen(shape, first_query); at < end; at += keys) {
     copy_tile<size, keys>(key_tile, in.key, kv_width, kv_head, at, end);
     copy_tile<size, keys>(value_tile, in.value, kv_width, kv_head, at, end);
     commit_copies();
@@ -337,14 +347,15 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
   u16 *query_tile = value_tile + tile_rows * stride, *gradients = query_tile + queries * stride;
   const int kv_head = blockIdx.y, group = shape.heads / shape.kv_heads;
   const int first_key = blockIdx.x * tile_rows, warp_row = threadIdx.x / 32 * 16;
-  const int end = shape.ends[min(first_key + tile_rows, shape.rows) - 1];
+  const int first = shape.firsts ? shape.firsts[first_key] : first_key;
+  const int end = shape.ends[min(first_key + tile_rows, shape.key_rows) - 1];
   const i64 row_width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
-  copy_tile<size, tile_rows>(key_tile, in.key, kv_width, kv_head, first_key, shape.rows);
-  copy_tile<size, tile_rows>(value_tile, in.value, kv_width, kv_head, first_key, shape.rows);
+  copy_tile<size, tile_rows>(key_tile, in.key, kv_width, kv_head, first_key, shape.key_rows);
+  copy_tile<size, tile_rows>(value_tile, in.value, kv_width, kv_head, first_key, shape.key_rows);
   float key_sums[width / 16][8] = {}, value_sums[width / 16][8] = {};
   for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
     const i64 known = (i64)head * shape.rows;
-    for (int at = first_key; at < end; at += queries) {
+    for (int at = first; at < end; at += queries) {
       copy_tile<size, queries>(query_tile, in.query, row_width, head, at, end);
       commit_copies();
       round_tile<size, queries>(gradients, in.gradient, row_width, head, at, end);
@@ -374,9 +385,9 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
     }
   }
   store_pieces<size, width>(key_sums, shape.scale, key_gradient, shape.kv_heads, kv_head,
-                            first_key + warp_row, shape.rows, blockIdx.z * width);
+                            first_key + warp_row, shape.key_rows, blockIdx.z * width);
   store_pieces<size, width>(value_sums, 1, value_gradient, shape.kv_heads, kv_head,
-                            first_key + warp_row, shape.rows, blockIdx.z * width);
+                            first_key + warp_row, shape.key_rows, blockIdx.z * width);
 }
 
 // MARK: Kernels for each head size; `part` is how many columns of a gradient a block has

@@ -59,6 +59,52 @@ QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradie
   }
 }
 
+// MARK: Functions of each element
+
+enum ElementFunction {
+  function_gelu_sigmoid = 0,
+  function_silu = 1,
+  function_tanh = 2,
+  function_relu = 3
+};
+
+static __device__ inline float steepness(int function) {
+  return function == function_silu ? 1 : 1.702f;
+}
+
+static __device__ inline float function_value(int function, float x) {
+  if (function == function_relu) return fmaxf(x, 0);
+  return function == function_tanh ? tanhf(x) : x * sigmoid(steepness(function) * x);
+}
+
+QLORA_KERNEL(256, qlora_function, int function, const void *x, int x_type, void *out, int out_type,
+             i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    const float value = load_element(x, x_type, i);
+    store_element(out, out_type, i, function_value(function, value));
+  }
+}
+
+static __device__ inline float function_slope(int function, float x) {
+  if (function == function_relu) return x > 0 ? 1 : 0;
+  if (function == function_tanh) {
+    const float bent = tanhf(x);
+    return 1 - bent * bent;
+  }
+  const float k = steepness(function), s = sigmoid(k * x);
+  return s * (1 + k * x * (1 - s));
+}
+
+// `x_gradient` may be `gradient`.
+QLORA_KERNEL(256, qlora_function_backward, int function, const float *gradient, const void *x,
+             int x_type, float *x_gradient, i64 count) {
+  for (i64 i = first_element(); i < count; i += element_step()) {
+    x_gradient[i] = gradient[i] * function_slope(function, load_element(x, x_type, i));
+  }
+}
+
+// MARK: Caps, sums, copies
+
 QLORA_KERNEL(256, qlora_cap, float *x, float cap, i64 count) {
   for (i64 i = first_element(); i < count; i += element_step()) x[i] = capped(x[i], cap);
 }

@@ -88,13 +88,11 @@ QLORA_KERNEL(256, qlora_layer_norm_backward, const float *gradient, const void *
   }
 }
 
-// x [rows][heads][head_size] in place, over each head's first 2 · pairs: the pairs are
-// (i, i + pairs), or neighbours (2i, 2i + 1).
+// x [rows][heads][head_size] in place: pair i of each head is at i · step and `apart` behind it.
 QLORA_KERNEL(256, qlora_rotary, void *x, int type, const int *positions, const float *cosines,
-             const float *sines, i64 rows, i64 heads, i64 head_size, i64 pairs, int neighbours,
+             const float *sines, i64 rows, i64 heads, i64 head_size, i64 pairs, i64 step, i64 apart,
              int inverse) {
   const float sign = inverse ? -1 : 1;
-  const i64 step = neighbours ? 2 : 1, apart = neighbours ? 1 : pairs;
   for (i64 i = first_element(); i < rows * heads * pairs; i += element_step()) {
     const i64 pair = i % pairs, head = i / pairs;
     const i64 angle = (i64)positions[head / heads] * pairs + pair;
