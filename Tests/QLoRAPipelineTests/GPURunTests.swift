@@ -49,6 +49,27 @@ import Testing
     #expect(found.choice?.contains("auto took simulated device (sm_90): the run needs") != false)
   }
 
+  @Test(arguments: ["tiny-flux", "tiny-sd3"])
+  func imagesTrainOnTheDevice(family: String) throws {
+    let tiny = try TinyImageRun(family)
+    func train(_ device: String) throws -> Record {
+      let record = Record()
+      let settings = [
+        tiny.override("device", device), tiny.override("output", tiny.folder.path(device)),
+      ]
+      _ = try Pipeline.train(
+        try tiny.recipe(settings), interruption: { nil }, events: record.note)
+      return record
+    }
+    let found = try onGPU { try train("cuda") }
+    let expected = try train("cpu")
+    #expect(found.device == "cuda (simulated device, sm_90)")
+    #expect(found.losses.count == 4 && expected.losses.count == 4)
+    for (a, b) in zip(found.losses, expected.losses) { #expect(abs(a - b) / b <= 1e-4) }
+    let plan = try onGPU { try Pipeline.plan(tiny.recipe([tiny.override("device", "cuda")])) }
+    #expect(plan.device == found.device && plan.memory.processBytes == 0 && plan.fits)
+  }
+
   @Test func aDeviceThatIsNotThereIsAnError() throws {
     let tiny = try TinyRun()
     guard CUDASurvey(CUDASearch(environment: [:])).libraries == nil else { return }

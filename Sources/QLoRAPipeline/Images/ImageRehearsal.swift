@@ -1,5 +1,4 @@
 // A step of an image model without data: its own code on a backend that only counts.
-import QLoRACPU
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAImage
@@ -11,18 +10,18 @@ import QLoRATraining
 
 struct ImageRehearsal {
   let trainee: ImageTrainee
-  private let backend: CPUBackend
+  private let backend: any RehearsedBackend
   private let counter: CountingBackend
   private let recipe: Recipe
   private let data: ImageRunData
 
-  init(_ recipe: Recipe, _ folder: ImageFolder, _ data: ImageRunData) throws {
+  init(
+    _ recipe: Recipe, _ folder: ImageFolder, _ data: ImageRunData, on device: ComputeDevice
+  ) throws {
     self.recipe = recipe
     self.data = data
-    let request = try recipe.imageRequest()
-    backend = try CPUBackend(
-      threads: request.threads, product: request.usesInt16 ? .int16 : .automatic,
-      isShapeOnly: true)
+    let request = recipe.modelRequest(on: device)
+    backend = try Backends.makeShapeOnly(request)
     counter = CountingBackend(backend)
     let model = try ImageModel(
       folder.transformer.shapeOnly, backend: counter, options: request.load)
@@ -66,28 +65,26 @@ struct ImageRehearsal {
   }
 
   var model: ImageModel { trainee.model }
-  var device: String { "\(backend.name), \(backend.threadPool.threads) threads" }
+  var device: String { backend.words }
 
   func step(_ batch: TokenBatch) throws -> StepForecast {
-    let pool = backend.storagePool
-    pool.restart()
-    let before = (bytes: pool.statistics.liveBytes, operations: counter.operations)
+    backend.restartPool()
+    let before = (bytes: backend.poolBytes.live, operations: counter.operations)
     var forecast = StepForecast()
     _ = try trainee.accumulateGradients(batch, dropoutStream: 0) { stage in
-      let bytes = pool.statistics
+      let bytes = backend.poolBytes
       switch stage {
-      case .forward: forecast.activationBytes = bytes.liveBytes - before.bytes
+      case .forward: forecast.activationBytes = bytes.live - before.bytes
       case .loss:
-        forecast.lossBytes = max(0, bytes.peakBytes - before.bytes - forecast.activationBytes)
-      case .backward: forecast.poolBytes = bytes.extentBytes
+        forecast.lossBytes = max(0, bytes.peak - before.bytes - forecast.activationBytes)
+      case .backward: forecast.poolBytes = bytes.extent
       }
     }
     forecast.operations = counter.operations - before.operations
     return forecast
   }
 
-  /// - Parameter processBytes: what this process took before the rehearsal.
-  /// - Throws: `memoryBudgetTooSmall` (exit 81) where `maxMemory.cpu` is less than the run needs.
+  /// - Parameter processBytes: what this process took before the rehearsal; 0 on a GPU.
   func forecast(processBytes: Int) throws -> MemoryForecast {
     let parameters = model.parameters
     var memory = MemoryForecast(
@@ -96,20 +93,9 @@ struct ImageRehearsal {
       optimizerBytes: recipe.optimizerOptions.memoryBytes(of: parameters.map(\.value.count)),
       step: try step(data.largestBatch))
     if let batch = data.validationBatches.max(by: { $0.tokens.count < $1.tokens.count }) {
-      backend.storagePool.restart()
+      backend.restartPool()
       _ = try trainee.lossSum(batch)
-      memory.evaluationBytes = backend.storagePool.statistics.extentBytes
-    }
-    let peak = memory.peakBytes + MemoryBudget.slackBytes
-    if let most = recipe.maxMemory.cpu, peak > most {
-      throw Diagnostic(
-        .memoryBudgetTooSmall,
-        "maxMemory.cpu allows \(ByteCount.spell(most)), and the run needs "
-          + ByteCount.atLeast(peak),
-        remedy: recipe.training.activationMemory == .full
-          ? "allow that much, lower training.batchSize or adapter.rank, or quantize the model"
-          : "allow that much, set training.activationMemory to \"full\", or lower "
-            + "training.batchSize")
+      memory.evaluationBytes = backend.poolBytes.extent
     }
     return memory
   }

@@ -10,7 +10,6 @@ import QLoRATraining
 extension TrainingRun {
   /// - Throws: as `start`.
   func trainImages() throws -> RunResult {
-    let processBytes = machine.residentBytes ?? 0
     let recipe = recipe.recipe
     let folder = try ImageFolder(recipe.model.path)
     // Samples before weights: a bad one shows in a second, a model may take minutes.
@@ -21,12 +20,9 @@ extension TrainingRun {
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // In a scope of its own, so that nothing of it takes memory while the run goes on.
-    let (memory, recomputedBlocks) = try {
-      let rehearsal = try ImageRehearsal(recipe, folder, data)
-      return (try rehearsal.forecast(processBytes: processBytes), rehearsal.model.recomputedBlocks)
-    }()
-    let request = try recipe.imageRequest()
-    let backend = try Backends.make(threads: request.threads, usesInt16: request.usesInt16)
+    let arrangement = try ImageArrangement.find(recipe, folder, data, on: machine).0
+    let request = arrangement.request(recipe)
+    let backend = try Backends.make(request)
     let model = try ImageModel(folder.transformer, backend: backend, options: request.load) {
       try report(loaded: $0)
     }
@@ -37,22 +33,25 @@ extension TrainingRun {
       try model.addAdapters(recipe.adapterOptions)
     }
     model.dropoutSeed = recipe.dropoutSeed
-    model.recomputedBlocks = recomputedBlocks
+    model.recomputedBlocks = arrangement.recomputedBlocks
     let config = adapterConfig(model.linears, isWhole: false, initial: initial?.config)
     let inputs = TrainingInputs(
       model: ImageTrainee(model, data.files, try recipe.flowMatching(folder)), backend: backend,
       batches: data, validation: data.validationBatches,
       artifacts: artifacts(config, identity, device: backend.name))
-    let summary = summary(model, data)
+    let summary = summary(model, data, arrangement)
     return try train(
-      inputs, summary, memory,
+      inputs, summary, arrangement.memory,
       adapter: { (model.peftAdapter(config), AdapterCard.facts(recipe, summary, $0)) })
   }
 
-  private func summary(_ model: ImageModel, _ data: ImageRunData) -> RunSummary {
+  private func summary(
+    _ model: ImageModel, _ data: ImageRunData, _ arrangement: ImageArrangement
+  ) -> RunSummary {
     let training = recipe.recipe.training
     return RunSummary(
-      name: recipe.recipe.name, device: model.backend.name, output: run.path,
+      name: recipe.recipe.name, device: model.backend.name, deviceChoice: arrangement.choice,
+      output: run.path,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
       weightBytes: model.weightBytes, layers: model.blockCount, layersOnDisk: 0,
       stepCount: data.stepCount, report: data.report, validationRows: data.validation.count,
@@ -63,26 +62,30 @@ extension TrainingRun {
 extension Pipeline {
   /// What a run on images will take.
   static func imagePlan(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws -> RunPlan {
-    let processBytes = machine.residentBytes ?? 0
     let recipe = resolved.recipe
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     let folder = try ImageFolder(recipe.model.path)
     let data = try ImageRunData(recipe, try ImageModelSize(folder.transformer))
-    let rehearsal = try ImageRehearsal(recipe, folder, data)
-    let memory = try rehearsal.forecast(processBytes: processBytes)
+    let (arrangement, rehearsal) = try ImageArrangement.find(recipe, folder, data, on: machine)
+    let memory = arrangement.memory
     let model = rehearsal.model
     let first = try data.microBatches(step: 1)
     let operations = try first.reduce(0) { $0 + (try rehearsal.step($1).operations) }
     let recomputed = model.recomputedBlocks
     model.recomputedBlocks = 0
     let plain = try rehearsal.step(data.largestBatch).operations
+    var disk = DiskForecast(
+      model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+      output: recipe.output)
+    // Beside a GPU paged states lie in the host's memory.
+    if arrangement.device.isGPU { disk.pagedBytes = 0 }
     return RunPlan(
-      recipe: resolved, device: rehearsal.device,
+      recipe: resolved, device: rehearsal.device, deviceChoice: arrangement.choice,
       trainableParameters: model.parameters.reduce(0) { $0 + $1.value.count },
       report: data.report, stepCount: data.stepCount,
       largestTokens: data.largestBatch.tokens.count, memory: memory,
-      memoryLimitBytes: machine.availableBytes.map { $0 + processBytes },
+      memoryLimitBytes: arrangement.device.limitBytes(machine),
       placement: LayerPlacement(
         devices: Array(repeating: LayerPlacement.memory, count: model.blockCount),
         layerBytes: Array(repeating: 0, count: model.blockCount), readAheadBytes: 0),
@@ -90,22 +93,7 @@ extension Pipeline {
         .filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, first.reduce(0) { $0 + $1.tokens.count })),
       recomputedFraction: memory.step.operations / plain - 1,
-      disk: DiskForecast(
-        model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
-        output: recipe.output), warnings: [])
-  }
-}
-
-extension Recipe {
-  /// Image models are computed on the CPU.
-  /// - Throws: `imageUnsupported` where a GPU is asked for.
-  func imageRequest() throws(Diagnostic) -> ModelRequest {
-    guard device != "cuda" else {
-      throw Diagnostic(
-        .imageUnsupported, "image models are trained on the CPU alone",
-        remedy: "set device to \"cpu\" or \"auto\"")
-    }
-    return modelRequest(on: .cpu)
+      disk: disk, warnings: [])
   }
 }
 
