@@ -141,8 +141,9 @@ let package = Package(
     .target(name: "CUDASimulator", dependencies: ["CQLoRACUDA"], path: "Tests/CUDASimulator"),
     .target(
       name: "TinyModel",
-      dependencies: ["QLoRAModels", "QLoRAFormats", "QLoRACPU", "QLoRATensor", "TestSupport"],
-      path: "Tests/TinyModel"),
+      dependencies: [
+        "QLoRAImage", "QLoRAModels", "QLoRAFormats", "QLoRACPU", "QLoRATensor", "TestSupport",
+      ], path: "Tests/TinyModel"),
     .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
     .target(
       name: "FuzzTargets",
@@ -160,8 +161,8 @@ let package = Package(
     tests(
       "QLoRACUDA",
       [
-        "QLoRACPU", "QLoRAModels", "QLoRASystem", "QLoRADiagnostics", "QLoRATensor",
-        "BackendCases", "CUDASimulator", "TinyModel",
+        "QLoRACPU", "QLoRAImage", "QLoRAModels", "QLoRAFormats", "QLoRASystem",
+        "QLoRADiagnostics", "QLoRATensor", "BackendCases", "CUDASimulator", "TinyModel",
       ]),
     tests("QLoRAFormats"),
     tests("QLoRAHub"),
@@ -169,7 +170,7 @@ let package = Package(
     tests("QLoRAText"),
     tests("QLoRAData", ["ToolCallCorpus"]),
     tests("QLoRAModels", ["QLoRACPU", "QLoRAFormats", "CAllocationCounter", "TinyModel"]),
-    tests("QLoRAImage", ["QLoRACPU", "QLoRAFormats", "QLoRAModels"]),
+    tests("QLoRAImage", ["QLoRACPU", "QLoRAFormats", "QLoRAModels", "TinyModel"]),
     tests("QLoRATraining", ["QLoRACPU", "QLoRAFormats"]),
     tests("QLoRARecipe"),
     tests("QLoRAImport", ["QLoRARecipe"]),

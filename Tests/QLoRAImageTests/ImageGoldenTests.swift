@@ -3,10 +3,11 @@ import QLoRAImage
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 @Suite struct ImageGoldenTests {
-  @Test(arguments: TinyFamily.allCases, ImageBase.allCases)
-  func predictions(_ family: TinyFamily, _ base: ImageBase) throws {
+  @Test(arguments: TinyImageFamily.allCases, ImageBase.allCases)
+  func predictions(_ family: TinyImageFamily, _ base: ImageBase) throws {
     let tiny = try TinyImageModel(family, base)
     // Where nothing is recorded, weights of 8 bits are multiplied by activations of 8 bits.
     let tape = Tape(backend: tiny.model.backend, isRecording: base == .int8)
@@ -16,8 +17,8 @@ import Testing
     #expect(worst <= 1e-4, "largest difference \(worst)")
   }
 
-  @Test(arguments: TinyFamily.allCases, ImageBase.allCases)
-  func everyGradientByName(_ family: TinyFamily, _ base: ImageBase) throws {
+  @Test(arguments: TinyImageFamily.allCases, ImageBase.allCases)
+  func everyGradientByName(_ family: TinyImageFamily, _ base: ImageBase) throws {
     let tiny = try TinyImageModel(family, base)
     try tiny.addAdapter()
     let step = try tiny.step()

@@ -7,6 +7,7 @@ import QLoRAModels
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 @Suite struct TextEncoderTests {
   private let backend: CPUBackend

@@ -6,16 +6,16 @@ import QLoRAModels
 import QLoRATensor
 import TestSupport
 
-enum TinyFamily: String, CaseIterable, Sendable {
+package enum TinyImageFamily: String, CaseIterable, Sendable {
   case flux = "tiny-flux"
   case sd3 = "tiny-sd3"
 }
 
 /// Which base the goldens were made on.
-enum ImageBase: String, CaseIterable, Sendable {
+package enum ImageBase: String, CaseIterable, Sendable {
   case float32, nf4dq, fp4dq, int8
 
-  var quantization: WeightQuantization? {
+  package var quantization: WeightQuantization? {
     switch self {
     case .float32: nil
     case .nf4dq: .fourBit(QuantizationSpec())
@@ -25,39 +25,41 @@ enum ImageBase: String, CaseIterable, Sendable {
   }
 
   /// The file of what was made on the base.
-  func goldens(_ family: TinyFamily) -> String {
+  package func goldens(_ family: TinyImageFamily) -> String {
     let isFirst = self == .float32 || self == .nf4dq
     return family.rawValue + (isFirst ? "" : "-bases") + ".safetensors"
   }
 }
 
-struct TinyImageModel {
+package struct TinyImageModel {
   /// Inputs and adapter, and what is expected of the base.
   private let goldens: SafetensorsFile
   private let results: SafetensorsFile
-  let base: ImageBase
-  let model: ImageModel
+  package let base: ImageBase
+  package let model: ImageModel
 
-  init(
-    _ family: TinyFamily, _ base: ImageBase, threads: Int = 2, dtype: DType = .float32
+  package init(
+    _ family: TinyImageFamily, _ base: ImageBase, threads: Int = 2,
+    on backend: (any Backend)? = nil, dtype: DType = .float32
   ) throws {
     self.base = base
     goldens = try SafetensorsFile(path: Goldens.path(family.rawValue + ".safetensors"))
     results = try SafetensorsFile(path: Goldens.path(base.goldens(family)))
     model = try ImageModel(
-      PartFolder(Goldens.path(family.rawValue)), backend: try CPUBackend(threads: threads),
+      PartFolder(Goldens.path(family.rawValue)),
+      backend: try backend ?? CPUBackend(threads: threads),
       options: LoadOptions(quantization: base.quantization, computeDType: dtype))
   }
 
-  func floats(_ name: String) throws -> [Float] { try goldens.readTensor(name).floats() }
+  package func floats(_ name: String) throws -> [Float] { try goldens.readTensor(name).floats() }
 
   /// What torch has on this base.
-  func expected(_ name: String) throws -> [Float] {
+  package func expected(_ name: String) throws -> [Float] {
     try results.readTensor("\(base.rawValue).\(name)").floats()
   }
 
   /// The golden adapter on every linear of the blocks.
-  func addAdapter() throws {
+  package func addAdapter() throws {
     let suffix = ".lora_A"
     let pairs = try goldens.entries.map(\.name).filter {
       $0.hasPrefix("adapter.") && $0.hasSuffix(suffix)
@@ -73,7 +75,7 @@ struct TinyImageModel {
   }
 
   /// The two samples of the goldens, and what they are to be predicted as.
-  func step() throws -> (input: ImageInput, target: Tensor, weights: [Float]) {
+  package func step() throws -> (input: ImageInput, target: Tensor, weights: [Float]) {
     let latents = try goldens.readTensor("latents")
     let (clean, noise) = (latents.floats(), try floats("noise"))
     let sigmas = try floats("sigmas")
@@ -100,7 +102,7 @@ struct TinyImageModel {
   }
 
   /// A prediction of rows as the goldens have it: FLUX as rows, SD3 as latents.
-  func arranged(_ rows: [Float], _ family: TinyFamily) throws -> [Float] {
+  package func arranged(_ rows: [Float], _ family: TinyImageFamily) throws -> [Float] {
     guard family == .sd3 else { return rows }
     let input = try step().input
     let grid = input.grids[0]
@@ -112,7 +114,7 @@ struct TinyImageModel {
 }
 
 /// The largest difference, and infinity where the counts differ.
-func largestDifference(_ found: [Float], _ expected: [Float]) -> Float {
+package func largestDifference(_ found: [Float], _ expected: [Float]) -> Float {
   guard found.count == expected.count else { return .infinity }
   return zip(found, expected).map { abs($0 - $1) }.max() ?? 0
 }
