@@ -1,6 +1,6 @@
 // Attention in packed sequences, between sequences, and of new rows to a cache. bf16 goes to the
-// matrix unit in tiles; few rows meet a cache in pieces; everything else, and scores with a bias, go
-// to a block for each row.
+// matrix unit in tiles; few rows meet a cache in pieces; everything else, and scores with a bias,
+// go to a block for each row.
 import CQLoRACUDA
 import QLoRATensor
 

@@ -1,6 +1,6 @@
 // Steps of generation as graphs: a step enqueues the same kernels for every token, so it is
-// recorded once and launched as one from then on. Kernels read the token and its position from the device's
-// memory, where a step writes them first; what a step borrows is the graph's own.
+// recorded once and launched as one from then on. Kernels read the token and its position from the
+// device's memory, where a step writes them first; what a step borrows is the graph's own.
 import CQLoRACUDA
 import QLoRATensor
 import Synchronization
