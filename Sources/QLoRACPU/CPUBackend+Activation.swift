@@ -84,6 +84,11 @@ extension CPUBackend {
     }
   }
 
+  package func clear(_ tensor: Tensor) {
+    let rows = tensor.shape[0]
+    runRows(rows, width: tensor.count / max(1, rows)) { tensor.rows($0).zero() }
+  }
+
   package func convert(_ input: Tensor, into output: Tensor) {
     precondition(input.count == output.count)
     let kernel = rows

@@ -55,7 +55,7 @@ package struct MemoryForecast: Sendable, Equatable {
   }
 
   /// A GPU's memory is lent in pieces, whose ends are lost.
-  private static let deviceSlackBytes = 64 << 20
+  static let deviceSlackBytes = 64 << 20
 
   /// Lets weights wait in the host's memory, as many as `free` bytes of a GPU do not hold.
   /// - Returns: their bytes; nil, and nothing changes, where even that is not enough.

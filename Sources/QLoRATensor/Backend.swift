@@ -224,6 +224,8 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
   func join(_ inputs: [Tensor], widths: [Int], into output: Tensor)
   /// `output = left + right`; dtypes may differ, and `output` may be either of them.
   func add(_ left: Tensor, _ right: Tensor, into output: Tensor)
+  /// Makes every element zero, whatever it was.
+  func clear(_ tensor: Tensor)
   /// Element-wise copy between float32, float16 and bfloat16.
   func convert(_ input: Tensor, into output: Tensor)
 
@@ -272,6 +274,8 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
 extension Backend {
   /// What the host computes with is its own memory.
   package func setAside(_ tensor: Tensor) {}
+
+  package func clear(_ tensor: Tensor) { tensor.zero() }
 
   package func store(_ rows: Tensor, in cache: Tensor, at first: Int) {
     convert(rows, into: cache.rows(first..<first + rows.shape[0]))

@@ -124,6 +124,8 @@ extension CountingBackend {
     inner.add(left, right, into: output)
   }
 
+  package func clear(_ tensor: Tensor) { inner.clear(tensor) }
+
   package func convert(_ input: Tensor, into output: Tensor) { inner.convert(input, into: output) }
 
   package func adamW(

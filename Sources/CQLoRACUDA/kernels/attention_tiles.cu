@@ -74,6 +74,12 @@ static __device__ inline void round_tile(u16 *tile, const float *x, i64 row_widt
   }
 }
 
+// A block that has nothing to do ends with no copy under way either.
+static __device__ inline void finish_copies() {
+  commit_copies();
+  wait_for_copies<0>();
+}
+
 struct TileShape {
   // Of queries and of keys.
   int rows, key_rows, heads, kv_heads;
@@ -229,6 +235,7 @@ static __device__ void attention_tile(const u16 *query, const u16 *key, const u1
     }
     __syncthreads();
   }
+  finish_copies();
   finish_rows<size>(rows, out, log_sum_exp, shape, first_query + warp_row, head);
 }
 
@@ -326,13 +333,14 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
         const bool is_seen = sees(shape, query, at + piece * 16 + piece_column(i));
         const float score = capped(scores[piece][i] * shape.scale, shape.cap);
         const float weight = is_seen ? exp2f((score - log_sum[half]) * 1.44269504f) : 0;
-        scores[piece][i] =
-            weight * (changes[piece][i] - delta[half]) * cap_slope(score, shape.cap);
+        const float slope = weight * cap_slope(score, shape.cap);
+        scores[piece][i] = is_seen ? slope * (changes[piece][i] - delta[half]) : 0;
       }
     }
     add_product<size, keys, width>(sums, scores, key_tile, blockIdx.z * width);
     __syncthreads();
   }
+  finish_copies();
   store_pieces<size, width>(sums, shape.scale, query_gradient, shape.heads, head,
                             first_query + warp_row, shape.rows, blockIdx.z * width);
 }
@@ -375,8 +383,10 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
           const float power = score - in.log_sum_exp[known + row];
           const float weight = is_seen ? exp2f(power * 1.44269504f) : 0;
           scores[piece][i] = weight;
-          changes[piece][i] = weight * (changes[piece][i] - in.delta[known + row])
-                            * cap_slope(score, shape.cap);
+          // Of a key that nobody sees the value may be anything, a NaN too.
+          const float slope = weight * cap_slope(score, shape.cap);
+          changes[piece][i] =
+              is_seen ? slope * (changes[piece][i] - in.delta[known + row]) : 0;
         }
       }
       add_product<size, queries, width>(value_sums, scores, gradients, blockIdx.z * width);
@@ -384,6 +394,7 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
       __syncthreads();
     }
   }
+  finish_copies();
   store_pieces<size, width>(key_sums, shape.scale, key_gradient, shape.kv_heads, kv_head,
                             first_key + warp_row, shape.key_rows, blockIdx.z * width);
   store_pieces<size, width>(value_sums, 1, value_gradient, shape.kv_heads, kv_head,

@@ -33,7 +33,9 @@ struct ImageArrangement {
     }
     guard case .cuda(let gpu) = device else { return try onCPU(since: problem) }
     var found = try rehearsed(recipe, folder, data, on: device, processBytes: 0)
-    let (needed, free) = (found.0.memory.peakBytes, gpu.freeBytes)
+    // The inputs of a micro-batch, which come from the host, are in no rehearsal.
+    let needed = found.0.memory.peakBytes + MemoryForecast.deviceSlackBytes
+    let free = gpu.freeBytes
     let need = ComputeDevice.need("the run", needed, gpu, free)
     if needed <= free {
       if isOpen { found.0.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }

@@ -84,14 +84,21 @@ struct ImageRehearsal {
     return forecast
   }
 
+  private static let rehearsedBatches = 4
+
   /// - Parameter processBytes: what this process took before the rehearsal; 0 on a GPU.
   func forecast(processBytes: Int) throws -> MemoryForecast {
     let parameters = model.parameters
+    var step = try step(data.largestBatch)
+    // Samples of other sizes leave other holes in the pool, so real batches can need more of it.
+    for real in try data.microBatches(step: 1).prefix(Self.rehearsedBatches) {
+      step.poolBytes = max(step.poolBytes, try self.step(real).poolBytes)
+    }
     var memory = MemoryForecast(
       processBytes: processBytes, weightBytes: model.weightBytes,
       adapterBytes: parameters.reduce(0) { $0 + $1.value.byteCount },
       optimizerBytes: recipe.optimizerOptions.memoryBytes(of: parameters.map(\.value.count)),
-      step: try step(data.largestBatch))
+      step: step)
     if let batch = data.validationBatches.max(by: { $0.tokens.count < $1.tokens.count }) {
       backend.restartPool()
       _ = try trainee.lossSum(batch)

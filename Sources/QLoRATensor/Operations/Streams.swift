@@ -124,9 +124,6 @@ extension Tape {
 }
 
 extension Backend {
-  /// Zeros: zero times what a tensor held might be NaN, so they are copied.
-  fileprivate func clear(_ tensor: Tensor) { convert(Tensor(zeros: tensor.shape), into: tensor) }
-
   fileprivate func put(
     _ stream: Tensor, _ pieces: [(rows: Range<Int>, place: Int)], into joined: Tensor
   ) {
