@@ -12,7 +12,7 @@ private struct SpanProblem {
   var offset = 0
   /// Of the bias; nil = none.
   var reach: Int?
-  /// Key rows behind the last sequence, which nobody sees.
+  /// Key rows behind the last sequence, which nobody sees: they hold NaN.
   var spare = 0
 
   var rows: Int { queries.reduce(0, +) }
@@ -102,6 +102,9 @@ extension BackendCase {
     let query = backend.seeded(wide, problem.dtype, seed: 71)
     let key = backend.seeded(narrow, problem.dtype, seed: 72)
     let value = backend.seeded(narrow, problem.dtype, seed: 73)
+    for rows in [key, value].map({ $0.rows(problem.keyRows - problem.spare..<problem.keyRows) }) {
+      rows.withMutableBytes { _ = $0.initializeMemory(as: UInt8.self, repeating: 0xFF) }
+    }
     let gradient = backend.seeded(wide, seed: 74)
     let bias = problem.reach.map {
       DistanceBias(backend.seeded([problem.heads, 2 * $0 + 1], seed: 75), reach: $0)
