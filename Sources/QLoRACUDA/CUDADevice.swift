@@ -26,6 +26,8 @@ package final class CUDADevice: @unchecked Sendable {
   private let failed = Mutex<Diagnostic?>(nil)
   /// What becomes of what is enqueued.
   let recording = Mutex(RecordingState.none)
+  /// Where times are wanted.
+  let timing = Mutex<CallTiming?>(nil)
 
   /// CU_STREAM_NON_BLOCKING and CU_EVENT_DISABLE_TIMING.
   static let (nonBlocking, untimed): (UInt32, UInt32) = (1, 2)
@@ -149,7 +151,7 @@ package final class CUDADevice: @unchecked Sendable {
     if failure != nil { return false }
     _ = libraries.driver.context_set(context)
     guard admits(call) else { return false }
-    let status = body(libraries.driver)
+    let status = timed(call, detail, body)
     if status == 0 { return true }
     if !isRefusalToRecord(status) { fail(call, status, detail: detail()) }
     return false

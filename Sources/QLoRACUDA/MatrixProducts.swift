@@ -32,7 +32,7 @@ struct DeviceMatrix {
 }
 
 /// Everything that a proposal depends on.
-struct ProductShape: Hashable, Sendable {
+struct ProductShape: Hashable, Sendable, CustomStringConvertible {
   let rows: Int
   let columns: Int
   let depth: Int
@@ -42,6 +42,12 @@ struct ProductShape: Hashable, Sendable {
   let across: [Bool]
   let input: DType
   let output: DType
+
+  /// As reports and errors name it.
+  var description: String {
+    let axes = across.map { $0 ? "T" : "N" }.joined()
+    return "product \(rows)x\(columns)x\(depth) \(axes) \(input.rawValue) to \(output.rawValue)"
+  }
 }
 
 // SAFETY: handles belong to cuBLASLt; the table of proposals is behind a lock, and a workspace is

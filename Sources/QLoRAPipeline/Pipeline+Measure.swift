@@ -97,8 +97,11 @@ extension Pipeline {
   /// Runs the trainer's own steps on one step's tokens, in a run directory that is removed
   /// afterwards. The learning rate is 0: the optimizer does all its work and every step has the
   /// same loss and gradient, so that each timed step can be held against a reference.
+  ///
+  /// - Parameter whenWarm: called before the first step that counts.
   package static func measureSteps(
-    _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil
+    _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil,
+    whenWarm: @escaping () -> Void = {}
   ) throws -> StepMeasurement {
     let (memory, policies, layout) = try forecast(request, workload, shape)
     var request = request
@@ -127,8 +130,11 @@ extension Pipeline {
     let trainer = try Trainer(
       inputs, options: options, run: try RunDirectory(starting: folder)
     ) { event in
-      if case .step(let metrics) = event { steps.append(metrics) }
+      guard case .step(let metrics) = event else { return }
+      steps.append(metrics)
+      if steps.count == workload.warmup { whenWarm() }
     }
+    if workload.warmup == 0 { whenWarm() }
     _ = try trainer.train()
     return StepMeasurement(
       load: load, memory: memory, placement: layout.placement,
@@ -169,9 +175,11 @@ extension Pipeline {
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random
   /// ones, whose own time is not counted, and whether the device had recorded the step by the end.
+  ///
+  /// - Parameter whenWarm: called after the prompt of the last round.
   package static func measureDecoding(
     _ request: ModelRequest, prompt: Int, count: Int, rounds: Int, recordsSteps: Bool = true,
-    shape: ModelShape? = nil
+    shape: ModelShape? = nil, whenWarm: () -> Void = {}
   ) throws -> (load: LoadMeasurement, tokensPerSecond: [Double], isRecorded: Bool) {
     let (model, load) = try measuredLoad(request, shape)
     let tokens = TokenBatch.random(
@@ -179,10 +187,11 @@ extension Pipeline {
     ).tokens
     let clock = ContinuousClock()
     var isRecorded = false
-    let rates = (0..<rounds).map { _ in
+    let rates = (0..<rounds).map { round in
       let cache = model.makeCache(recordsSteps: recordsSteps)
       defer { isRecorded = cache.hasRecordedStep }
       var next = model.likeliestToken(after: tokens, cache)
+      if round == rounds - 1 { whenWarm() }
       let start = clock.now
       for _ in 0..<count { next = model.likeliestToken(after: [next], cache) }
       return Double(count) / clock.now.seconds(since: start)

@@ -116,16 +116,22 @@ struct DecodeBenchmark: ParsableCommand {
   @Flag(help: "Ask the device for every operation of every token, and record no step.")
   var plain = false
 
+  @Flag(help: "Say what takes the GPU's time for each token; the last round is a little slower.")
+  var profile = false
+
   func run() throws {
     guard min(prompt, count, rounds) > 0 else { throw ValidationError("sizes must be positive") }
+    let request = try base.request()
+    let timing = profile ? try DeviceProfile(request) : nil
     let (load, rates, isRecorded) = try Pipeline.measureDecoding(
-      base.request(), prompt: prompt, count: count, rounds: rounds, recordsSteps: !plain,
-      shape: base.shape)
+      request, prompt: prompt, count: count, rounds: rounds, recordsSteps: !plain,
+      shape: base.shape, whenWarm: { timing?.begin() })
+    let times = timing.map { [$0.end(turns: count)] } ?? []
     base.show(
       base.fields(load) + [
         ("prompt", "\(prompt)"), ("tokens", "\(count)"),
         ("tokensPerSecond", "\(rates.max() ?? 0)"),
         ("medianTokensPerSecond", "\(median(rates))"), ("recordedStep", "\(isRecorded)"),
-      ])
+      ] + times)
   }
 }

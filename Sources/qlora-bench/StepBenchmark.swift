@@ -43,6 +43,9 @@ struct StepBenchmark: ParsableCommand {
   @Option(help: "Steps that count; the fastest and the median are given.")
   var steps = 4
 
+  @Flag(help: "Say what takes the GPU's time in each step, which is a little slower then.")
+  var profile = false
+
   func validate() throws {
     guard min(sequences, rank, steps) > 0, length > 1, warmup >= 0 else {
       throw ValidationError("sizes must be positive, and --length at least 2")
@@ -59,7 +62,11 @@ struct StepBenchmark: ParsableCommand {
       sequences: sequences, length: length, batchFile: batches, rank: rank, adapter: adapter,
       activationMemory: budget, warmup: warmup, steps: steps)
     workload.usesAdamW(isBlockwise: optimizer.hasSuffix("8bit"), isPaged: optimizer.hasPrefix("p"))
-    let measurement = try Pipeline.measureSteps(base.request(), workload, shape: base.shape)
+    let request = try base.request()
+    let timing = profile ? try DeviceProfile(request) : nil
+    let measurement = try Pipeline.measureSteps(
+      request, workload, shape: base.shape, whenWarm: { timing?.begin() })
+    let times = timing.map { [$0.end(turns: steps)] } ?? []
     let measured = measurement.steps
     guard let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
@@ -87,7 +94,7 @@ struct StepBenchmark: ParsableCommand {
       ] + disk(measurement) + [
         ("losses", list(measured.map(\.loss))),
         ("gradientNorms", list(measured.map(\.gradientNorm))),
-      ])
+      ] + times)
   }
 
   /// Of all steps, those that warmed up included.
