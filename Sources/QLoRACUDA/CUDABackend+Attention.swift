@@ -5,17 +5,17 @@ import CQLoRACUDA
 import QLoRATensor
 
 extension CUDABackend {
-  /// Rows of a tile, of queries or of keys.
-  static let tileRows = 64
-  /// Head sizes that the tiles know.
-  private static let tileHeadSizes = [64, 96, 128, 256]
   /// The largest head that a warp holds.
   static let largestHead = 256
 
-  /// Whether tiles serve these activations.
-  func usesTiles(_ layout: AttentionLayout, _ tensors: [Tensor]) -> Bool {
-    Self.tileHeadSizes.contains(layout.headSize) && tensors.allSatisfy { $0.dtype == .bfloat16 }
+  /// The tiles that serve these activations, if any do.
+  func tiles(_ layout: AttentionLayout, _ tensors: [Tensor]) -> AttentionTiles? {
+    guard tensors.allSatisfy({ $0.dtype == .bfloat16 }) else { return nil }
+    return AttentionTiles(headSize: layout.headSize)
   }
+
+  /// Blocks for `rows` rows, `tile` each.
+  func blocks(_ rows: Int, _ tile: Int) -> Int { (rows + tile - 1) / tile }
 
   package func attention(
     query: Tensor, key: Tensor, value: Tensor, layout: AttentionLayout, bounds: [Int],
@@ -101,12 +101,11 @@ extension CUDABackend {
     precondition(query.shape[1] == layout.heads * size && output.count == query.count)
     precondition(key.shape[1] == layout.kvHeads * size && key.shape == value.shape)
     precondition(logSumExp?.count ?? layout.heads * rows == layout.heads * rows)
-    if bias == nil, usesTiles(layout, [query, key, value, output]) {
-      // Queries, and two stages of keys and values.
-      let keys = size == 256 ? 32 : 64
+    if bias == nil, let tiles = tiles(layout, [query, key, value, output]) {
       kernels.launch(
-        "qlora_attention_tile_\(size)", grid: (tiles(rows), layout.heads, 1), threads: 128,
-        sharedBytes: tileBytes(Self.tileRows + 4 * keys, size),
+        "qlora_attention_tile_\(size)",
+        grid: (layout.heads, blocks(rows, tiles.forward.queries), 1), threads: 128,
+        sharedBytes: tiles.forwardBytes,
         [
           read(query), read(key), read(value), write(output), logSumExp.map(write) ?? 0,
           tileShape(layout, rows, keys: key.shape[0], visible),
@@ -123,12 +122,6 @@ extension CUDABackend {
   }
 
   // MARK: Shapes
-
-  func tiles(_ rows: Int) -> Int { (rows + Self.tileRows - 1) / Self.tileRows }
-
-  /// Bytes of `rows` rows of a head in shared memory; the padding lets eight rows lie in different
-  /// banks.
-  func tileBytes(_ rows: Int, _ headSize: Int) -> Int { rows * (headSize + 8) * 2 }
 
   func tileShape(
     _ layout: AttentionLayout, _ rows: Int, keys: Int, _ visible: VisibleRows

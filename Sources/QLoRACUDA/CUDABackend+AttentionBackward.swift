@@ -52,22 +52,20 @@ extension CUDABackend {
     precondition(values.gradient.count == query.count && key.shape == value.shape)
     precondition(zip(gradients, [query, key, value]).allSatisfy { $0.count == $1.count })
     let delta = allocate([layout.heads, rows], .float32)
+    let tiles = bias == nil ? self.tiles(layout, [query, key, value]) : nil
+    let rounded = tiles == nil ? nil : allocate(query.shape, .bfloat16)
     launchWarps(
       "qlora_attention_delta", rows * layout.heads,
       [
         read(values.gradient), read(values.output), values.output.dtype.element, write(delta),
-        rows, Int32(layout.heads), Int32(layout.headSize),
+        rounded.map(write) ?? 0, rows, Int32(layout.heads), Int32(layout.headSize),
       ])
-    if bias == nil, usesTiles(layout, [query, key, value]) {
+    if let tiles, let rounded {
       let inputs = qlora_cuda_tile_inputs(
-        gradient: read(values.gradient), query: read(query), key: read(key), value: read(value),
+        gradient: read(rounded), query: read(query), key: read(key), value: read(value),
         log_sum_exp: read(values.logSumExp), delta: read(delta))
-      let shape = tileShape(layout, rows, keys: keys, visible)
-      launchTiles("queries", layout, rows, layout.heads, [inputs, write(gradients[0]), shape])
-      launchTiles(
-        "keys", layout, keys, layout.kvHeads,
-        [inputs, write(gradients[1]), write(gradients[2]), shape])
-      return
+      return launch(
+        tiles, inputs, layout, tileShape(layout, rows, keys: keys, visible), into: gradients)
     }
     let inputs = qlora_cuda_attention_inputs(
       gradient: read(values.gradient), query: read(query), keys: read(key), values: read(value),
@@ -81,16 +79,21 @@ extension CUDABackend {
       [inputs, write(gradients[1]), write(gradients[2]), shape])
   }
 
-  /// Enqueues a pass over tiles of rows. Heads of 256 are too wide for a thread's registers: two
-  /// blocks have half of the columns each.
-  private func launchTiles(
-    _ pass: String, _ layout: AttentionLayout, _ rows: Int, _ heads: Int,
-    _ arguments: [any KernelArgument]
+  /// Enqueues both passes.
+  private func launch(
+    _ tiles: AttentionTiles, _ inputs: qlora_cuda_tile_inputs, _ layout: AttentionLayout,
+    _ shape: qlora_cuda_tile_shape, into gradients: [Tensor]
   ) {
-    let size = layout.headSize
-    // Two tiles of the rows of the pass, two of 32 rows of what it goes over.
+    let (size, parts) = (tiles.headSize, tiles.columnParts)
     kernels.launch(
-      "qlora_attention_tile_\(pass)_\(size)", grid: (tiles(rows), heads, size == 256 ? 2 : 1),
-      threads: 128, sharedBytes: tileBytes(2 * Self.tileRows + 2 * 32, size), arguments)
+      "qlora_attention_tile_queries_\(size)",
+      grid: (layout.heads, blocks(Int(shape.rows), tiles.queryGradient.queries), parts),
+      threads: 128, sharedBytes: tiles.queryGradientBytes, [inputs, write(gradients[0]), shape])
+    let count = blocks(Int(shape.key_rows), AttentionTiles.keyRows)
+    let groups = tiles.groups(blocks: count * layout.kvHeads)
+    kernels.launch(
+      "qlora_attention_tile_keys_\(size)_\(groups)", grid: (layout.kvHeads, count, parts),
+      threads: 128 * groups, sharedBytes: tiles.keyGradientBytes(groups: groups),
+      [inputs, write(gradients[1]), write(gradients[2]), shape])
   }
 }

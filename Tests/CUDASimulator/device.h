@@ -26,6 +26,7 @@
 
 struct alignas(8) uint2 { unsigned x, y; };
 struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
@@ -33,6 +34,9 @@ static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
 }
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
+static inline float2 make_float2(float x, float y) { return {x, y}; }
+
+static inline int max(int a, int b) { return a > b ? a : b; }
 static inline int min(int a, int b) { return a < b ? a : b; }
 
 static inline float __fmul_rn(float a, float b) { return a * b; }
@@ -68,6 +72,8 @@ static inline uint32_t pack_bf16(float low, float high) {
   };
   return round(low) | round(high) << 16;
 }
+
+static inline float power_of_two(float x) { return exp2f(x); }
 
 // The registers that a lane brings to a product: of a, then of b.
 struct Fragments {

@@ -135,16 +135,22 @@ QLORA_KERNEL(128, qlora_attention_row, const void *query, int query_type, const 
   }
 }
 
-// delta [heads][rows] = Σ over the head of gradient · output: a warp has one.
+// delta [heads][rows] = Σ over the head of gradient · output: a warp has one. Tiles want the
+// gradient in bf16, too: `rounded`, null where nobody does.
 QLORA_KERNEL(128, qlora_attention_delta, const float *gradient, const void *output, int output_type,
-             float *delta, i64 rows, int heads, int head_size) {
+             float *delta, u16 *rounded, i64 rows, int heads, int head_size) {
   const i64 item = first_element() / 32;
   if (item >= rows * heads) return;
   const i64 row = item / heads;
   const int head = (int)(item % heads);
   const i64 place = head_place(row, head, heads, head_size);
-  const float sum = dot(load_head(gradient, element_f32, place, head_size),
-                        load_head(output, output_type, place, head_size));
+  float sum = 0;
+  for (int i = threadIdx.x % 32; i < head_size; i += 32) {
+    const float value = gradient[place + i];
+    sum += value * load_element(output, output_type, place + i);
+    if (rounded) rounded[place + i] = bf16_bits(value);
+  }
+  sum = warp_sum(sum);
   if (threadIdx.x % 32 == 0) delta[head * rows + row] = sum;
 }
 

@@ -1,8 +1,8 @@
 // Attention of bf16 activations on the matrix unit, in tiles, without a matrix of scores.
-// Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691. A block has 64 rows of one head, a warp
-// 16 of them. Gradients of queries and of keys come from passes of their own, each sum in one
-// thread and one order, so that the same inputs give the same bits.
-static constexpr int tile_rows = 64, tile_threads = 128;
+// Source: Dao 2023, "FlashAttention-2", arXiv:2307.08691. Gradients of queries and of keys come
+// from passes of their own, each sum in one thread and one order, so that the same inputs give the
+// same bits.
+static constexpr int tile_warps = 4, tile_threads = 32 * tile_warps;
 
 // MARK: Pieces of 16 × 16 out of shared memory, whose rows are `stride` elements apart
 
@@ -45,12 +45,58 @@ static __device__ inline int piece_column(int i) {
   return threadIdx.x % 4 * 2 + i / 4 * 8 + i % 2;
 }
 
+// What a warp has of a result of 16 · `parts` rows and `columns` columns.
+template <int parts, int columns> struct Pieces {
+  float at[parts][columns / 16][8];
+};
+
+// sums += left · rightᵀ over a head, both as [row][head]; `row` is the warp's first of the left.
+template <int size, int parts, int columns>
+static __device__ inline void multiply_heads(Pieces<parts, columns> &sums, const u16 *left,
+                                             int row, const u16 *right) {
+  constexpr int stride = size + 8;
+#pragma unroll
+  for (int k = 0; k < size; k += 16) {
+    u32 a[parts][4], b[4];
+#pragma unroll
+    for (int part = 0; part < parts; part++) load_left(a[part], left, stride, row + part * 16, k);
+#pragma unroll
+    for (int piece = 0; piece < columns / 16; piece++) {
+      load_right(b, right, stride, piece * 16, k);
+#pragma unroll
+      for (int part = 0; part < parts; part++) multiply(sums.at[part][piece], a[part], b);
+    }
+  }
+}
+
+// sums += left · right, which is [depth][size], from its column `first` on.
+template <int size, int parts, int depth, int columns>
+static __device__ inline void add_product(Pieces<parts, columns> &sums,
+                                          const Pieces<parts, depth> &left, const u16 *right,
+                                          int first) {
+  constexpr int stride = size + 8;
+#pragma unroll
+  for (int piece = 0; piece < depth / 16; piece++) {
+    u32 a[parts][4], b[4];
+#pragma unroll
+    for (int part = 0; part < parts; part++) as_left(a[part], left.at[part][piece]);
+#pragma unroll
+    for (int column = 0; column < columns / 16; column++) {
+      load_right_across(b, right, stride, piece * 16, first + column * 16);
+#pragma unroll
+      for (int part = 0; part < parts; part++) multiply(sums.at[part][column], a[part], b);
+    }
+  }
+}
+
 // MARK: Tiles into shared memory, zeros past `end`
 
+// By `tile_threads` threads, of which this is number `thread`.
 template <int size, int rows>
 static __device__ inline void copy_tile(u16 *tile, const u16 *x, i64 row_width, int head, int first,
-                                        int end) {
-  for (int i = threadIdx.x; i < rows * size / 8; i += tile_threads) {
+                                        int end, int thread) {
+#pragma unroll
+  for (int i = thread; i < rows * size / 8; i += tile_threads) {
     const int row = i / (size / 8), column = i % (size / 8) * 8;
     const bool is_there = first + row < end;
     const i64 from = (i64)(is_there ? first + row : 0) * row_width + head * size + column;
@@ -58,26 +104,10 @@ static __device__ inline void copy_tile(u16 *tile, const u16 *x, i64 row_width, 
   }
 }
 
-// The same from float32, rounded.
-template <int size, int rows>
-static __device__ inline void round_tile(u16 *tile, const float *x, i64 row_width, int head,
-                                         int first, int end) {
-  for (int i = threadIdx.x; i < rows * size / 4; i += tile_threads) {
-    const int row = i / (size / 4), column = i % (size / 4) * 4;
-    uint2 packed = make_uint2(0, 0);
-    if (first + row < end) {
-      const i64 from = (i64)(first + row) * row_width + head * size + column;
-      const float4 four = *(const float4 *)(x + from);
-      packed = make_uint2(pack_bf16(four.x, four.y), pack_bf16(four.z, four.w));
-    }
-    *(uint2 *)(tile + row * (size + 8) + column) = packed;
-  }
-}
-
-// A block that has nothing to do ends with no copy under way either.
-static __device__ inline void finish_copies() {
-  commit_copies();
+// Of all threads of a block, after every copy that they began.
+static __device__ inline void meet_copies() {
   wait_for_copies<0>();
+  __syncthreads();
 }
 
 struct TileShape {
@@ -105,144 +135,220 @@ static __device__ inline int end_seen(const TileShape &shape, int query) {
   return shape.stops ? shape.stops[query] : query + shape.offset + 1;
 }
 
+static __device__ inline int first_seeing(const TileShape &shape, int key) {
+  return shape.firsts ? shape.firsts[key] : key;
+}
+
 static __device__ inline bool sees(const TileShape &shape, int query, int key) {
   return query < shape.rows && key < end_seen(shape, query) && key >= first_seen(shape, query);
 }
 
-// MARK: Forward
+// What a warp's rows have to do with those that pass by: with none outside of `first … end`, and
+// all of them with each between `whole_first` and `whole_end`.
+struct WarpRange {
+  int first, end, whole_first, whole_end;
 
-// What a warp knows of its 16 rows, two of which a lane has.
-template <int size> struct RunningRows {
-  float sums[size / 16][8];
-  float largest[2], total[2];
+  __device__ bool meets(int at, int count) const { return at < end && at + count > first; }
+  __device__ bool is_whole(int at, int count) const {
+    return at >= whole_first && at + count <= whole_end;
+  }
 };
 
-// Scores, as powers of two, become weights; the sums so far shrink to the new maximum.
-template <int size, int keys>
-static __device__ inline void weigh(float (*scores)[8], RunningRows<size> &rows,
-                                    const TileShape &shape, int query, int key) {
-  const float none = bits_float(0xFF800000);
-  float next[2] = {rows.largest[0], rows.largest[1]};
-#pragma unroll
-  for (int piece = 0; piece < keys / 16; piece++) {
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-      const bool is_seen =
-          sees(shape, query + piece_row(i), key + piece * 16 + piece_column(i));
-      const float power = capped(scores[piece][i] * shape.scale, shape.cap) * 1.44269504f;
-      const float score = is_seen ? power : none;
-      scores[piece][i] = score;
-      next[i / 2 % 2] = fmaxf(next[i / 2 % 2], score);
-    }
-  }
-  float base[2];
-  for (int half = 0; half < 2; half++) {
-    next[half] = fmaxf(next[half], __shfl_xor_sync(~0u, next[half], 1));
-    next[half] = fmaxf(next[half], __shfl_xor_sync(~0u, next[half], 2));
-    // A row that has seen no key yet: any base will do.
-    base[half] = next[half] == none ? 0 : next[half];
-    const float shrink = exp2f(rows.largest[half] - base[half]);
-    rows.total[half] *= shrink;
-    for (int piece = 0; piece < size / 16; piece++) {
-      for (int i = 0; i < 4; i++) rows.sums[piece][half * 2 + i / 2 * 4 + i % 2] *= shrink;
-    }
-    rows.largest[half] = next[half];
-  }
-#pragma unroll
-  for (int piece = 0; piece < keys / 16; piece++) {
-#pragma unroll
-    for (int i = 0; i < 8; i++) {
-      const float weight = exp2f(scores[piece][i] - base[i / 2 % 2]);
-      scores[piece][i] = weight;
-      rows.total[i / 2 % 2] += weight;
-    }
-  }
+// The keys of queries `first …`, of which there are at most `count`.
+static __device__ inline WarpRange keys_of(const TileShape &shape, int first, int count) {
+  if (first >= shape.rows) return {0, 0, 0, 0};
+  const int last = min(first + count, shape.rows) - 1;
+  return {first_seen(shape, first), end_seen(shape, last), first_seen(shape, last),
+          end_seen(shape, first)};
 }
 
-template <int size>
-static __device__ inline void finish_rows(RunningRows<size> &rows, u16 *out, float *log_sum_exp,
-                                          const TileShape &shape, int query, int head) {
-  for (int half = 0; half < 2; half++) {
-    float total = rows.total[half];
-    total += __shfl_xor_sync(~0u, total, 1);
-    total += __shfl_xor_sync(~0u, total, 2);
-    const int row = query + piece_row(half * 2);
-    if (row >= shape.rows) continue;
-    const float factor = total > 0 ? 1 / total : 0;
-    if (log_sum_exp && threadIdx.x % 4 == 0) {
-      log_sum_exp[(i64)head * shape.rows + row] =
-          total > 0 ? rows.largest[half] * 0.69314718f + logf(total) : 0;
-    }
-    u16 *place = out + ((i64)row * shape.heads + head) * size;
-    for (int piece = 0; piece < size / 16; piece++) {
-      for (int part = 0; part < 2; part++) {
-        const float *pair = rows.sums[piece] + part * 4 + half * 2;
-        *(u32 *)(place + piece * 16 + piece_column(part * 4)) =
-            pack_bf16(pair[0] * factor, pair[1] * factor);
+// The queries of keys `first …`, of which there are at most `count`.
+static __device__ inline WarpRange queries_of(const TileShape &shape, int first, int count) {
+  if (first >= shape.key_rows) return {0, 0, 0, 0};
+  const int last = min(first + count, shape.key_rows) - 1;
+  return {first_seeing(shape, first), shape.ends[last], first_seeing(shape, last),
+          shape.ends[first]};
+}
+
+// Scores in units of which a power of two is the weight.
+static constexpr float log2_e = 1.44269504f, log_2 = 0.69314718f;
+
+// Raw products become scores where they are capped; else `weight_factor` does all.
+template <int parts, int columns>
+static __device__ inline void cap_scores(Pieces<parts, columns> &scores, const TileShape &shape) {
+  if (shape.cap == 0) return;
+#pragma unroll
+  for (int part = 0; part < parts; part++) {
+#pragma unroll
+    for (int piece = 0; piece < columns / 16; piece++) {
+#pragma unroll
+      for (int i = 0; i < 8; i++) {
+        float &score = scores.at[part][piece][i];
+        score = capped(score * shape.scale, shape.cap);
       }
     }
   }
 }
 
-// Grid: tiles of queries (the last first, for it has the most keys), heads. `log_sum_exp` may be
-// null.
-template <int size, int keys>
+static __device__ inline float weight_factor(const TileShape &shape) {
+  return (shape.cap == 0 ? shape.scale : 1) * log2_e;
+}
+
+// MARK: Forward
+
+// What a warp knows of its rows, two of which a lane has in each part.
+template <int size, int parts> struct RunningRows {
+  Pieces<parts, size> sums;
+  float largest[parts][2], total[parts][2];
+};
+
+template <int parts, int keys>
+static __device__ inline void hide(Pieces<parts, keys> &scores, const TileShape &shape, int query,
+                                   int key) {
+#pragma unroll
+  for (int part = 0; part < parts; part++) {
+#pragma unroll
+    for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
+      for (int i = 0; i < 8; i++) {
+        const bool is_seen =
+            sees(shape, query + part * 16 + piece_row(i), key + piece * 16 + piece_column(i));
+        if (!is_seen) scores.at[part][piece][i] = bits_float(0xFF800000);
+      }
+    }
+  }
+}
+
+// Scores of one part become weights; the sums so far shrink to the new maximum.
+template <int size, int parts, int keys>
+static __device__ inline void weigh(float (*scores)[8], RunningRows<size, parts> &rows, int part,
+                                    float factor) {
+  const float none = bits_float(0xFF800000);
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    float next = none;
+#pragma unroll
+    for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        next = fmaxf(next, scores[piece][half * 2 + i / 2 * 4 + i % 2]);
+      }
+    }
+    next = fmaxf(next, __shfl_xor_sync(~0u, next, 1));
+    next = fmaxf(next, __shfl_xor_sync(~0u, next, 2));
+    next = fmaxf(rows.largest[part][half], next * factor);
+    // A row that has seen no key yet: any base will do.
+    const float base = next == none ? 0 : next;
+    const float shrink = power_of_two(rows.largest[part][half] - base);
+    rows.largest[part][half] = next;
+    float total = rows.total[part][half] * shrink;
+#pragma unroll
+    for (int piece = 0; piece < size / 16; piece++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        rows.sums.at[part][piece][half * 2 + i / 2 * 4 + i % 2] *= shrink;
+      }
+    }
+#pragma unroll
+    for (int piece = 0; piece < keys / 16; piece++) {
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        float &score = scores[piece][half * 2 + i / 2 * 4 + i % 2];
+        score = power_of_two(__fmaf_rn(score, factor, -base));
+        total += score;
+      }
+    }
+    rows.total[part][half] = total;
+  }
+}
+
+template <int size, int parts>
+static __device__ inline void finish_rows(const RunningRows<size, parts> &rows, u16 *out,
+                                          float *log_sum_exp, const TileShape &shape, int query,
+                                          int head) {
+#pragma unroll
+  for (int part = 0; part < parts; part++) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      float total = rows.total[part][half];
+      total += __shfl_xor_sync(~0u, total, 1);
+      total += __shfl_xor_sync(~0u, total, 2);
+      const int row = query + part * 16 + piece_row(half * 2);
+      if (row >= shape.rows) continue;
+      const float factor = total > 0 ? 1 / total : 0;
+      if (log_sum_exp && threadIdx.x % 4 == 0) {
+        log_sum_exp[(i64)head * shape.rows + row] =
+            total > 0 ? rows.largest[part][half] * log_2 + logf(total) : 0;
+      }
+      u16 *place = out + ((i64)row * shape.heads + head) * size;
+#pragma unroll
+      for (int piece = 0; piece < size / 16; piece++) {
+#pragma unroll
+        for (int side = 0; side < 2; side++) {
+          const float *pair = rows.sums.at[part][piece] + side * 4 + half * 2;
+          *(u32 *)(place + piece * 16 + piece_column(side * 4)) =
+              pack_bf16(pair[0] * factor, pair[1] * factor);
+        }
+      }
+    }
+  }
+}
+
+// Grid: heads, tiles of queries (the last first, for it has the most keys). Values come while
+// scores are computed, and the next keys while values are added. `log_sum_exp` may be null.
+template <int size, int keys, int parts>
 static __device__ void attention_tile(const u16 *query, const u16 *key, const u16 *value, u16 *out,
                                       float *log_sum_exp, const TileShape &shape) {
   QLORA_DYNAMIC_SHARED(memory);
-  constexpr int stride = size + 8;
-  u16 *queries = (u16 *)memory, *stages = queries + tile_rows * stride;
-  const int head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads);
-  const int first_query = ((int)gridDim.x - 1 - (int)blockIdx.x) * tile_rows;
-  const int last_query = min(first_query + tile_rows, shape.rows) - 1;
-  const int first_key = first_seen(shape, first_query), end = end_seen(shape, last_query);
+  constexpr int stride = size + 8, tile_rows = 16 * parts * tile_warps;
+  u16 *queries = (u16 *)memory, *key_tile = queries + tile_rows * stride;
+  u16 *value_tile = key_tile + keys * stride;
+  const int thread = threadIdx.x, head = blockIdx.x;
+  const int kv_head = head / (shape.heads / shape.kv_heads);
+  const int first_query = ((int)gridDim.y - 1 - (int)blockIdx.y) * tile_rows;
+  const WarpRange all = keys_of(shape, first_query, tile_rows);
+  const int warp_row = thread / 32 * 16 * parts, own_query = first_query + warp_row;
+  const WarpRange own = keys_of(shape, own_query, 16 * parts);
   const i64 width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
-  const int warp_row = threadIdx.x / 32 * 16;
-  copy_tile<size, tile_rows>(queries, query, width, head, first_query, shape.rows);
-  copy_tile<size, keys>(stages, key, kv_width, kv_head, first_key, end);
-  copy_tile<size, keys>(stages + keys * stride, value, kv_width, kv_head, first_key, end);
+  const float factor = weight_factor(shape);
+  copy_tile<size, tile_rows>(queries, query, width, head, first_query, shape.rows, thread);
+  copy_tile<size, keys>(key_tile, key, kv_width, kv_head, all.first, all.end, thread);
   commit_copies();
-  RunningRows<size> rows = {};
-  rows.largest[0] = rows.largest[1] = bits_float(0xFF800000);
-  int stage = 0;
-  for (int at = first_key; at < end; at += keys, stage ^= 1) {
-    u16 *key_tile = stages + stage * 2 * keys * stride, *value_tile = key_tile + keys * stride;
-    if (at + keys < end) {
-      u16 *next = stages + (stage ^ 1) * 2 * keys * stride;
-      copy_tile<size, keys>(next, key, kv_width, kv_head, at + keys, end);
-      copy_tile<size, keys>(next + keys * stride, value, kv_width, kv_head, at + keys, end);
+  RunningRows<size, parts> rows = {};
+#pragma unroll
+  for (int part = 0; part < parts; part++) {
+    rows.largest[part][0] = rows.largest[part][1] = bits_float(0xFF800000);
+  }
+  for (int at = all.first; at < all.end; at += keys) {
+    meet_copies();
+    copy_tile<size, keys>(value_tile, value, kv_width, kv_head, at, all.end, thread);
+    commit_copies();
+    const bool is_busy = own.meets(at, keys);
+    Pieces<parts, keys> scores = {};
+    if (is_busy) {
+      multiply_heads<size, parts, keys>(scores, queries, warp_row, key_tile);
+      cap_scores(scores, shape);
+      if (!own.is_whole(at, keys)) hide(scores, shape, own_query, at);
+#pragma unroll
+      for (int part = 0; part < parts; part++) {
+        weigh<size, parts, keys>(scores.at[part], rows, part, factor);
+      }
+    }
+    meet_copies();
+    if (at + keys < all.end) {
+      copy_tile<size, keys>(key_tile, key, kv_width, kv_head, at + keys, all.end, thread);
     }
     commit_copies();
-    wait_for_copies<1>();
-    __syncthreads();
-    float scores[keys / 16][8] = {};
-    for (int k = 0; k < size; k += 16) {
-      u32 a[4], b[4];
-      load_left(a, queries, stride, warp_row, k);
-      for (int piece = 0; piece < keys / 16; piece++) {
-        load_right(b, key_tile, stride, piece * 16, k);
-        multiply(scores[piece], a, b);
-      }
-    }
-    weigh<size, keys>(scores, rows, shape, first_query + warp_row, at);
-    for (int piece = 0; piece < keys / 16; piece++) {
-      u32 a[4], b[4];
-      as_left(a, scores[piece]);
-      for (int column = 0; column < size / 16; column++) {
-        load_right_across(b, value_tile, stride, piece * 16, column * 16);
-        multiply(rows.sums[column], a, b);
-      }
-    }
-    __syncthreads();
+    if (is_busy) add_product<size, parts, keys, size>(rows.sums, scores, value_tile, 0);
   }
-  finish_copies();
-  finish_rows<size>(rows, out, log_sum_exp, shape, first_query + warp_row, head);
+  wait_for_copies<0>();
+  finish_rows<size, parts>(rows, out, log_sum_exp, shape, own_query, head);
 }
 
 // MARK: Backward
 
 struct TileInputs {
-  const float *gradient;
+  const u16 *gradient;
   const u16 *query;
   const u16 *key;
   const u16 *value;
@@ -250,174 +356,303 @@ struct TileInputs {
   const float *delta;
 };
 
-// scores [16][columns] = left · rightᵀ over a head, both as [row][head].
-template <int size, int columns>
-static __device__ inline void multiply_heads(float (*scores)[8], const u16 *left, int row,
-                                             const u16 *right) {
-  constexpr int stride = size + 8;
-  for (int k = 0; k < size; k += 16) {
-    u32 a[4], b[4];
-    load_left(a, left, stride, row, k);
-    for (int piece = 0; piece < columns / 16; piece++) {
-      load_right(b, right, stride, piece * 16, k);
-      multiply(scores[piece], a, b);
-    }
-  }
-}
+// What backward knows of each query: its log sum, as a power of two, and its delta. Of the rows of
+// the left factor, two of which a lane has.
+struct LaneQueries {
+  static constexpr bool are_left = true;
+  float log_sums[2], deltas[2];
 
-// sums [16][width] += left [16][depth] · right, which is [depth][size] from column `first`.
-template <int size, int depth, int width>
-static __device__ inline void add_product(float (*sums)[8], const float (*left)[8],
-                                          const u16 *right, int first) {
-  constexpr int stride = size + 8;
-  for (int piece = 0; piece < depth / 16; piece++) {
-    u32 a[4], b[4];
-    as_left(a, left[piece]);
-    for (int column = 0; column < width / 16; column++) {
-      load_right_across(b, right, stride, piece * 16, first + column * 16);
-      multiply(sums[column], a, b);
+  __device__ float log_sum(int, int i) const { return log_sums[i / 2 % 2]; }
+  __device__ float delta(int, int i) const { return deltas[i / 2 % 2]; }
+};
+
+// Of the rows of a tile that is the right factor: in the padding behind each.
+template <int size> struct TileQueries {
+  static constexpr bool are_left = false;
+  u16 *tile;
+
+  __device__ float *of(int row) const { return (float *)(tile + row * (size + 8) + size); }
+  __device__ float log_sum(int piece, int i) const {
+    return of(piece * 16 + piece_column(i))[0];
+  }
+  __device__ float delta(int piece, int i) const {
+    return of(piece * 16 + piece_column(i))[1];
+  }
+};
+
+// Scores become weights and `changes` (of the weights) gradients of the scores; both are 0 where a
+// query does not see a key, whose value may then be anything, a NaN too. `left` and `right` are the
+// first rows of the factors.
+template <typename Queries, int columns>
+static __device__ inline void differentiate(Pieces<1, columns> &scores,
+                                            Pieces<1, columns> &changes, const TileShape &shape,
+                                            int left, int right, bool is_whole,
+                                            const Queries &queries) {
+  const float factor = weight_factor(shape);
+#pragma unroll
+  for (int piece = 0; piece < columns / 16; piece++) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const int row = left + piece_row(i), column = right + piece * 16 + piece_column(i);
+      const float score = scores.at[0][piece][i];
+      float weight = power_of_two(__fmaf_rn(score, factor, -queries.log_sum(piece, i)));
+      float slope = weight * (changes.at[0][piece][i] - queries.delta(piece, i));
+      if (shape.cap != 0) slope *= cap_slope(score, shape.cap);
+      if (!is_whole) {
+        const int query = Queries::are_left ? row : column;
+        if (!sees(shape, query, Queries::are_left ? column : row)) weight = slope = 0;
+      }
+      scores.at[0][piece][i] = weight;
+      changes.at[0][piece][i] = slope;
     }
   }
 }
 
 template <int size, int width>
-static __device__ inline void store_pieces(const float (*sums)[8], float factor, float *out,
+static __device__ inline void store_pieces(const Pieces<1, width> &sums, float factor, float *out,
                                            int heads, int head, int first_row, int rows,
                                            int first) {
+#pragma unroll
   for (int piece = 0; piece < width / 16; piece++) {
-    for (int i = 0; i < 8; i++) {
+#pragma unroll
+    for (int i = 0; i < 8; i += 2) {
       const int row = first_row + piece_row(i);
       if (row >= rows) continue;
       const i64 place = ((i64)row * heads + head) * size + first + piece * 16 + piece_column(i);
-      out[place] = factor * sums[piece][i];
+      const float *pair = sums.at[0][piece] + i;
+      *(float2 *)(out + place) = make_float2(factor * pair[0], factor * pair[1]);
     }
   }
 }
 
-// Grid: tiles of queries, heads, parts of `width` columns of the gradient.
-template <int size, int keys, int width>
+// Grid: heads, tiles of queries, parts of `width` columns of the gradient. With two `stages` the
+// next keys come while these are used.
+template <int size, int keys, int width, int stages>
 static __device__ void query_gradient_tile(const TileInputs &in, float *query_gradient,
                                            const TileShape &shape) {
   QLORA_DYNAMIC_SHARED(memory);
-  constexpr int stride = size + 8;
+  constexpr int stride = size + 8, tile_rows = 16 * tile_warps;
   u16 *queries = (u16 *)memory, *gradients = queries + tile_rows * stride;
-  u16 *key_tile = gradients + tile_rows * stride, *value_tile = key_tile + keys * stride;
-  const int head = blockIdx.y, kv_head = head / (shape.heads / shape.kv_heads);
-  const int first_query = ((int)gridDim.x - 1 - (int)blockIdx.x) * tile_rows;
-  const int end = end_seen(shape, min(first_query + tile_rows, shape.rows) - 1);
-  const int warp_row = threadIdx.x / 32 * 16;
+  u16 *key_tiles = gradients + tile_rows * stride;
+  u16 *value_tile = key_tiles + stages * keys * stride;
+  const int thread = threadIdx.x, head = blockIdx.x;
+  const int kv_head = head / (shape.heads / shape.kv_heads);
+  const int first_query = ((int)gridDim.y - 1 - (int)blockIdx.y) * tile_rows;
+  const WarpRange all = keys_of(shape, first_query, tile_rows);
+  const int warp_row = thread / 32 * 16, own_query = first_query + warp_row;
+  const WarpRange own = keys_of(shape, own_query, 16);
   const i64 row_width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
-  copy_tile<size, tile_rows>(queries, in.query, row_width, head, first_query, shape.rows);
-  round_tile<size, tile_rows>(gradients, in.gradient, row_width, head, first_query, shape.rows);
-  float log_sum[2], delta[2];
+  copy_tile<size, tile_rows>(queries, in.query, row_width, head, first_query, shape.rows, thread);
+  copy_tile<size, tile_rows>(gradients, in.gradient, row_width, head, first_query, shape.rows,
+                             thread);
+  copy_tile<size, keys>(key_tiles, in.key, kv_width, kv_head, all.first, all.end, thread);
+  copy_tile<size, keys>(value_tile, in.value, kv_width, kv_head, all.first, all.end, thread);
+  commit_copies();
+  LaneQueries known;
+#pragma unroll
   for (int half = 0; half < 2; half++) {
-    const int row = min(first_query + warp_row + piece_row(half * 2), shape.rows - 1);
-    log_sum[half] = in.log_sum_exp[(i64)head * shape.rows + row];
-    delta[half] = in.delta[(i64)head * shape.rows + row];
+    const i64 row = (i64)head * shape.rows + min(own_query + piece_row(half * 2), shape.rows - 1);
+    known.log_sums[half] = in.log_sum_exp[row] * log2_e;
+    known.deltas[half] = in.delta[row];
   }
-  float sums[width / 16][8] = {};
-  for (int at = first_seen(shape, first_query); at < end; at += keys) {
-    copy_tile<size, keys>(key_tile, in.key, kv_width, kv_head, at, end);
-    copy_tile<size, keys>(value_tile, in.value, kv_width, kv_head, at, end);
-    commit_copies();
-    wait_for_copies<0>();
-    __syncthreads();
-    float scores[keys / 16][8] = {}, changes[keys / 16][8] = {};
-    multiply_heads<size, keys>(scores, queries, warp_row, key_tile);
-    multiply_heads<size, keys>(changes, gradients, warp_row, value_tile);
-#pragma unroll
-    for (int piece = 0; piece < keys / 16; piece++) {
-#pragma unroll
-      for (int i = 0; i < 8; i++) {
-        const int half = i / 2 % 2, query = first_query + warp_row + piece_row(i);
-        const bool is_seen = sees(shape, query, at + piece * 16 + piece_column(i));
-        const float score = capped(scores[piece][i] * shape.scale, shape.cap);
-        const float weight = is_seen ? exp2f((score - log_sum[half]) * 1.44269504f) : 0;
-        const float slope = weight * cap_slope(score, shape.cap);
-        scores[piece][i] = is_seen ? slope * (changes[piece][i] - delta[half]) : 0;
-      }
+  Pieces<1, width> sums = {};
+  int stage = 0;
+  for (int at = all.first; at < all.end; at += keys) {
+    const bool is_last = at + keys >= all.end, is_busy = own.meets(at, keys);
+    u16 *key_tile = key_tiles + stage * keys * stride;
+    stage = stages - 1 - stage;
+    u16 *next_tile = key_tiles + stage * keys * stride;
+    meet_copies();
+    if (stages == 2 && !is_last) {
+      copy_tile<size, keys>(next_tile, in.key, kv_width, kv_head, at + keys, all.end, thread);
+      commit_copies();
     }
-    add_product<size, keys, width>(sums, scores, key_tile, blockIdx.z * width);
+    Pieces<1, keys> scores = {}, changes = {};
+    if (is_busy) {
+      multiply_heads<size, 1, keys>(changes, gradients, warp_row, value_tile);
+      multiply_heads<size, 1, keys>(scores, queries, warp_row, key_tile);
+    }
     __syncthreads();
+    if (!is_last) {
+      copy_tile<size, keys>(value_tile, in.value, kv_width, kv_head, at + keys, all.end, thread);
+      commit_copies();
+    }
+    if (is_busy) {
+      cap_scores(scores, shape);
+      differentiate(scores, changes, shape, own_query, at, own.is_whole(at, keys), known);
+      add_product<size, 1, keys, width>(sums, changes, key_tile, blockIdx.z * width);
+    }
+    if (stages == 1 && !is_last) {
+      __syncthreads();
+      copy_tile<size, keys>(next_tile, in.key, kv_width, kv_head, at + keys, all.end, thread);
+      commit_copies();
+    }
   }
-  finish_copies();
-  store_pieces<size, width>(sums, shape.scale, query_gradient, shape.heads, head,
-                            first_query + warp_row, shape.rows, blockIdx.z * width);
+  wait_for_copies<0>();
+  store_pieces<size, width>(sums, shape.scale, query_gradient, shape.heads, head, own_query,
+                            shape.rows, blockIdx.z * width);
 }
 
-// Grid: tiles of keys, key heads, parts of `width` columns of the gradients.
-template <int size, int queries, int width>
+// What one group of warps has in shared memory of the queries that pass by.
+template <int size, int queries, int stages> struct QueryTiles {
+  // In elements.
+  static constexpr int tile = queries * (size + 8), count = (stages + 1) * tile;
+
+  u16 *at;
+
+  __device__ u16 *query(int stage) const { return at + stage * tile; }
+  __device__ u16 *gradient() const { return at + stages * tile; }
+};
+
+// Which queries of which head a step of a group of warps is about.
+struct QueryStep {
+  int head, at;
+};
+
+// Grid: key heads, tiles of keys, parts of `width` columns of the gradients. `groups` of four warps
+// each have the same 64 keys and take turns in the queries of the key head's heads; their sums are
+// added in the end. With two `stages` the next queries come while these are used.
+template <int size, int queries, int width, int groups, int stages>
 static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradient,
                                          float *value_gradient, const TileShape &shape) {
   QLORA_DYNAMIC_SHARED(memory);
-  constexpr int stride = size + 8;
+  constexpr int stride = size + 8, tile_rows = 16 * tile_warps;
   u16 *key_tile = (u16 *)memory, *value_tile = key_tile + tile_rows * stride;
-  u16 *query_tile = value_tile + tile_rows * stride, *gradients = query_tile + queries * stride;
-  const int kv_head = blockIdx.y, group = shape.heads / shape.kv_heads;
-  const int first_key = blockIdx.x * tile_rows, warp_row = threadIdx.x / 32 * 16;
-  const int first = shape.firsts ? shape.firsts[first_key] : first_key;
-  const int end = shape.ends[min(first_key + tile_rows, shape.key_rows) - 1];
+  const int thread = threadIdx.x % tile_threads, group = threadIdx.x / tile_threads;
+  const QueryTiles<size, queries, stages> tiles = {
+      value_tile + tile_rows * stride + group * QueryTiles<size, queries, stages>::count};
+  const int kv_head = blockIdx.x, shared_heads = shape.heads / shape.kv_heads;
+  const int first_key = blockIdx.y * tile_rows, warp_row = thread / 32 * 16;
+  const WarpRange all = queries_of(shape, first_key, tile_rows);
+  const WarpRange own = queries_of(shape, first_key + warp_row, 16);
   const i64 row_width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
-  copy_tile<size, tile_rows>(key_tile, in.key, kv_width, kv_head, first_key, shape.key_rows);
-  copy_tile<size, tile_rows>(value_tile, in.value, kv_width, kv_head, first_key, shape.key_rows);
-  float key_sums[width / 16][8] = {}, value_sums[width / 16][8] = {};
-  for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
-    const i64 known = (i64)head * shape.rows;
-    for (int at = first; at < end; at += queries) {
-      copy_tile<size, queries>(query_tile, in.query, row_width, head, at, end);
-      commit_copies();
-      round_tile<size, queries>(gradients, in.gradient, row_width, head, at, end);
-      wait_for_copies<0>();
+  const int spans = max(0, all.end - all.first + queries - 1) / queries;
+  const int steps = spans * shared_heads;
+  auto step_at = [&](int index) {
+    return QueryStep{kv_head * shared_heads + index / max(1, spans),
+                     all.first + index % max(1, spans) * queries};
+  };
+  auto copy_queries = [&](int index, int stage) {
+    if (index >= steps) return;
+    const QueryStep step = step_at(index);
+    copy_tile<size, queries>(tiles.query(stage), in.query, row_width, step.head, step.at, all.end,
+                             thread);
+    commit_copies();
+    if (thread < queries) {
+      const i64 row = (i64)step.head * shape.rows + min(step.at + thread, shape.rows - 1);
+      float *known = TileQueries<size>{tiles.query(stage)}.of(thread);
+      known[0] = in.log_sum_exp[row] * log2_e;
+      known[1] = in.delta[row];
+    }
+  };
+  auto copy_gradients = [&](int index) {
+    if (index >= steps) return;
+    const QueryStep step = step_at(index);
+    copy_tile<size, queries>(tiles.gradient(), in.gradient, row_width, step.head, step.at, all.end,
+                             thread);
+    commit_copies();
+  };
+  if (group == 0) {
+    copy_tile<size, tile_rows>(key_tile, in.key, kv_width, kv_head, first_key, shape.key_rows,
+                               thread);
+    copy_tile<size, tile_rows>(value_tile, in.value, kv_width, kv_head, first_key, shape.key_rows,
+                               thread);
+    commit_copies();
+  }
+  copy_queries(group, 0);
+  copy_gradients(group);
+  Pieces<1, width> key_sums = {}, value_sums = {};
+  int stage = 0;
+  for (int turn = 0; turn < steps; turn += groups) {
+    const int index = turn + group, next = index + groups;
+    const int at = step_at(index).at;
+    const bool is_busy = index < steps && own.meets(at, queries);
+    const int now = stage;
+    stage = stages - 1 - stage;
+    meet_copies();
+    if (stages == 2) copy_queries(next, stage);
+    Pieces<1, queries> scores = {}, changes = {};
+    if (is_busy) {
+      multiply_heads<size, 1, queries>(scores, key_tile, warp_row, tiles.query(now));
+      multiply_heads<size, 1, queries>(changes, value_tile, warp_row, tiles.gradient());
+      cap_scores(scores, shape);
+      differentiate(scores, changes, shape, first_key + warp_row, at, own.is_whole(at, queries),
+                    TileQueries<size>{tiles.query(now)});
+      add_product<size, 1, queries, width>(value_sums, scores, tiles.gradient(),
+                                           blockIdx.z * width);
+    }
+    __syncthreads();
+    copy_gradients(next);
+    if (is_busy) {
+      add_product<size, 1, queries, width>(key_sums, changes, tiles.query(now),
+                                           blockIdx.z * width);
+    }
+    if (stages == 1) {
       __syncthreads();
-      float scores[queries / 16][8] = {}, changes[queries / 16][8] = {};
-      multiply_heads<size, queries>(scores, key_tile, warp_row, query_tile);
-      multiply_heads<size, queries>(changes, value_tile, warp_row, gradients);
-#pragma unroll
-      for (int piece = 0; piece < queries / 16; piece++) {
-#pragma unroll
-        for (int i = 0; i < 8; i++) {
-          const int query = at + piece * 16 + piece_column(i);
-          const int row = min(query, shape.rows - 1);
-          const bool is_seen = sees(shape, query, first_key + warp_row + piece_row(i));
-          const float score = capped(scores[piece][i] * shape.scale, shape.cap);
-          const float power = score - in.log_sum_exp[known + row];
-          const float weight = is_seen ? exp2f(power * 1.44269504f) : 0;
-          scores[piece][i] = weight;
-          // Of a key that nobody sees the value may be anything, a NaN too.
-          const float slope = weight * cap_slope(score, shape.cap);
-          changes[piece][i] =
-              is_seen ? slope * (changes[piece][i] - in.delta[known + row]) : 0;
-        }
-      }
-      add_product<size, queries, width>(value_sums, scores, gradients, blockIdx.z * width);
-      add_product<size, queries, width>(key_sums, changes, query_tile, blockIdx.z * width);
-      __syncthreads();
+      copy_queries(next, stage);
     }
   }
-  finish_copies();
+  meet_copies();
+  if (groups == 2) {
+    // The first group's tiles have served; each thread has a column of what is handed over.
+    float *handed = (float *)memory + thread;
+    constexpr int count = width / 16 * 8;
+    if (group == 1) {
+#pragma unroll
+      for (int i = 0; i < count; i++) {
+        handed[i * tile_threads] = key_sums.at[0][i / 8][i % 8];
+        handed[(count + i) * tile_threads] = value_sums.at[0][i / 8][i % 8];
+      }
+    }
+    __syncthreads();
+    if (group == 1) return;
+#pragma unroll
+    for (int i = 0; i < count; i++) {
+      key_sums.at[0][i / 8][i % 8] += handed[i * tile_threads];
+      value_sums.at[0][i / 8][i % 8] += handed[(count + i) * tile_threads];
+    }
+  }
   store_pieces<size, width>(key_sums, shape.scale, key_gradient, shape.kv_heads, kv_head,
                             first_key + warp_row, shape.key_rows, blockIdx.z * width);
   store_pieces<size, width>(value_sums, 1, value_gradient, shape.kv_heads, kv_head,
                             first_key + warp_row, shape.key_rows, blockIdx.z * width);
 }
 
-// MARK: Kernels for each head size; `part` is how many columns of a gradient a block has
+// MARK: Kernels for each head size, as AttentionTiles.swift knows them
 
-#define QLORA_ATTENTION(size, keys, part)                                                          \
+#define QLORA_ATTENTION(size, keys, parts)                                                         \
   QLORA_KERNEL(128, qlora_attention_tile_##size, const u16 *query, const u16 *key,                 \
                const u16 *value, u16 *out, float *log_sum_exp, TileShape shape) {                  \
-    attention_tile<size, keys>(query, key, value, out, log_sum_exp, shape);                        \
-  }                                                                                                \
-  QLORA_KERNEL(128, qlora_attention_tile_queries_##size, TileInputs in, float *query_gradient,     \
-               TileShape shape) {                                                                  \
-    query_gradient_tile<size, 32, part>(in, query_gradient, shape);                                \
-  }                                                                                                \
-  QLORA_KERNEL(128, qlora_attention_tile_keys_##size, TileInputs in, float *key_gradient,          \
-               float *value_gradient, TileShape shape) {                                           \
-    key_gradient_tile<size, 32, part>(in, key_gradient, value_gradient, shape);                    \
+    attention_tile<size, keys, parts>(query, key, value, out, log_sum_exp, shape);                 \
   }
 
-QLORA_ATTENTION(64, 64, 64)
-QLORA_ATTENTION(96, 64, 96)
-QLORA_ATTENTION(128, 64, 128)
-QLORA_ATTENTION(256, 32, 128)
+#define QLORA_QUERY_GRADIENTS(size, keys, columns, stages)                                         \
+  QLORA_KERNEL(128, qlora_attention_tile_queries_##size, TileInputs in, float *query_gradient,     \
+               TileShape shape) {                                                                  \
+    query_gradient_tile<size, keys, columns, stages>(in, query_gradient, shape);                \
+  }
+
+#define QLORA_KEY_GRADIENTS(size, queries, columns, groups, stages)                                \
+  QLORA_KERNEL(128 * groups, qlora_attention_tile_keys_##size##_##groups, TileInputs in,           \
+               float *key_gradient, float *value_gradient, TileShape shape) {                      \
+    key_gradient_tile<size, queries, columns, groups, stages>(in, key_gradient, value_gradient,    \
+                                                              shape);                              \
+  }
+
+QLORA_ATTENTION(64, 64, 1)
+QLORA_ATTENTION(96, 64, 2)
+QLORA_ATTENTION(128, 64, 2)
+QLORA_ATTENTION(256, 32, 1)
+
+QLORA_QUERY_GRADIENTS(64, 64, 64, 2)
+QLORA_QUERY_GRADIENTS(96, 32, 96, 2)
+QLORA_QUERY_GRADIENTS(128, 32, 128, 2)
+QLORA_QUERY_GRADIENTS(256, 32, 128, 1)
+
+QLORA_KEY_GRADIENTS(64, 64, 64, 1, 2)
+QLORA_KEY_GRADIENTS(64, 64, 64, 2, 2)
+QLORA_KEY_GRADIENTS(96, 64, 96, 1, 2)
+QLORA_KEY_GRADIENTS(96, 32, 96, 2, 2)
+QLORA_KEY_GRADIENTS(128, 64, 128, 1, 2)
+QLORA_KEY_GRADIENTS(128, 32, 128, 2, 2)
+QLORA_KEY_GRADIENTS(256, 32, 128, 1, 1)

@@ -23,7 +23,7 @@ static __device__ inline u32 pack_bf16(float low, float high) {
 
 // c [16][8] += a [16][16] · b [16][8], spread over the warp as PTX lays it out.
 static __device__ inline void mma_bf16(float *c, const u32 *a, u32 b0, u32 b1) {
-  asm volatile(
+  asm(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
       "{%8,%9}, {%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
@@ -57,6 +57,13 @@ static __device__ inline void copy_async(void *to, const void *from, bool is_the
 static __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
+// 2ˣ, to two units in the last place; subnormals are 0.
+static __device__ inline float power_of_two(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
+
 // Waits until at most `pending` groups are under way.
 template <int pending> static __device__ inline void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
