@@ -7,8 +7,10 @@ struct AttentionTiles {
   let forward: (queries: Int, keys: Int)
   /// The same of the queries' gradient.
   let queryGradient: (queries: Int, keys: Int)
-  /// Of the keys' gradient: the queries that pass by each group of warps at once.
-  let keyGradient: (oneGroup: Int, twoGroups: Int?)
+  /// Queries that pass by each group of warps of the keys' gradient at once.
+  let keyGradientQueries: Int
+  /// The most groups of warps that share the keys of a block there.
+  private let mostGroups: Int
   /// Whether what comes next is copied while the present is used.
   let isStaged: Bool
   /// Into how many blocks a gradient's columns are cut: 256 are too many for a thread's registers.
@@ -22,21 +24,21 @@ struct AttentionTiles {
     self.headSize = headSize
     isStaged = headSize != 256
     columnParts = headSize == 256 ? 2 : 1
+    mostGroups = headSize == 256 ? 1 : 2
+    keyGradientQueries = headSize == 256 ? 32 : 64
     switch headSize {
-    case 64: (forward, queryGradient, keyGradient) = ((64, 64), (64, 64), (64, 64))
-    case 96, 128: (forward, queryGradient, keyGradient) = ((128, 64), (64, 32), (64, 32))
-    case 256: (forward, queryGradient, keyGradient) = ((64, 32), (64, 32), (32, nil))
+    case 64: (forward, queryGradient) = ((64, 64), (64, 64))
+    case 96, 128: (forward, queryGradient) = ((128, 64), (64, 64))
+    case 256: (forward, queryGradient) = ((64, 32), (64, 32))
     default: return nil
     }
   }
 
-  /// Blocks that give every multiprocessor of the largest devices a few, so that each may be small.
-  private static let manyBlocks = 512
-
-  /// Groups of warps that share the keys of a block. Where blocks are few, the one whose keys most
-  /// queries see is what all wait for.
-  func groups(blocks: Int) -> Int {
-    keyGradient.twoGroups == nil || blocks >= Self.manyBlocks ? 1 : 2
+  /// Groups of warps that share the keys of a block: as many as its shared memory holds. The block
+  /// whose keys most queries see is what all wait for in the end.
+  /// - Parameter sharedBytes: of a block.
+  func groups(sharedBytes: Int) -> Int {
+    keyGradientBytes(groups: mostGroups) <= sharedBytes ? mostGroups : 1
   }
 
   // MARK: Shared memory, in bytes
@@ -53,8 +55,7 @@ struct AttentionTiles {
   }
 
   func keyGradientBytes(groups: Int) -> Int {
-    let queries = groups == 2 ? keyGradient.twoGroups ?? 0 : keyGradient.oneGroup
-    let tiles = bytes(2 * Self.keyRows + groups * (stages + 1) * queries)
+    let tiles = bytes(2 * Self.keyRows + groups * (stages + 1) * keyGradientQueries)
     // The second group hands its sums of two gradients to the first.
     return groups == 2 ? max(tiles, 2 * Self.keyRows * headSize * 4) : tiles
   }

@@ -90,7 +90,7 @@ extension CUDABackend {
       grid: (layout.heads, blocks(Int(shape.rows), tiles.queryGradient.queries), parts),
       threads: 128, sharedBytes: tiles.queryGradientBytes, [inputs, write(gradients[0]), shape])
     let count = blocks(Int(shape.key_rows), AttentionTiles.keyRows)
-    let groups = tiles.groups(blocks: count * layout.kvHeads)
+    let groups = tiles.groups(sharedBytes: device.sharedBytes)
     kernels.launch(
       "qlora_attention_tile_keys_\(size)_\(groups)", grid: (layout.kvHeads, count, parts),
       threads: 128 * groups, sharedBytes: tiles.keyGradientBytes(groups: groups),

@@ -17,6 +17,8 @@ package final class CUDADevice: @unchecked Sendable {
   package let level: Int
   /// Multiprocessors.
   package let processors: Int
+  /// Shared memory that a block may have.
+  let sharedBytes: Int
   package let memoryBytes: Int
   let stream: qlora_cuda_handle
   let context: qlora_cuda_handle
@@ -66,6 +68,7 @@ package final class CUDADevice: @unchecked Sendable {
     try check("cuDeviceGetName", driver.device_name(&text, Int32(text.count - 1), device))
     name = String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
     processors = try attribute(Attribute.processors)
+    sharedBytes = try attribute(Attribute.sharedBytes)
     level = try attribute(Attribute.major) * 10 + attribute(Attribute.minor)
     guard level >= Self.oldestLevel else {
       throw Diagnostic(
@@ -90,7 +93,8 @@ package final class CUDADevice: @unchecked Sendable {
   init(shapeOf device: CUDADevice) {
     libraries = device.libraries.hollow
     (name, level, processors) = (device.name, device.level, device.processors)
-    (memoryBytes, stream, context) = (device.memoryBytes, device.stream, device.context)
+    (memoryBytes, sharedBytes) = (device.memoryBytes, device.sharedBytes)
+    (stream, context) = (device.stream, device.context)
     (ordinal, owner) = (device.ordinal, device)
   }
 
@@ -110,6 +114,8 @@ package final class CUDADevice: @unchecked Sendable {
     static let processors: Int32 = 16
     static let major: Int32 = 75
     static let minor: Int32 = 76
+    /// With the driver's permission.
+    static let sharedBytes: Int32 = 97
   }
 
   /// Whether nothing is computed.

@@ -139,12 +139,15 @@ int fill(qlora_cuda_address address, unsigned char value, size_t bytes, qlora_cu
   return success;
 }
 
+// What a block may have of shared memory on devices of levels 9.0 and 8.6.
+constexpr int wide_shared_bytes = 232448, narrow_shared_bytes = 101376;
+
 int attribute(int *value, int attribute, int) {
   switch (attribute) {
     case attribute_processors: *value = 4; return success;
     case attribute_major: *value = 9; return success;
     case attribute_minor: *value = 0; return success;
-    case attribute_shared: *value = 101376; return success;
+    case attribute_shared: *value = wide_shared_bytes; return success;
     default: return invalid_value;
   }
 }
@@ -183,7 +186,7 @@ int launch(qlora_cuda_handle function, unsigned grid_x, unsigned grid_y, unsigne
 // More shared memory than a launch may ask for by itself.
 int set_function(qlora_cuda_handle function, int attribute, int value) {
   Guard guard(lock);
-  if (attribute != 8 || value < 0 || value > 101376) return invalid_value;
+  if (attribute != 8 || value < 0 || value > wide_shared_bytes) return invalid_value;
   static_cast<simulator::Registration *>(function)->shared_bytes = unsigned(value);
   return success;
 }
@@ -403,6 +406,22 @@ const qlora_cuda_driver *cuda_simulator_refusing_driver(void) {
       if (simulator::spoils_capture(stream)) return int(capture_unsupported);
       return launch(function, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes,
                     stream, arguments, extra);
+    };
+    return table;
+  }();
+  return &table;
+}
+
+const qlora_cuda_driver *cuda_simulator_narrow_driver(void) {
+  static const qlora_cuda_driver table = [] {
+    qlora_cuda_driver table = *cuda_simulator_driver();
+    table.device_attribute = [](int *value, int number, int device) {
+      if (number != attribute_shared) return attribute(value, number, device);
+      return *value = narrow_shared_bytes, int(success);
+    };
+    table.function_set = [](qlora_cuda_handle function, int number, int value) {
+      return value > narrow_shared_bytes ? int(invalid_value)
+                                         : set_function(function, number, value);
     };
     return table;
   }();

@@ -356,14 +356,13 @@ struct TileInputs {
   const float *delta;
 };
 
-// What backward knows of each query: its log sum, as a power of two, and its delta. Of the rows of
-// the left factor, two of which a lane has.
+// What backward knows of a query: its log sum, as a power of two, and its delta.
+// Of the rows of the left factor, two of which a lane has.
 struct LaneQueries {
   static constexpr bool are_left = true;
-  float log_sums[2], deltas[2];
+  float2 known[2];
 
-  __device__ float log_sum(int, int i) const { return log_sums[i / 2 % 2]; }
-  __device__ float delta(int, int i) const { return deltas[i / 2 % 2]; }
+  __device__ float2 of(int, int i) const { return known[i / 2 % 2]; }
 };
 
 // Of the rows of a tile that is the right factor: in the padding behind each.
@@ -371,41 +370,62 @@ template <int size> struct TileQueries {
   static constexpr bool are_left = false;
   u16 *tile;
 
-  __device__ float *of(int row) const { return (float *)(tile + row * (size + 8) + size); }
-  __device__ float log_sum(int piece, int i) const {
-    return of(piece * 16 + piece_column(i))[0];
+  __device__ float2 &row(int row) const {
+    return *(float2 *)(tile + row * (size + 8) + size);
   }
-  __device__ float delta(int piece, int i) const {
-    return of(piece * 16 + piece_column(i))[1];
-  }
+  __device__ float2 of(int piece, int i) const { return row(piece * 16 + piece_column(i)); }
 };
 
-// Scores become weights and `changes` (of the weights) gradients of the scores; both are 0 where a
-// query does not see a key, whose value may then be anything, a NaN too. `left` and `right` are the
-// first rows of the factors.
-template <typename Queries, int columns>
+// Scores become weights and `changes` (of the weights) gradients of the scores.
+template <bool is_capped, typename Queries, int columns>
 static __device__ inline void differentiate(Pieces<1, columns> &scores,
                                             Pieces<1, columns> &changes, const TileShape &shape,
-                                            int left, int right, bool is_whole,
                                             const Queries &queries) {
-  const float factor = weight_factor(shape);
+  const float factor = (is_capped ? 1 : shape.scale) * log2_e;
+#pragma unroll
+  for (int piece = 0; piece < columns / 16; piece++) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+      const float2 query = queries.of(piece, i);
+      float &score = scores.at[0][piece][i], &change = changes.at[0][piece][i];
+      if (is_capped) score = capped(score * shape.scale, shape.cap);
+      const float weight = power_of_two(__fmaf_rn(score, factor, -query.x));
+      change = weight * (change - query.y);
+      if (is_capped) change *= cap_slope(score, shape.cap);
+      score = weight;
+    }
+  }
+}
+
+// Both are 0 where a query does not see a key, whose value may then be anything, a NaN too. `left`
+// and `right` are the first rows of the factors.
+template <typename Queries, int columns>
+static __device__ inline void hide_pairs(Pieces<1, columns> &weights, Pieces<1, columns> &changes,
+                                         const TileShape &shape, int left, int right) {
 #pragma unroll
   for (int piece = 0; piece < columns / 16; piece++) {
 #pragma unroll
     for (int i = 0; i < 8; i++) {
       const int row = left + piece_row(i), column = right + piece * 16 + piece_column(i);
-      const float score = scores.at[0][piece][i];
-      float weight = power_of_two(__fmaf_rn(score, factor, -queries.log_sum(piece, i)));
-      float slope = weight * (changes.at[0][piece][i] - queries.delta(piece, i));
-      if (shape.cap != 0) slope *= cap_slope(score, shape.cap);
-      if (!is_whole) {
-        const int query = Queries::are_left ? row : column;
-        if (!sees(shape, query, Queries::are_left ? column : row)) weight = slope = 0;
+      const int query = Queries::are_left ? row : column;
+      if (!sees(shape, query, Queries::are_left ? column : row)) {
+        weights.at[0][piece][i] = changes.at[0][piece][i] = 0;
       }
-      scores.at[0][piece][i] = weight;
-      changes.at[0][piece][i] = slope;
     }
   }
+}
+
+template <typename Queries, int columns>
+static __device__ inline void differentiate(Pieces<1, columns> &scores,
+                                            Pieces<1, columns> &changes, const TileShape &shape,
+                                            int left, int right, bool is_whole,
+                                            const Queries &queries) {
+  if (shape.cap == 0) {
+    differentiate<false>(scores, changes, shape, queries);
+  } else {
+    differentiate<true>(scores, changes, shape, queries);
+  }
+  if (!is_whole) hide_pairs<Queries>(scores, changes, shape, left, right);
 }
 
 template <int size, int width>
@@ -452,8 +472,7 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const i64 row = (i64)head * shape.rows + min(own_query + piece_row(half * 2), shape.rows - 1);
-    known.log_sums[half] = in.log_sum_exp[row] * log2_e;
-    known.deltas[half] = in.delta[row];
+    known.known[half] = make_float2(in.log_sum_exp[row] * log2_e, in.delta[row]);
   }
   Pieces<1, width> sums = {};
   int stage = 0;
@@ -478,7 +497,6 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
       commit_copies();
     }
     if (is_busy) {
-      cap_scores(scores, shape);
       differentiate(scores, changes, shape, own_query, at, own.is_whole(at, keys), known);
       add_product<size, 1, keys, width>(sums, changes, key_tile, blockIdx.z * width);
     }
@@ -540,9 +558,8 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
     commit_copies();
     if (thread < queries) {
       const i64 row = (i64)step.head * shape.rows + min(step.at + thread, shape.rows - 1);
-      float *known = TileQueries<size>{tiles.query(stage)}.of(thread);
-      known[0] = in.log_sum_exp[row] * log2_e;
-      known[1] = in.delta[row];
+      TileQueries<size>{tiles.query(stage)}.row(thread) =
+          make_float2(in.log_sum_exp[row] * log2_e, in.delta[row]);
     }
   };
   auto copy_gradients = [&](int index) {
@@ -561,6 +578,9 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
   }
   copy_queries(group, 0);
   copy_gradients(group);
+  // Only the keys and values are everybody's: afterwards each group goes at its own pace.
+  meet_copies();
+  auto meet = [&] { group_barrier(group + 1, tile_threads); };
   Pieces<1, width> key_sums = {}, value_sums = {};
   int stage = 0;
   for (int turn = 0; turn < steps; turn += groups) {
@@ -569,26 +589,26 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
     const bool is_busy = index < steps && own.meets(at, queries);
     const int now = stage;
     stage = stages - 1 - stage;
-    meet_copies();
+    wait_for_copies<0>();
+    meet();
     if (stages == 2) copy_queries(next, stage);
     Pieces<1, queries> scores = {}, changes = {};
     if (is_busy) {
       multiply_heads<size, 1, queries>(scores, key_tile, warp_row, tiles.query(now));
       multiply_heads<size, 1, queries>(changes, value_tile, warp_row, tiles.gradient());
-      cap_scores(scores, shape);
       differentiate(scores, changes, shape, first_key + warp_row, at, own.is_whole(at, queries),
                     TileQueries<size>{tiles.query(now)});
       add_product<size, 1, queries, width>(value_sums, scores, tiles.gradient(),
                                            blockIdx.z * width);
     }
-    __syncthreads();
+    meet();
     copy_gradients(next);
     if (is_busy) {
       add_product<size, 1, queries, width>(key_sums, changes, tiles.query(now),
                                            blockIdx.z * width);
     }
     if (stages == 1) {
-      __syncthreads();
+      meet();
       copy_queries(next, stage);
     }
   }
@@ -645,14 +665,14 @@ QLORA_ATTENTION(128, 64, 2)
 QLORA_ATTENTION(256, 32, 1)
 
 QLORA_QUERY_GRADIENTS(64, 64, 64, 2)
-QLORA_QUERY_GRADIENTS(96, 32, 96, 2)
-QLORA_QUERY_GRADIENTS(128, 32, 128, 2)
+QLORA_QUERY_GRADIENTS(96, 64, 96, 2)
+QLORA_QUERY_GRADIENTS(128, 64, 128, 2)
 QLORA_QUERY_GRADIENTS(256, 32, 128, 1)
 
 QLORA_KEY_GRADIENTS(64, 64, 64, 1, 2)
 QLORA_KEY_GRADIENTS(64, 64, 64, 2, 2)
 QLORA_KEY_GRADIENTS(96, 64, 96, 1, 2)
-QLORA_KEY_GRADIENTS(96, 32, 96, 2, 2)
+QLORA_KEY_GRADIENTS(96, 64, 96, 2, 2)
 QLORA_KEY_GRADIENTS(128, 64, 128, 1, 2)
-QLORA_KEY_GRADIENTS(128, 32, 128, 2, 2)
+QLORA_KEY_GRADIENTS(128, 64, 128, 2, 2)
 QLORA_KEY_GRADIENTS(256, 32, 128, 1, 1)

@@ -57,6 +57,11 @@ static __device__ inline void copy_async(void *to, const void *from, bool is_the
 static __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;" ::: "memory");
 }
+// Of `threads` threads of a block that name the same number, from 1 to 15.
+static __device__ inline void group_barrier(int number, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(number), "r"(threads) : "memory");
+}
+
 // 2ˣ, to two units in the last place; subnormals are 0.
 static __device__ inline float power_of_two(float x) {
   float power;

@@ -18,6 +18,9 @@ const qlora_cuda_products *cuda_simulator_refusing_products(void);
 /* The same, but that launches can't be captured. */
 const qlora_cuda_driver *cuda_simulator_refusing_driver(void);
 
+/* The same, but that blocks have as little shared memory as on a device of level 8.6. */
+const qlora_cuda_driver *cuda_simulator_narrow_driver(void);
+
 /* 0: blocks and threads ascend; else an order of its own, the same for the same number. */
 void cuda_simulator_set_order(unsigned seed);
 
