@@ -206,6 +206,7 @@ part 60 llama-8b-recomputing \
   bash -c 'step --shape llama-8b --sequences 1 --length 2048 --steps 3 --checkpointing'
 part 40 smollm2 bash -c 'step --shape smollm2-135m --sequences 8 --length 2048 --steps 6'
 part 60 decode bash -c 'decode --shape llama-8b --count 256'
+part 60 profile bash -c 'step --shape llama-8b --sequences 1 --length 2048 --steps 2 --profile'
 part 60 decode-unrecorded bash -c 'decode --shape llama-8b --count 256 --plain'
 part 45 determinism bash -c repeated
 part 40 runs bash -c alike

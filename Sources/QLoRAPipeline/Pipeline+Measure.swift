@@ -1,6 +1,7 @@
 // What benchmarks time: real models, real steps, random tokens. Nothing here is for results.
 
 import QLoRACPU
+import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
@@ -30,6 +31,8 @@ package struct LoadMeasurement: Sendable {
 package struct StepMeasurement: Sendable {
   package var load: LoadMeasurement
   package var memory: MemoryForecast
+  /// What the run took of a GPU's memory; nil on the processor.
+  package var deviceMemoryBytes: Int?
   package var placement: LayerPlacement
   /// Of the layers on disk, in all steps.
   package var reading: ReadStatistics
@@ -137,7 +140,9 @@ extension Pipeline {
     if workload.warmup == 0 { whenWarm() }
     _ = try trainer.train()
     return StepMeasurement(
-      load: load, memory: memory, placement: layout.placement,
+      load: load, memory: memory,
+      deviceMemoryBytes: (model.backend as? CUDABackend)?.takenBytes,
+      placement: layout.placement,
       reading: (model.blockStore as? StreamedBlocks)?.statistics ?? ReadStatistics(),
       allStepSeconds: steps.reduce(0) { $0 + Double($1.tokens) / $1.tokensPerSecond },
       steps: Array(steps.dropFirst(workload.warmup)),

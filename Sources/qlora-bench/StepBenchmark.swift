@@ -91,10 +91,14 @@ struct StepBenchmark: ParsableCommand {
         ("activationBytes", "\(measurement.memory.step.activationBytes)"),
         ("workspaceBytes", "\(measurement.memory.step.workspaceBytes)"),
         ("optimizer", "\"\(optimizer)\""),
-      ] + disk(measurement) + [
+      ] + gpu(measurement) + disk(measurement) + [
         ("losses", list(measured.map(\.loss))),
         ("gradientNorms", list(measured.map(\.gradientNorm))),
       ] + times)
+  }
+
+  private func gpu(_ measurement: StepMeasurement) -> [(String, String)] {
+    measurement.deviceMemoryBytes.map { [("deviceMemoryBytes", "\($0)")] } ?? []
   }
 
   /// Of all steps, those that warmed up included.
