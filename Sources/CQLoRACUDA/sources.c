@@ -12,8 +12,25 @@ static const char attention_rows_text[] = {
   ,
 #embed "kernels/attention_cached.cu" suffix(, 0)
 };
-static const char attention_tiles_text[] = {
-#embed "kernels/attention_tiles.cu" suffix(, 0)
+static const char attention_tiles_128_text[] = {
+#embed "kernels/attention_tiles.cu"
+  ,
+#embed "kernels/attention_tiles_128.cu" suffix(, 0)
+};
+static const char attention_tiles_256_text[] = {
+#embed "kernels/attention_tiles.cu"
+  ,
+#embed "kernels/attention_tiles_256.cu" suffix(, 0)
+};
+static const char attention_tiles_64_text[] = {
+#embed "kernels/attention_tiles.cu"
+  ,
+#embed "kernels/attention_tiles_64.cu" suffix(, 0)
+};
+static const char attention_tiles_96_text[] = {
+#embed "kernels/attention_tiles.cu"
+  ,
+#embed "kernels/attention_tiles_96.cu" suffix(, 0)
 };
 static const char elements_text[] = {
 #embed "kernels/elements.cu" suffix(, 0)
@@ -50,7 +67,10 @@ const qlora_cuda_source qlora_cuda_common = {"common", common_text};
 
 static const qlora_cuda_source sources[] = {
     {"attention_rows", attention_rows_text},
-    {"attention_tiles", attention_tiles_text},
+    {"attention_tiles_128", attention_tiles_128_text},
+    {"attention_tiles_256", attention_tiles_256_text},
+    {"attention_tiles_64", attention_tiles_64_text},
+    {"attention_tiles_96", attention_tiles_96_text},
     {"elements", elements_text},
     {"experts", experts_text},
     {"head", head_text},

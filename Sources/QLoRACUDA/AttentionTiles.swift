@@ -1,5 +1,5 @@
-// How attention in tiles cuts its work for each head size, as the last lines of
-// `kernels/attention_tiles.cu` say it: what a block has in shared memory, and how many there are.
+// How attention in tiles cuts its work for each head size, as the files
+// `kernels/attention_tiles_….cu` say it: what a block has in shared memory, and how many there are.
 
 struct AttentionTiles {
   let headSize: Int

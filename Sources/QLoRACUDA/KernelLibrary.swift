@@ -1,5 +1,6 @@
 // The kernels of one device, loaded and ready to be launched by name.
 import CQLoRACUDA
+import Dispatch
 import QLoRADiagnostics
 import Synchronization
 
@@ -27,9 +28,7 @@ final class KernelLibrary: @unchecked Sendable {
     let compiler = KernelCompiler(device.libraries.compiler)
     let target = compiler.target(of: device.level)
     var modules: [qlora_cuda_handle] = []
-    for source in KernelSource.all {
-      let code = try cache.map { try $0.code(source, target, compiler) }
-        ?? compiler.compile(source, for: target)
+    for (source, code) in zip(KernelSource.all, try Self.code(target, compiler, cache)) {
       var module: qlora_cuda_handle?
       device.attempt("cuModuleLoadData", detail: "\(source.name) for \(target)") { driver in
         code.withUnsafeBytes { bytes in bytes.baseAddress.map { driver.module_load(&module, $0) } }
@@ -41,6 +40,22 @@ final class KernelLibrary: @unchecked Sendable {
     if let failure = device.failure {
       throw Diagnostic(.kernelNotCompiled, failure.message, remedy: "update the GPU's driver")
     }
+  }
+
+  /// The code of every source, compiled side by side where the cache has none.
+  private static func code(
+    _ target: KernelTarget, _ compiler: KernelCompiler, _ cache: KernelCache?
+  ) throws -> [[UInt8]] {
+    let sources = KernelSource.all
+    let results = Mutex([Result<[UInt8], any Error>?](repeating: nil, count: sources.count))
+    DispatchQueue.concurrentPerform(iterations: sources.count) { index in
+      let source = sources[index]
+      let result = Result {
+        try cache?.code(source, target, compiler) ?? compiler.compile(source, for: target)
+      }
+      results.withLock { $0[index] = result }
+    }
+    return try results.withLock { try $0.compactMap { try $0?.get() } }
   }
 
   /// Kernels that a hollow device passes over.

@@ -638,7 +638,8 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
                             first_key + warp_row, shape.key_rows, blockIdx.z * width);
 }
 
-// MARK: Kernels for each head size, as AttentionTiles.swift knows them
+// MARK: Kernels of one head size. Each size has a file, so that they are compiled side by side;
+// AttentionTiles.swift knows what these files say
 
 #define QLORA_ATTENTION(size, keys, parts)                                                         \
   QLORA_KERNEL(128, qlora_attention_tile_##size, const u16 *query, const u16 *key,                 \
@@ -658,21 +659,3 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
     key_gradient_tile<size, queries, columns, groups, stages>(in, key_gradient, value_gradient,    \
                                                               shape);                              \
   }
-
-QLORA_ATTENTION(64, 64, 1)
-QLORA_ATTENTION(96, 64, 2)
-QLORA_ATTENTION(128, 64, 2)
-QLORA_ATTENTION(256, 32, 1)
-
-QLORA_QUERY_GRADIENTS(64, 64, 64, 2)
-QLORA_QUERY_GRADIENTS(96, 64, 96, 2)
-QLORA_QUERY_GRADIENTS(128, 64, 128, 2)
-QLORA_QUERY_GRADIENTS(256, 32, 128, 1)
-
-QLORA_KEY_GRADIENTS(64, 64, 64, 1, 2)
-QLORA_KEY_GRADIENTS(64, 64, 64, 2, 2)
-QLORA_KEY_GRADIENTS(96, 64, 96, 1, 2)
-QLORA_KEY_GRADIENTS(96, 64, 96, 2, 2)
-QLORA_KEY_GRADIENTS(128, 64, 128, 1, 2)
-QLORA_KEY_GRADIENTS(128, 64, 128, 2, 2)
-QLORA_KEY_GRADIENTS(256, 32, 128, 1, 1)

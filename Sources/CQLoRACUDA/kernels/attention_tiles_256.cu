@@ -1,0 +1,4 @@
+// Attention in tiles for heads of 256.
+QLORA_ATTENTION(256, 32, 1)
+QLORA_QUERY_GRADIENTS(256, 32, 128, 1)
+QLORA_KEY_GRADIENTS(256, 32, 128, 1, 1)
