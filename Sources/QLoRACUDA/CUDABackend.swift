@@ -20,7 +20,9 @@ package final class CUDABackend: @unchecked Sendable {
   let readAhead: WeightReadAhead
   /// Values that wait for backward in the host's memory.
   let shelf: HostShelf
-  let integers: DeviceIntegers
+  let integers: DeviceIntegers<Int32>
+  /// Of tensors that an optimizer asks of together.
+  let lists: DeviceIntegers<UInt64>
   let tables: DeviceTables
   /// The step of generation that is being recorded.
   let recordedStep = Mutex<StepRecording?>(nil)
@@ -53,7 +55,8 @@ package final class CUDABackend: @unchecked Sendable {
     staging = PinnedStaging(device)
     readAhead = WeightReadAhead(stock)
     shelf = HostShelf(pool)
-    integers = DeviceIntegers(pool)
+    integers = DeviceIntegers(pool, .int32)
+    lists = DeviceIntegers(stock, .uint64)
     tables = DeviceTables()
     weightBytesLeft = Mutex(weightBytes ?? .max)
     if let failure = device.failure { throw failure }

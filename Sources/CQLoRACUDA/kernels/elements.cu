@@ -276,29 +276,3 @@ QLORA_KERNEL(256, qlora_dropout, const void *x, int x_type, void *out, int out_t
     }
   }
 }
-
-// MARK: Sums of squares
-
-static constexpr int square_threads = 256, square_elements = 4096;
-
-// sums [block] of `square_elements` elements each, in an order that only the count decides.
-QLORA_KERNEL(256, qlora_squares, const void *x, int type, i64 count, double *sums) {
-  __shared__ double scratch[square_threads / 32];
-  const i64 first = (i64)blockIdx.x * square_elements;
-  double sum = 0;
-  for (int i = threadIdx.x; i < square_elements && first + i < count; i += square_threads) {
-    const double value = load_element(x, type, first + i);
-    sum += value * value;
-  }
-  sum = block_sum<square_threads>(sum, scratch);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
-}
-
-// total = Σ sums, in one block.
-QLORA_KERNEL(256, qlora_total, const double *sums, i64 count, double *total) {
-  __shared__ double scratch[square_threads / 32];
-  double sum = 0;
-  for (i64 i = threadIdx.x; i < count; i += square_threads) sum += sums[i];
-  sum = block_sum<square_threads>(sum, scratch);
-  if (threadIdx.x == 0) *total = sum;
-}
