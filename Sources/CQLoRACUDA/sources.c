@@ -39,12 +39,16 @@ static const char experts_text[] = {
 #embed "kernels/experts.cu" suffix(, 0)
 };
 static const char head_text[] = {
+#embed "kernels/rows.cuh"
+  ,
 #embed "kernels/head.cu" suffix(, 0)
 };
 static const char images_text[] = {
 #embed "kernels/images.cu" suffix(, 0)
 };
 static const char modulation_text[] = {
+#embed "kernels/rows.cuh"
+  ,
 #embed "kernels/modulation.cu" suffix(, 0)
 };
 static const char optimizers_text[] = {
@@ -54,6 +58,8 @@ static const char products_text[] = {
 #embed "kernels/products.cu" suffix(, 0)
 };
 static const char rows_text[] = {
+#embed "kernels/rows.cuh"
+  ,
 #embed "kernels/rows.cu" suffix(, 0)
 };
 // Both know the 4-bit weight, so both begin with its decoding.

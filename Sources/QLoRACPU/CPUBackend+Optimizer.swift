@@ -33,12 +33,14 @@ extension SGDStep {
 // SAFETY: every range lies inside tensors whose counts the preconditions compare; each partial sum
 // is written by the one item that owns it.
 extension CPUBackend {
-  package func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
-    secondMoment: OptimizerMoment, _ step: AdamWStep
-  ) {
+  package func adamW(_ updates: [ParameterUpdate], _ step: AdamWStep) {
     precondition(step.step >= 1, "steps count from 1")
-    precondition(gradient.count == parameter.count)
+    for update in updates { adamW(update, step) }
+  }
+
+  private func adamW(_ update: ParameterUpdate, _ step: AdamWStep) {
+    let (parameter, gradient) = (update.parameter, update.gradient)
+    let (firstMoment, secondMoment) = (update.moments[0], update.moments[1])
     let kernel = rows
     let constants = step.constants(interpolating: firstMoment.scales == nil)
     runBlocks(
@@ -53,13 +55,15 @@ extension CPUBackend {
     }
   }
 
-  package func lion(
-    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
-  ) {
-    precondition(gradient.count == parameter.count)
+  package func lion(_ updates: [ParameterUpdate], _ step: LionStep) {
+    for update in updates { lion(update, step) }
+  }
+
+  private func lion(_ update: ParameterUpdate, _ step: LionStep) {
+    let (parameter, gradient) = (update.parameter, update.gradient)
     let kernel = rows
     let constants = step.constants
-    runBlocks(parameter.count, (moment, DynamicMap.signed), nil) { range, mean, _ in
+    runBlocks(parameter.count, (update.moments[0], DynamicMap.signed), nil) { range, mean, _ in
       let start = range.lowerBound
       withUnsafePointer(to: constants) {
         kernel.lion(
@@ -69,9 +73,13 @@ extension CPUBackend {
     }
   }
 
-  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
-    precondition(gradient.count == parameter.count)
-    precondition(moment == nil || moment?.count == parameter.count)
+  package func sgd(_ updates: [ParameterUpdate], _ step: SGDStep) {
+    for update in updates { sgd(update, step) }
+  }
+
+  private func sgd(_ update: ParameterUpdate, _ step: SGDStep) {
+    let (parameter, gradient) = (update.parameter, update.gradient)
+    let moment = update.moments.first?.values
     let kernel = rows
     let constants = step.constants
     runChunks(parameter.count) { range in

@@ -5,7 +5,7 @@ extension CUDABackend {
   package func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor) {
     precondition(gate.count == up.count && output.count == gate.count)
     launch(
-      "qlora_silu_multiply", over: gate.count,
+      "qlora_silu_multiply", overPiecesOf: gate.count,
       [
         read(gate), gate.dtype.element, read(up), up.dtype.element, write(output),
         output.dtype.element, gate.count,
@@ -18,7 +18,7 @@ extension CUDABackend {
     precondition(gate.count == up.count && outputGradient.count == gate.count)
     precondition(gateGradient.count == gate.count && upGradient.count == gate.count)
     launch(
-      "qlora_silu_multiply_backward", over: gate.count,
+      "qlora_silu_multiply_backward", overPiecesOf: gate.count,
       [
         read(outputGradient), read(gate), gate.dtype.element, read(up), up.dtype.element,
         write(gateGradient), write(upGradient), gate.count,
@@ -31,7 +31,7 @@ extension CUDABackend {
     precondition(activation != .silu && output.count == gate.count)
     precondition(up == nil || up?.count == gate.count)
     launch(
-      "qlora_gelu_multiply", over: gate.count,
+      "qlora_gelu_multiply", overPiecesOf: gate.count,
       [
         Int32(activation == .geluTanh ? 1 : 0), read(gate), gate.dtype.element,
         up.map(read) ?? 0, up?.dtype.element ?? 0, write(output), output.dtype.element, gate.count,
@@ -46,7 +46,7 @@ extension CUDABackend {
     precondition(outputGradient.count == gate.count && gateGradient.count == gate.count)
     precondition([up, upGradient].allSatisfy { $0 == nil || $0?.count == gate.count })
     launch(
-      "qlora_gelu_multiply_backward", over: gate.count,
+      "qlora_gelu_multiply_backward", overPiecesOf: gate.count,
       [
         Int32(activation == .geluTanh ? 1 : 0), read(outputGradient), read(gate),
         gate.dtype.element, up.map(read) ?? 0, up?.dtype.element ?? 0, write(gateGradient),
@@ -56,13 +56,13 @@ extension CUDABackend {
 
   package func cap(_ tensor: Tensor, at cap: Float) {
     precondition(tensor.dtype == .float32)
-    launch("qlora_cap", over: tensor.count, [write(tensor), cap, tensor.count])
+    launch("qlora_cap", overPiecesOf: tensor.count, [write(tensor), cap, tensor.count])
   }
 
   package func add(_ left: Tensor, _ right: Tensor, into output: Tensor) {
     precondition(left.count == right.count && output.count == left.count)
     launch(
-      "qlora_add", over: left.count,
+      "qlora_add", overPiecesOf: left.count,
       [
         read(left), left.dtype.element, read(right), right.dtype.element, write(output),
         output.dtype.element, left.count,
@@ -82,7 +82,7 @@ extension CUDABackend {
 
   package func scale(_ tensor: Tensor, by factor: Float) {
     launch(
-      "qlora_scale", over: tensor.count,
+      "qlora_scale", overPiecesOf: tensor.count,
       [write(tensor), tensor.dtype.element, factor, tensor.count])
   }
 

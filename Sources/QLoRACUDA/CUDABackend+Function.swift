@@ -17,7 +17,7 @@ extension CUDABackend {
   package func apply(_ function: ElementFunction, to input: Tensor, into output: Tensor) {
     precondition(input.count == output.count)
     launch(
-      "qlora_function", over: input.count,
+      "qlora_function", overPiecesOf: input.count,
       [
         function.number, read(input), input.dtype.element, write(output), output.dtype.element,
         input.count,
@@ -29,7 +29,7 @@ extension CUDABackend {
   ) {
     precondition(input.count == outputGradient.count && inputGradient.count == input.count)
     launch(
-      "qlora_function_backward", over: input.count,
+      "qlora_function_backward", overPiecesOf: input.count,
       [
         function.number, read(outputGradient), read(input), input.dtype.element,
         write(inputGradient), input.count,

@@ -81,7 +81,7 @@ extension CUDABackend {
     let output = allocate([rows.count, hidden.shape[1]], hidden.dtype)
     let places = integers.tensor(rows)
     launch(
-      "qlora_gather_rows", over: output.count,
+      "qlora_gather_rows", overPiecesOf: hidden.shape[1], rows: rows.count,
       [
         read(hidden), hidden.dtype.element, read(places), write(output), rows.count,
         hidden.shape[1],
@@ -128,7 +128,7 @@ extension CUDABackend {
     let places = integers.tensor(rows)
     for piece in pieces {
       launch(
-        "qlora_scatter_rows", over: piece.count * columns,
+        "qlora_scatter_rows", overPiecesOf: columns, rows: piece.count,
         [
           read(part.rows(piece)), read(places.rows(piece)), write(output), piece.count, columns,
         ])

@@ -118,7 +118,7 @@ extension CUDABackend {
     if isDirect { return }
     guard let bias = term.bias else { return convert(product, into: term.output) }
     launch(
-      "qlora_add_bias", over: product.count,
+      "qlora_add_bias", overPiecesOf: rows, rows: tokens,
       [
         read(product), read(bias), write(term.output), term.output.dtype.element, tokens, rows,
       ])

@@ -10,11 +10,11 @@ extension CUDABackend {
     let samples = samples(input, scale, bounds)
     precondition(output.count == input.count && statistics.count == 2 * input.shape[0])
     precondition(shift.count == scale.count)
-    kernels.launch(
-      "qlora_modulated_norm", grid: (input.shape[0], 1, 1), threads: 256,
+    launchRows(
+      "qlora_modulated_norm", input.shape[0], width: scale.shape[-1],
       [
         read(input), input.dtype.element, read(shift), read(scale), read(samples), write(output),
-        output.dtype.element, write(statistics), scale.shape[-1], epsilon,
+        output.dtype.element, write(statistics), epsilon,
       ])
   }
 
@@ -26,11 +26,11 @@ extension CUDABackend {
     precondition(outputGradient.count == input.count)
     if let inputGradient {
       precondition(inputGradient.count == input.count)
-      kernels.launch(
-        "qlora_modulated_norm_backward", grid: (input.shape[0], 1, 1), threads: 256,
+      launchRows(
+        "qlora_modulated_norm_backward", input.shape[0], width: scale.shape[-1],
         [
           read(outputGradient), read(input), input.dtype.element, read(scale), read(samples),
-          read(statistics), write(inputGradient), scale.shape[-1], Int32(accumulating ? 1 : 0),
+          read(statistics), write(inputGradient), Int32(accumulating ? 1 : 0),
         ])
     }
     if let shiftGradient { sumRows(outputGradient, bounds: bounds, into: shiftGradient) }
@@ -63,7 +63,7 @@ extension CUDABackend {
   ) {
     let (samples, width) = (samples(values, gate, bounds), gate.shape[-1])
     launch(
-      "qlora_gated_add", over: values.count,
+      "qlora_gated_add", overPiecesOf: width, rows: values.count / width,
       [
         residual.map(read) ?? 0, residual?.dtype.element ?? 0, read(values), values.dtype.element,
         read(gate), read(samples), write(output), output.dtype.element, values.count / width,

@@ -9,11 +9,11 @@ extension CUDABackend {
     let count = input.count / max(1, width)
     precondition(count * width == input.count && output.count == input.count)
     precondition(inverseRMS.count == count && inverseRMS.dtype == .float32)
-    kernels.launch(
-      "qlora_rms_norm", grid: (count, 1, 1), threads: 256,
+    launchRows(
+      "qlora_rms_norm", count, width: width,
       [
         read(input), input.dtype.element, read(weight), weight.dtype.element, write(output),
-        output.dtype.element, write(inverseRMS), width, epsilon,
+        output.dtype.element, write(inverseRMS), epsilon,
       ])
   }
 
@@ -25,11 +25,11 @@ extension CUDABackend {
     let count = input.count / max(1, width)
     precondition(count * width == input.count && inverseRMS.count == count)
     precondition(outputGradient.count == input.count && inputGradient.count == input.count)
-    kernels.launch(
-      "qlora_rms_norm_backward", grid: (count, 1, 1), threads: 256,
+    launchRows(
+      "qlora_rms_norm_backward", count, width: width,
       [
         read(outputGradient), read(input), input.dtype.element, read(weight),
-        weight.dtype.element, read(inverseRMS), write(inputGradient), width,
+        weight.dtype.element, read(inverseRMS), write(inputGradient),
         Int32(accumulating ? 1 : 0),
       ])
   }
@@ -42,11 +42,11 @@ extension CUDABackend {
     let count = input.count / max(1, width)
     precondition(count * width == input.count && output.count == input.count)
     precondition(statistics.count == 2 * count && bias.count == width)
-    kernels.launch(
-      "qlora_layer_norm", grid: (count, 1, 1), threads: 256,
+    launchRows(
+      "qlora_layer_norm", count, width: width,
       [
         read(input), input.dtype.element, read(weight), read(bias), write(output),
-        output.dtype.element, write(statistics), width, epsilon,
+        output.dtype.element, write(statistics), epsilon,
       ])
   }
 
@@ -58,11 +58,11 @@ extension CUDABackend {
     let count = input.count / max(1, width)
     precondition(count * width == input.count && statistics.count == 2 * count)
     precondition(outputGradient.count == input.count && inputGradient.count == input.count)
-    kernels.launch(
-      "qlora_layer_norm_backward", grid: (count, 1, 1), threads: 256,
+    launchRows(
+      "qlora_layer_norm_backward", count, width: width,
       [
         read(outputGradient), read(input), input.dtype.element, read(weight), read(statistics),
-        write(inputGradient), width, Int32(accumulating ? 1 : 0),
+        write(inputGradient), Int32(accumulating ? 1 : 0),
       ])
   }
 }

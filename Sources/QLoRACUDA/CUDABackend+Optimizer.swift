@@ -1,89 +1,119 @@
-// The optimizers' updates, and the sum of squares that clipping needs.
+// The optimizers' updates, and what is asked of all gradients at once: a kernel goes over a list of
+// tensors, in parts that it counts through the list.
 import CQLoRACUDA
 import QLoRATensor
 
+/// Tensors as kernels of lists take them.
+private struct TensorList {
+  /// Elements that a block of a kernel has.
+  private static let partElements = 4096
+
+  /// What each tensor has for kernels, and then its count and the number of its first part.
+  private(set) var words: [UInt64] = []
+  private(set) var tensors = 0
+  private(set) var parts = 0
+
+  mutating func append(_ own: [UInt64], count: Int, marked mark: UInt64 = 0) {
+    words += own + [UInt64(count), mark | UInt64(parts)]
+    tensors += 1
+    parts += (count + Self.partElements - 1) / Self.partElements
+  }
+}
+
 extension CUDABackend {
-  package func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
-    secondMoment: OptimizerMoment, _ step: AdamWStep
-  ) {
+  // MARK: Gradients
+
+  package func sumOfSquares(_ tensor: Tensor) -> Double { sumsOfSquares([tensor])[0] }
+
+  package func sumsOfSquares(_ tensors: [Tensor]) -> [Double] {
+    let list = list(tensors, read)
+    let sums = allocate([max(1, list.parts)], .float64)
+    let totals = allocate([tensors.count], .float64)
+    launch("qlora_squares", list, [write(sums)])
+    kernels.launch(
+      "qlora_totals", grid: (list.tensors, 1, 1), threads: Self.elementThreads,
+      [address(list), read(sums), write(totals)])
+    return totals.withElements(Double.self) { Array($0) }
+  }
+
+  package func scale(_ tensors: [Tensor], by factor: Float) {
+    launch("qlora_scale_list", list(tensors, write), [factor])
+  }
+
+  package func clear(_ tensors: [Tensor]) { scale(tensors, by: 0) }
+
+  /// Of each tensor its address, and its type in the upper half of the last word.
+  private func list(_ tensors: [Tensor], _ address: (Tensor) -> DeviceAddress) -> TensorList {
+    var list = TensorList()
+    for tensor in tensors {
+      list.append(
+        [address(tensor)], count: tensor.count, marked: UInt64(tensor.dtype.element) << 32)
+    }
+    return list
+  }
+
+  // MARK: Updates
+
+  package func adamW(_ updates: [ParameterUpdate], _ step: AdamWStep) {
     precondition(step.step >= 1, "steps count from 1")
-    precondition(gradient.count == parameter.count)
-    let k = step.constants(interpolatingMean: firstMoment.scales == nil)
+    let k = step.constants(interpolatingMean: false)
     let constants = qlora_cuda_adamw(
       decay: k.decay, first_weight: k.firstWeight, beta2: k.beta2, second_weight: k.secondWeight,
       correction2_root: k.correction2Root, epsilon: k.epsilon,
-      negative_step_size: k.negativeStepSize, first_decay: k.firstDecay)
-    launchBlocks(
-      "qlora_adamw", parameter.count,
-      [
-        write(parameter), read(gradient), argument(firstMoment, tables.signed),
-        argument(secondMoment, tables.unsigned), constants, parameter.count,
-      ])
+      negative_step_size: k.negativeStepSize, beta1: k.firstDecay)
+    launch(
+      "qlora_adamw", list(updates), [argument(tables.signed), argument(tables.unsigned), constants])
   }
 
-  package func lion(
-    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
-  ) {
-    precondition(gradient.count == parameter.count)
+  package func lion(_ updates: [ParameterUpdate], _ step: LionStep) {
     let constants = qlora_cuda_lion(
       decay: Float(1 - step.learningRate * step.weightDecay), beta1: Float(step.beta1),
       update_weight: Float(1 - step.beta1), beta2: Float(step.beta2),
       mean_weight: Float(1 - step.beta2), rate: Float(step.learningRate))
-    launchBlocks(
-      "qlora_lion", parameter.count,
-      [
-        write(parameter), read(gradient), argument(moment, tables.signed), constants,
-        parameter.count,
-      ])
+    launch("qlora_lion", list(updates), [argument(tables.signed), constants])
   }
 
-  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
-    precondition(gradient.count == parameter.count)
-    precondition(moment == nil || moment?.count == parameter.count)
-    launchBlocks(
-      "qlora_sgd", parameter.count,
-      [
-        write(parameter), read(gradient), moment.map(write) ?? 0, Float(step.weightDecay),
-        Float(step.momentum), Float(-step.learningRate), parameter.count,
-      ])
+  package func sgd(_ updates: [ParameterUpdate], _ step: SGDStep) {
+    launch(
+      "qlora_sgd", list(updates),
+      [Float(step.weightDecay), Float(step.momentum), Float(-step.learningRate)])
   }
 
-  package func sumOfSquares(_ tensor: Tensor) -> Double { sumOfSquares([tensor]) }
-
-  package func sumOfSquares(_ tensors: [Tensor]) -> Double {
-    let totals = allocate([max(1, tensors.count)], .float64)
-    totals.zero()
-    for (index, tensor) in tensors.enumerated() where tensor.count > 0 {
-      // As many elements as a block of the kernel has.
-      let chunks = (tensor.count + 4095) / 4096
-      let sums = allocate([chunks], .float64)
-      kernels.launch(
-        "qlora_squares", grid: (chunks, 1, 1), threads: 256,
-        [read(tensor), tensor.dtype.element, tensor.count, write(sums)])
-      kernels.launch(
-        "qlora_total", grid: (1, 1, 1), threads: 256,
-        [read(sums), chunks, write(totals) + DeviceAddress(index * 8)])
+  /// Of each parameter the addresses of its value, its gradient and two states.
+  private func list(_ updates: [ParameterUpdate]) -> TensorList {
+    var list = TensorList()
+    for update in updates {
+      precondition(update.gradient.count == update.parameter.count && update.moments.count <= 2)
+      var own = [write(update.parameter), read(update.gradient)]
+      for place in 0..<2 {
+        own += place < update.moments.count ? addresses(update.moments[place]) : [0, 0, 0]
+      }
+      list.append(own, count: update.parameter.count)
     }
-    return totals.withElements(Double.self) { $0[..<tensors.count].reduce(0, +) }
+    return list
   }
 
-  /// A state as kernels take it.
-  private func argument(
-    _ moment: OptimizerMoment, _ map: DeviceTables.Map
-  ) -> qlora_cuda_moment {
-    guard let scales = moment.scales else {
-      return qlora_cuda_moment(
-        values: write(moment.values), codes: 0, scales: 0, map: 0, lookup: 0)
-    }
-    return qlora_cuda_moment(
-      values: 0, codes: write(moment.values), scales: write(scales), map: read(map.values),
-      lookup: read(map.lookup))
+  /// Of values in float32, or of codes and their scales.
+  private func addresses(_ moment: OptimizerMoment) -> [DeviceAddress] {
+    guard let scales = moment.scales else { return [write(moment.values), 0, 0] }
+    return [0, write(moment.values), write(scales)]
   }
 
-  /// Enqueues a kernel whose blocks have `OptimizerMoment.blockSize` elements each.
-  private func launchBlocks(_ kernel: String, _ count: Int, _ arguments: [any KernelArgument]) {
-    let size = OptimizerMoment.blockSize
-    kernels.launch(kernel, grid: ((count + size - 1) / size, 1, 1), threads: size, arguments)
+  private func argument(_ map: DeviceTables.Map) -> qlora_cuda_moment_map {
+    qlora_cuda_moment_map(values: read(map.values), lookup: read(map.lookup))
+  }
+
+  // MARK: Lists
+
+  private func address(_ list: TensorList) -> DeviceAddress { read(lists.tensor(list.words)) }
+
+  /// Enqueues a kernel with a block for each part of a list.
+  private func launch(
+    _ kernel: String, _ list: TensorList, _ arguments: [any KernelArgument]
+  ) {
+    if list.parts == 0 { return }
+    kernels.launch(
+      kernel, grid: (list.parts, 1, 1), threads: Self.elementThreads,
+      [address(list), Int32(list.tensors)] + arguments)
   }
 }

@@ -33,7 +33,7 @@ extension CUDABackend {
     let recorded = recordedPosition(positions)
     let places = recorded == nil ? integers.tensor(positions) : nil
     launch(
-      "qlora_rotary", over: tensor.count / headSize * pairs,
+      "qlora_rotary", overPiecesOf: pairs, rows: tensor.count / headSize,
       [
         write(tensor), tensor.dtype.element, recorded ?? places.map(read) ?? 0,
         read(table.cosines), read(table.sines), positions.count, width / headSize, headSize,

@@ -20,7 +20,9 @@ package final class CUDABackend: @unchecked Sendable {
   let readAhead: WeightReadAhead
   /// Values that wait for backward in the host's memory.
   let shelf: HostShelf
-  let integers: DeviceIntegers
+  let integers: DeviceIntegers<Int32>
+  /// Of tensors that an optimizer asks of together.
+  let lists: DeviceIntegers<UInt64>
   let tables: DeviceTables
   /// The step of generation that is being recorded.
   let recordedStep = Mutex<StepRecording?>(nil)
@@ -53,7 +55,8 @@ package final class CUDABackend: @unchecked Sendable {
     staging = PinnedStaging(device)
     readAhead = WeightReadAhead(stock)
     shelf = HostShelf(pool)
-    integers = DeviceIntegers(pool)
+    integers = DeviceIntegers(pool, .int32)
+    lists = DeviceIntegers(stock, .uint64)
     tables = DeviceTables()
     weightBytesLeft = Mutex(weightBytes ?? .max)
     if let failure = device.failure { throw failure }
@@ -144,13 +147,42 @@ package final class CUDABackend: @unchecked Sendable {
   static let elementThreads = 256
   /// Blocks for each multiprocessor of kernels that take any grid: enough to hide memory's latency.
   private static let blocksPerProcessor = 16
+  /// Of kernels whose threads take pieces, so that few are left for a second turn.
+  private static let pieceBlocksPerProcessor = 64
 
   /// Enqueues a kernel that takes any grid, for `count` elements.
-  func launch(_ kernel: String, over count: Int, _ arguments: [any KernelArgument]) {
+  func launch(
+    _ kernel: String, over count: Int, perProcessor most: Int = CUDABackend.blocksPerProcessor,
+    _ arguments: [any KernelArgument]
+  ) {
     let blocks = (count + Self.elementThreads - 1) / Self.elementThreads
-    let most = device.processors * Self.blocksPerProcessor
     kernels.launch(
-      kernel, grid: (min(blocks, most), 1, 1), threads: Self.elementThreads, arguments)
+      kernel, grid: (min(blocks, device.processors * most), 1, 1), threads: Self.elementThreads,
+      arguments)
+  }
+
+  /// Enqueues a kernel whose threads take pieces of rows.
+  func launch(
+    _ kernel: String, overPiecesOf columns: Int, rows: Int = 1, _ arguments: [any KernelArgument]
+  ) {
+    // `piece` elements each in the kernels.
+    launch(
+      kernel, over: rows * ((columns + 7) / 8), perProcessor: Self.pieceBlocksPerProcessor,
+      arguments)
+  }
+
+  /// Lanes that share a row of up to so many elements: those of a warp; a block shares a wider one.
+  private static let narrowWidth = 1_024
+
+  /// Enqueues a kernel of rows, whose last arguments say how they are shared out.
+  func launchRows(
+    _ kernel: String, _ rows: Int, width: Int, _ arguments: [any KernelArgument]
+  ) {
+    let lanes = width <= Self.narrowWidth ? 32 : Self.elementThreads
+    let blocks = (rows * lanes + Self.elementThreads - 1) / Self.elementThreads
+    kernels.launch(
+      kernel, grid: (blocks, 1, 1), threads: Self.elementThreads,
+      arguments + [rows, width, Int32(lanes)])
   }
 
   /// `to [rows][columns] = factor · from`, with a change of type; zeros where `from` is nil.
@@ -158,7 +190,7 @@ package final class CUDABackend: @unchecked Sendable {
     _ from: DeviceMatrix?, to: DeviceMatrix, rows: Int, columns: Int, factor: Float = 1
   ) {
     launch(
-      "qlora_copy_matrix", over: rows * columns,
+      "qlora_copy_matrix", overPiecesOf: columns, rows: rows,
       [
         from?.address ?? 0, from?.dtype.element ?? 0, from?.stride ?? 0, to.address,
         to.dtype.element, to.stride, rows, columns, factor,

@@ -1,26 +1,31 @@
-// Small arrays of integers on the device, such as positions: every layer of a step asks for the
-// same ones, so the last few are kept.
+// Small arrays of integers on the device, such as positions or the addresses of a list of tensors:
+// every layer or step asks for the same ones, so the last few are kept.
 import QLoRATensor
 import Synchronization
 
 // SAFETY: an array's bytes are copied within the closure that lends them.
-final class DeviceIntegers: Sendable {
+final class DeviceIntegers<Integer: FixedWidthInteger & BitwiseCopyable & Sendable>: Sendable {
   private struct Kept: Sendable {
-    let values: [Int32]
+    let values: [Integer]
     let tensor: Tensor
   }
 
   /// Tokens, positions, rows and targets of two micro-batches, who sees whom in three kinds of
   /// attention, and the samples of rows.
-  private static let capacity = 24
+  private let capacity = 24
 
   private let pool: DevicePool
+  private let dtype: DType
   private let kept = Mutex<[Kept]>([])
 
-  init(_ pool: DevicePool) { self.pool = pool }
+  init(_ pool: DevicePool, _ dtype: DType) {
+    precondition(dtype.byteSize == MemoryLayout<Integer>.stride)
+    self.pool = pool
+    self.dtype = dtype
+  }
 
-  /// The array's copy on the device, `[count]` int32, whose memory lives as long as the result.
-  func tensor(_ values: [Int32]) -> Tensor {
+  /// The array's copy on the device, `[count]`, whose memory lives as long as the result.
+  func tensor(_ values: [Integer]) -> Tensor {
     // What is kept from before is a constant, and a recorded step has none of these.
     pool.device.stopRecording()
     return kept.withLock { kept in
@@ -29,7 +34,7 @@ final class DeviceIntegers: Sendable {
         kept.append(found)
         return found.tensor
       }
-      let byteCount = values.count * 4
+      let byteCount = values.count * dtype.byteSize
       let mirror = StorageMirror(byteCount, pool)
       values.withUnsafeBytes { bytes in
         guard let start = bytes.baseAddress else { return }
@@ -37,10 +42,10 @@ final class DeviceIntegers: Sendable {
           from: start, to: mirror.deviceAddress(isWriting: true), byteCount: byteCount)
       }
       let tensor = Tensor(
-        shape: [values.count], dtype: .int32,
+        shape: [values.count], dtype: dtype,
         storage: Storage(byteCount: byteCount, mirror: mirror))
       kept.append(Kept(values: values, tensor: tensor))
-      if kept.count > Self.capacity { kept.removeFirst() }
+      if kept.count > capacity { kept.removeFirst() }
       return tensor
     }
   }

@@ -14,7 +14,7 @@ extension Float: KernelArgument {}
 extension qlora_cuda_four_bit: KernelArgument {}
 extension qlora_cuda_few_ending: KernelArgument {}
 extension qlora_cuda_product_matrix: KernelArgument {}
-extension qlora_cuda_moment: KernelArgument {}
+extension qlora_cuda_moment_map: KernelArgument {}
 extension qlora_cuda_adamw: KernelArgument {}
 extension qlora_cuda_lion: KernelArgument {}
 extension qlora_cuda_attention_shape: KernelArgument {}

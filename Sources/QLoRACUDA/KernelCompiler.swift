@@ -70,7 +70,11 @@ package struct KernelCompiler: @unchecked Sendable {
   }
 
   static func options(_ target: KernelTarget) -> [String] {
-    ["--gpu-architecture=\(target)", "--std=c++17", "--diag-suppress=177"]
+    // The last one lets lambdas be the device's.
+    [
+      "--gpu-architecture=\(target)", "--std=c++17", "--diag-suppress=177",
+      "--device-as-default-execution-space",
+    ]
   }
 
   /// - Throws: `kernelNotCompiled` with the compiler's log.

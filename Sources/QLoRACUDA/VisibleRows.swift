@@ -19,7 +19,7 @@ struct VisibleRows {
   var offset = 0
 
   /// A sequence's own rows: all of them, those up to each row, or what a window leaves of these.
-  init(_ bounds: [Int], rows: Int, _ layout: AttentionLayout, _ integers: DeviceIntegers) {
+  init(_ bounds: [Int], rows: Int, _ layout: AttentionLayout, _ integers: DeviceIntegers<Int32>) {
     precondition(layout.isCausal || layout.window == 0, "a window without a mask")
     var starts = [Int32](repeating: 0, count: rows)
     var ends = [Int32](repeating: Int32(rows), count: rows)
@@ -37,7 +37,8 @@ struct VisibleRows {
 
   /// New rows that meet a cache, each at its own place.
   init(
-    newRows rows: Int, behind offset: Int, _ layout: AttentionLayout, _ integers: DeviceIntegers
+    newRows rows: Int, behind offset: Int, _ layout: AttentionLayout,
+    _ integers: DeviceIntegers<Int32>
   ) {
     let window = layout.window
     let isCut = window > 0 && window < rows + offset
@@ -48,7 +49,8 @@ struct VisibleRows {
 
   /// Queries of one sequence and keys of another.
   init(
-    _ spans: AttentionSpans, keyRows: Int, _ layout: AttentionLayout, _ integers: DeviceIntegers
+    _ spans: AttentionSpans, keyRows: Int, _ layout: AttentionLayout,
+    _ integers: DeviceIntegers<Int32>
   ) {
     let rows = spans.queries.last ?? 0
     var (starts, stops, stands): ([Int32], [Int32], [Int32]) = ([], [], [])

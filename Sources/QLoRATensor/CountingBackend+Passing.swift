@@ -128,26 +128,21 @@ extension CountingBackend {
 
   package func convert(_ input: Tensor, into output: Tensor) { inner.convert(input, into: output) }
 
-  package func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
-    secondMoment: OptimizerMoment, _ step: AdamWStep
-  ) {
-    inner.adamW(
-      parameter: parameter, gradient: gradient, firstMoment: firstMoment,
-      secondMoment: secondMoment, step)
+  package func adamW(_ updates: [ParameterUpdate], _ step: AdamWStep) {
+    inner.adamW(updates, step)
   }
 
-  package func lion(
-    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
-  ) {
-    inner.lion(parameter: parameter, gradient: gradient, moment: moment, step)
-  }
+  package func lion(_ updates: [ParameterUpdate], _ step: LionStep) { inner.lion(updates, step) }
 
-  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
-    inner.sgd(parameter: parameter, gradient: gradient, moment: moment, step)
-  }
+  package func sgd(_ updates: [ParameterUpdate], _ step: SGDStep) { inner.sgd(updates, step) }
 
   package func sumOfSquares(_ tensor: Tensor) -> Double { inner.sumOfSquares(tensor) }
 
+  package func sumsOfSquares(_ tensors: [Tensor]) -> [Double] { inner.sumsOfSquares(tensors) }
+
   package func scale(_ tensor: Tensor, by factor: Float) { inner.scale(tensor, by: factor) }
+
+  package func scale(_ tensors: [Tensor], by factor: Float) { inner.scale(tensors, by: factor) }
+
+  package func clear(_ tensors: [Tensor]) { inner.clear(tensors) }
 }

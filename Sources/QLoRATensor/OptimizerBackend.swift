@@ -125,6 +125,21 @@ package struct OptimizerMoment: Sendable {
   }
 }
 
+/// A parameter with what its update needs.
+package struct ParameterUpdate: Sendable {
+  package let parameter: Tensor
+  package let gradient: Tensor
+  package let moments: [OptimizerMoment]
+
+  package init(parameter: Tensor, gradient: Tensor, moments: [OptimizerMoment]) {
+    precondition(gradient.count == parameter.count)
+    precondition(moments.allSatisfy { $0.values.count == parameter.count })
+    self.parameter = parameter
+    self.gradient = gradient
+    self.moments = moments
+  }
+}
+
 /// The part of a backend that an optimizer needs; parameters and gradients are float32, and all is
 /// done in place. States in 8 bits are decoded, updated and encoded again as bitsandbytes does on
 /// a CPU.
@@ -139,21 +154,23 @@ package protocol OptimizerBackend: AnyObject, Sendable {
   /// Zeros that take nothing of the device's own memory, only where there is memory outside of it.
   func outsideZeros(_ shape: Shape, _ dtype: DType) -> Tensor
 
-  /// Decoupled decay, bias-corrected moments; with float32 moments it rounds as
+  /// Decoupled decay, two bias-corrected moments; where they are float32, it rounds as
   /// `torch.optim.AdamW` does (for one tensor at a time). The first moment's codes are those of
   /// the signed dynamic map, the second's of the unsigned one.
-  func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
-    secondMoment: OptimizerMoment, _ step: AdamWStep)
-  /// Decoupled decay, and the sign of a mean of mean and gradient.
-  func lion(parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep)
-  /// Coupled decay, heavy-ball momentum; `moment` is float32, and nil where momentum is 0.
-  func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep)
+  func adamW(_ updates: [ParameterUpdate], _ step: AdamWStep)
+  /// Decoupled decay, and the sign of a mean of mean and gradient; the mean is the one moment.
+  func lion(_ updates: [ParameterUpdate], _ step: LionStep)
+  /// Coupled decay, heavy-ball momentum; one float32 moment, and none where momentum is 0.
+  func sgd(_ updates: [ParameterUpdate], _ step: SGDStep)
+
   /// Σ x² in double precision, in an order that does not depend on the number of threads.
   func sumOfSquares(_ tensor: Tensor) -> Double
-  /// The sum of these, in their order; a device need answer once only.
-  func sumOfSquares(_ tensors: [Tensor]) -> Double
+  /// The same of each.
+  func sumsOfSquares(_ tensors: [Tensor]) -> [Double]
   func scale(_ tensor: Tensor, by factor: Float)
+  func scale(_ tensors: [Tensor], by factor: Float)
+  /// Zeros, whatever was there.
+  func clear(_ tensors: [Tensor])
 }
 
 extension OptimizerBackend {
@@ -167,7 +184,31 @@ extension OptimizerBackend {
     Tensor(zeros: shape, dtype)
   }
 
-  package func sumOfSquares(_ tensors: [Tensor]) -> Double {
-    tensors.reduce(0) { $0 + sumOfSquares($1) }
+  /// Of one parameter.
+  package func adamW(
+    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
+    secondMoment: OptimizerMoment, _ step: AdamWStep
+  ) {
+    let moments = [firstMoment, secondMoment]
+    adamW([ParameterUpdate(parameter: parameter, gradient: gradient, moments: moments)], step)
   }
+
+  package func lion(
+    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
+  ) {
+    lion([ParameterUpdate(parameter: parameter, gradient: gradient, moments: [moment])], step)
+  }
+
+  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
+    let moments = moment.map { [OptimizerMoment($0)] } ?? []
+    sgd([ParameterUpdate(parameter: parameter, gradient: gradient, moments: moments)], step)
+  }
+
+  package func sumsOfSquares(_ tensors: [Tensor]) -> [Double] { tensors.map(sumOfSquares) }
+
+  package func scale(_ tensors: [Tensor], by factor: Float) {
+    for tensor in tensors { scale(tensor, by: factor) }
+  }
+
+  package func clear(_ tensors: [Tensor]) { for tensor in tensors { tensor.zero() } }
 }

@@ -33,11 +33,7 @@ package final class AdamW: Optimizer {
     let hyperparameters = AdamWStep(
       learningRate: learningRate, beta1: options.beta1, beta2: options.beta2,
       epsilon: options.epsilon, weightDecay: options.weightDecay, step: step)
-    moments.forEach { index, moments in
-      backend.adamW(
-        parameter: parameters[index].value, gradient: parameters[index].gradient,
-        firstMoment: moments[0], secondMoment: moments[1], hyperparameters)
-    }
+    moments.update { backend.adamW($0, hyperparameters) }
   }
 
   package var state: [NamedTensor] {

@@ -6,39 +6,38 @@ struct Gradients {
   private static let clippingEpsilon = 1e-6
 
   private let parameters: [Parameter]
+  private let tensors: [Tensor]
   private let backend: any OptimizerBackend
 
   init(_ parameters: [Parameter], backend: any OptimizerBackend) {
     self.parameters = parameters
     self.backend = backend
+    tensors = parameters.map(\.gradient)
   }
 
-  func clear() { parameters.forEach { $0.gradient.zero() } }
+  func clear() { backend.clear(tensors) }
 
   /// Turns gradients of a sum into those of its mean.
   func average(over count: Int) {
     guard count > 1 else { return }
-    scale(by: Float(1 / Double(count)))
+    backend.scale(tensors, by: Float(1 / Double(count)))
   }
 
   /// The Euclidean norm over all parameters: √ Σ g².
   var norm: Double {
-    backend.sumOfSquares(parameters.map(\.gradient)).squareRoot()
+    backend.sumsOfSquares(tensors).reduce(0, +).squareRoot()
   }
 
   /// The first parameter with an infinite or undefined gradient.
   var firstNonFinite: Parameter? {
-    parameters.first { !backend.sumOfSquares($0.gradient).isFinite }
+    let sums = backend.sumsOfSquares(tensors)
+    return sums.firstIndex { !$0.isFinite }.map { parameters[$0] }
   }
 
   /// Multiplies by min(1, maximum / (norm + 1e-6)). Source: Pascanu et al. 2013, arXiv:1211.5063.
   func clip(norm: Double, to maximum: Double) {
     guard maximum > 0 else { return }
     let factor = maximum / (norm + Self.clippingEpsilon)
-    if factor < 1 { scale(by: Float(factor)) }
-  }
-
-  private func scale(by factor: Float) {
-    for parameter in parameters { backend.scale(parameter.gradient, by: factor) }
+    if factor < 1 { backend.scale(tensors, by: Float(factor)) }
   }
 }

@@ -33,11 +33,7 @@ package final class Lion: Optimizer {
     let hyperparameters = LionStep(
       learningRate: learningRate, beta1: options.beta1, beta2: options.beta2,
       weightDecay: options.weightDecay)
-    moments.forEach { index, moments in
-      backend.lion(
-        parameter: parameters[index].value, gradient: parameters[index].gradient,
-        moment: moments[0], hyperparameters)
-    }
+    moments.update { backend.lion($0, hyperparameters) }
   }
 
   package var state: [NamedTensor] {

@@ -6,7 +6,7 @@ import QLoRATensor
 
 /// Some moments for each parameter, zeros at first. Where they lie changes no bit of them.
 struct ParameterMoments {
-  private let moments: [[OptimizerMoment]]
+  private let updates: [ParameterUpdate]
   /// nil where they are in memory.
   private let pages: PagedStates?
 
@@ -20,24 +20,10 @@ struct ParameterMoments {
     pagesIn folder: String?
   ) throws(Diagnostic) {
     let shapes = parameters.map(\.value.shape)
-    if folder != nil, backend.hasOutsideMemory {
-      pages = nil
-      moments = shapes.map { shape in
-        (0..<count).map { _ in
-          OptimizerMoment(zeros: shape, blockwise: blockwise, tensor: backend.outsideZeros)
-        }
-      }
-      return
-    }
-    guard let folder, !shapes.isEmpty else {
-      pages = nil
-      moments = shapes.map { shape in
-        (0..<count).map { _ in OptimizerMoment(zeros: shape, blockwise: blockwise) }
-      }
-      return
-    }
-    let pages = try diagnosing { () throws(FileFailure) in
-      try PagedStates(
+    let isOutside = folder != nil && backend.hasOutsideMemory
+    let pages = try diagnosing { () throws(FileFailure) -> PagedStates? in
+      guard let folder, !isOutside, !shapes.isEmpty else { return nil }
+      return try PagedStates(
         shapes.map { shape in
           (0..<count).flatMap { _ in
             OptimizerMoment.byteCounts(of: shape.count, blockwise: blockwise)
@@ -45,25 +31,30 @@ struct ParameterMoments {
         }, in: folder)
     }
     self.pages = pages
-    moments = shapes.enumerated().map { index, shape in
+    updates = parameters.enumerated().map { index, parameter in
       var part = 0
-      return (0..<count).map { _ in
-        OptimizerMoment(zeros: shape, blockwise: blockwise) { shape, dtype in
+      let moments = (0..<count).map { _ in
+        OptimizerMoment(zeros: parameter.value.shape, blockwise: blockwise) { shape, dtype in
           defer { part += 1 }
-          return pages.tensor(shape, dtype, parameter: index, part: part)
+          return pages?.tensor(shape, dtype, parameter: index, part: part)
+            ?? (isOutside ? backend.outsideZeros(shape, dtype) : Tensor(zeros: shape, dtype))
         }
       }
+      return ParameterUpdate(
+        parameter: parameter.value, gradient: parameter.gradient, moments: moments)
     }
   }
 
-  subscript(index: Int) -> [OptimizerMoment] { moments[index] }
+  subscript(index: Int) -> [OptimizerMoment] { updates[index].moments }
 
-  /// Every parameter in order; the states of the next one are read while `update` runs.
-  func forEach(_ update: (_ index: Int, _ moments: [OptimizerMoment]) -> Void) {
-    for (index, moments) in moments.enumerated() {
-      pages?.prepare(index + 1)
-      update(index, moments)
-      pages?.release(index)
+  /// Every parameter in order: all at once where states are in memory; else one after the other,
+  /// and the states of the next one are read while `update` runs.
+  func update(_ update: ([ParameterUpdate]) -> Void) {
+    guard let pages else { return update(updates) }
+    for index in updates.indices {
+      pages.prepare(index + 1)
+      update([updates[index]])
+      pages.release(index)
     }
   }
 

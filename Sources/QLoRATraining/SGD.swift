@@ -26,11 +26,12 @@ package final class SGD: Optimizer {
     step += 1
     let hyperparameters = SGDStep(
       learningRate: learningRate, momentum: options.momentum, weightDecay: options.weightDecay)
-    for (index, parameter) in parameters.enumerated() {
-      backend.sgd(
+    let updates = parameters.enumerated().map { index, parameter in
+      ParameterUpdate(
         parameter: parameter.value, gradient: parameter.gradient,
-        moment: buffers.isEmpty ? nil : buffers[index], hyperparameters)
+        moments: buffers.isEmpty ? [] : [OptimizerMoment(buffers[index])])
     }
+    backend.sgd(updates, hyperparameters)
   }
 
   package var state: [NamedTensor] {

@@ -22,6 +22,8 @@ struct NonFiniteStep: Error {
 extension Trainer {
   /// Rows that a message names; a packed step may have hundreds.
   private static let namedRowCount = 8
+  /// Tensors that are looked at together: a device answers once for them.
+  private static let checkedBytes = 64 << 20
 
   // MARK: Finding
 
@@ -60,12 +62,21 @@ extension Trainer {
   /// The name of the first parameter or optimizer state with a value that is not finite; codes of
   /// 8 bits are finite, their scales may not be.
   var firstNonFiniteUpdated: String? {
-    updated.first { tensor in
+    var rest = updated.filter { $0.tensor.dtype == .float32 }[...]
+    while let next = rest.first {
       // States on the disk must not all be in memory at once.
       defer { optimizer.releasePages() }
-      return tensor.tensor.dtype == .float32
-        && !inputs.backend.sumOfSquares(tensor.tensor).isFinite
-    }?.name
+      var bytes = next.tensor.byteCount
+      let others = rest.dropFirst().prefix {
+        bytes += $0.tensor.byteCount
+        return bytes <= Self.checkedBytes
+      }
+      let checked = [next] + others
+      let sums = inputs.backend.sumsOfSquares(checked.map(\.tensor))
+      if let index = sums.firstIndex(where: { !$0.isFinite }) { return checked[index].name }
+      rest = rest.dropFirst(checked.count)
+    }
+    return nil
   }
 
   /// ` (rows …)` of one micro-batch or of all.

@@ -61,8 +61,10 @@ extension BackendCase {
 
   static let rows: [BackendCase] =
     types.flatMap { dtype in
-      [(1, 8), (3, 64), (5, 257), (2, 4_097)].map { norm(dtype, rows: $0.0, width: $0.1) }
-    } + types.flatMap { dtype in [5, 3].map { rotation(dtype, pairs: $0) } } + [sumsOfSquares]
+      [(1, 8), (3, 64), (5, 257), (2, 4_097), (11, 1_048), (2, 4_168)].map {
+        norm(dtype, rows: $0.0, width: $0.1)
+      }
+    } + types.flatMap { dtype in [5, 3, 16].map { rotation(dtype, pairs: $0) } } + [sumsOfSquares]
 
   /// Sums of a row in another order.
   private static func norm(_ dtype: DType, rows: Int, width: Int) -> BackendCase {
@@ -88,7 +90,7 @@ extension BackendCase {
   private static func rotation(_ dtype: DType, pairs: Int) -> BackendCase {
     let tolerance = max(2e-7, rounding(dtype))
     return BackendCase("rotary \(dtype) \(pairs) pairs", tolerance: tolerance) { backend in
-      let (rows, heads, size) = (7, 3, 10)
+      let (rows, heads, size) = (7, 3, pairs < 16 ? 10 : 40)
       let tensor = backend.seeded([rows, heads * size], dtype, seed: 15)
       let cosines = backend.seeded([9, pairs], seed: 16)
       let sines = backend.seeded([9, pairs], seed: 17)

@@ -43,7 +43,9 @@ extension BackendCase {
   // MARK: Layer norms
 
   static let layerNorms: [BackendCase] = types.flatMap { dtype in
-    [(1, 8), (3, 64), (5, 257), (2, 4_097)].map { layerNorm(dtype, rows: $0.0, width: $0.1) }
+    [(1, 8), (3, 64), (5, 257), (2, 4_097), (2, 4_168)].map {
+      layerNorm(dtype, rows: $0.0, width: $0.1)
+    }
   }
 
   /// Sums of a row in another order.

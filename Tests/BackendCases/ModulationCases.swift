@@ -9,7 +9,7 @@ private let bounds = [0, 1, 1, 5, 24]
 extension BackendCase {
   static let modulations: [BackendCase] =
     types.flatMap { dtype in
-      [8, 64, 257, 4_097].flatMap { [norm(dtype, width: $0), gate(dtype, width: $0)] }
+      [8, 64, 257, 1_032, 4_097].flatMap { [norm(dtype, width: $0), gate(dtype, width: $0)] }
     } + types.flatMap { dtype in [5, 3].map { pairRotation(dtype, pairs: $0) } }
     + types.flatMap { dtype in ElementFunction.allCases.map { function($0, dtype) } }
     + types.map(errors) + [columnCopies]

@@ -48,7 +48,7 @@ static inline float __fsqrt_rn(float a) { return sqrtf(a); }
 
 static inline void __syncthreads() { simulator::block_barrier(); }
 
-static inline float __shfl_xor_sync(unsigned, float value, int mask) {
+template <typename Value> static inline Value __shfl_xor_sync(unsigned, Value value, int mask) {
   return simulator::exchange(value, simulator::lane() ^ mask);
 }
 

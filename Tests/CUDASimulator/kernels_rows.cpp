@@ -2,4 +2,5 @@
 #include "device.h"
 
 #include "../../Sources/CQLoRACUDA/kernels/common.cuh"
+#include "../../Sources/CQLoRACUDA/kernels/rows.cuh"
 #include "../../Sources/CQLoRACUDA/kernels/rows.cu"

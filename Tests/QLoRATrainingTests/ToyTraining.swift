@@ -17,16 +17,14 @@ final class ToyBackend: OptimizerBackend {
     cpu = try threads.map { try CPUBackend(threads: $0) }
   }
 
-  func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
-    secondMoment: OptimizerMoment, _ step: AdamWStep
-  ) {
-    if let cpu {
-      return cpu.adamW(
-        parameter: parameter, gradient: gradient, firstMoment: firstMoment,
-        secondMoment: secondMoment, step)
-    }
-    let (firstMoment, secondMoment) = (firstMoment.values, secondMoment.values)
+  func adamW(_ updates: [ParameterUpdate], _ step: AdamWStep) {
+    if let cpu { return cpu.adamW(updates, step) }
+    for update in updates { adamW(update, step) }
+  }
+
+  private func adamW(_ update: ParameterUpdate, _ step: AdamWStep) {
+    let (parameter, gradient) = (update.parameter, update.gradient)
+    let (firstMoment, secondMoment) = (update.moments[0].values, update.moments[1].values)
     let first = 1 - pow(step.beta1, Double(step.step))
     let second = 1 - pow(step.beta2, Double(step.step))
     for index in 0..<parameter.count {
@@ -41,13 +39,9 @@ final class ToyBackend: OptimizerBackend {
     }
   }
 
-  func lion(parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep) {
-    cpu?.lion(parameter: parameter, gradient: gradient, moment: moment, step)
-  }
+  func lion(_ updates: [ParameterUpdate], _ step: LionStep) { cpu?.lion(updates, step) }
 
-  func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
-    cpu?.sgd(parameter: parameter, gradient: gradient, moment: moment, step)
-  }
+  func sgd(_ updates: [ParameterUpdate], _ step: SGDStep) { cpu?.sgd(updates, step) }
 
   func sumOfSquares(_ tensor: Tensor) -> Double {
     tensor.floats().reduce(0) { $0 + Double($1) * Double($1) }

@@ -22,13 +22,13 @@ typedef struct qlora_cuda_product_matrix {
   int type, is_across;
 } qlora_cuda_product_matrix;
 
-typedef struct qlora_cuda_moment {
-  qlora_cuda_address values, codes, scales, map, lookup;
-} qlora_cuda_moment;
+typedef struct qlora_cuda_moment_map {
+  qlora_cuda_address values, lookup;
+} qlora_cuda_moment_map;
 
 typedef struct qlora_cuda_adamw {
   float decay, first_weight, beta2, second_weight, correction2_root, epsilon;
-  float negative_step_size, first_decay;
+  float negative_step_size, beta1;
 } qlora_cuda_adamw;
 
 typedef struct qlora_cuda_lion {

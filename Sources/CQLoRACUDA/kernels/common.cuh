@@ -122,6 +122,117 @@ static __device__ inline void store_element(void *x, int type, i64 index, float 
   }
 }
 
+// MARK: Pieces: as many elements as a thread takes at once
+
+// A number of elements that a loop's body is compiled for.
+template <int n> struct Width {
+  static constexpr int count = n;
+};
+
+// Elements in one go through a matrix or a row whose pieces lie in whole words; else it is one.
+static constexpr int piece = 8;
+
+template <int n> struct Elements {
+  float at[n];
+};
+
+template <int n>
+static __device__ inline void add(Elements<n> &sum, const Elements<n> &elements) {
+  for (int i = 0; i < n; i++) sum.at[i] += elements.at[i];
+}
+
+// `n` elements as they lie in memory: fetched before anybody waits for the first of them.
+template <int n> struct Packed {
+  int type;
+  u32 words[n];
+};
+
+static __device__ inline bool is_whole(const void *x) { return ((u64)x & 15) == 0; }
+static __device__ inline int element_bytes(int type) { return type == element_f32 ? 4 : 2; }
+
+// Whether rows of `stride` elements from `x` on all begin with a piece in whole words.
+static __device__ inline bool is_whole(const void *x, int type, i64 stride) {
+  return is_whole(x) && (stride * element_bytes(type)) % 16 == 0;
+}
+
+template <int count> static __device__ inline void load_words(const void *x, u32 *words) {
+  if constexpr (count % 4 == 0) {
+    for (int i = 0; i < count / 4; i++) {
+      const uint4 four = ((const uint4 *)x)[i];
+      words[4 * i] = four.x, words[4 * i + 1] = four.y;
+      words[4 * i + 2] = four.z, words[4 * i + 3] = four.w;
+    }
+  } else {
+    const uint2 two = *(const uint2 *)x;
+    words[0] = two.x, words[1] = two.y;
+  }
+}
+
+template <int count> static __device__ inline void store_words(void *x, const u32 *words) {
+  if constexpr (count % 4 == 0) {
+    for (int i = 0; i < count / 4; i++) {
+      ((uint4 *)x)[i] =
+          make_uint4(words[4 * i], words[4 * i + 1], words[4 * i + 2], words[4 * i + 3]);
+    }
+  } else {
+    *(uint2 *)x = make_uint2(words[0], words[1]);
+  }
+}
+
+template <int n>
+static __device__ inline Packed<n> fetch(const void *x, int type, i64 index, Width<n>) {
+  Packed<n> packed;
+  packed.type = type;
+  if constexpr (n == 1) {
+    packed.words[0] = type == element_f32 ? ((const u32 *)x)[index] : ((const u16 *)x)[index];
+  } else if (type == element_f32) {
+    load_words<n>((const float *)x + index, packed.words);
+  } else {
+    load_words<n / 2>((const u16 *)x + index, packed.words);
+  }
+  return packed;
+}
+
+template <int n> static __device__ inline Elements<n> unpack(const Packed<n> &packed) {
+  Elements<n> elements;
+  if (packed.type == element_f32) {
+    for (int i = 0; i < n; i++) elements.at[i] = bits_float(packed.words[i]);
+  } else if (packed.type == element_bf16) {
+    for (int i = 0; i < n; i++) {
+      const u32 pair = packed.words[i / 2];
+      elements.at[i] = bits_float(i % 2 ? pair & 0xFFFF0000 : pair << 16);
+    }
+  } else {
+    for (int i = 0; i < n; i++) {
+      elements.at[i] = f16_float((u16)(packed.words[i / 2] >> (i % 2 * 16)));
+    }
+  }
+  return elements;
+}
+
+template <int n>
+static __device__ inline Elements<n> load(const void *x, int type, i64 index, Width<n> width) {
+  return unpack(fetch(x, type, index, width));
+}
+
+template <int n>
+static __device__ inline void store(void *x, int type, i64 index, const Elements<n> &elements) {
+  u32 words[n];
+  if constexpr (n == 1) {
+    store_element(x, type, index, elements.at[0]);
+  } else if (type == element_f32) {
+    for (int i = 0; i < n; i++) words[i] = float_bits(elements.at[i]);
+    store_words<n>((float *)x + index, words);
+  } else {
+    for (int i = 0; i < n / 2; i++) {
+      const float low = elements.at[2 * i], high = elements.at[2 * i + 1];
+      words[i] = type == element_bf16 ? pack_bf16(low, high)
+                                      : f16_bits(low) | (u32)f16_bits(high) << 16;
+    }
+    store_words<n / 2>((u16 *)x + index, words);
+  }
+}
+
 // MARK: Soft caps: cap · tanh(x / cap); 0 caps nothing
 
 static __device__ inline float capped(float value, float cap) {
@@ -141,26 +252,68 @@ static __device__ inline i64 first_element() {
 }
 static __device__ inline i64 element_step() { return (i64)gridDim.x * blockDim.x; }
 
-static __device__ inline float warp_sum(float value) {
+// body(first, width) for all pieces of `count` elements, in any grid.
+template <typename Body>
+static __device__ inline void for_elements(i64 count, bool is_whole, Body body) {
+  const i64 whole = is_whole ? count / piece : 0;
+  for (i64 i = first_element(); i < whole; i += element_step()) body(i * piece, Width<piece>());
+  const i64 rest = whole * piece;
+  for (i64 i = rest + first_element(); i < count; i += element_step()) body(i, Width<1>());
+}
+
+// body(row, first, width) for all pieces of a matrix, in any grid; of rows that are no multiple of
+// a piece the rest goes one by one.
+template <typename Body>
+static __device__ inline void for_matrix(i64 rows, i64 columns, bool is_whole, Body body) {
+  const int width = is_whole ? piece : 1;
+  const i64 pieces = (columns + width - 1) / width;
+  for (i64 i = first_element(); i < rows * pieces; i += element_step()) {
+    // Divisions of 64 bits take longer than the memory does.
+    const i64 row = (u64)(rows * pieces) >> 32 ? i / pieces : (u32)i / (u32)pieces;
+    const i64 first = (i - row * pieces) * width;
+    if (is_whole && first + piece <= columns) {
+      body(row, first, Width<piece>());
+    } else {
+      for (i64 j = first; j < first + width && j < columns; j++) body(row, j, Width<1>());
+    }
+  }
+}
+
+template <typename Number> static __device__ inline Number warp_sum(Number value) {
   for (int apart = 16; apart > 0; apart /= 2) value += __shfl_xor_sync(~0u, value, apart);
   return value;
 }
 
-// The sum over a block of `threads`, the same in every thread and in one order for all runs.
+// The sum over a warp, or a block of `threads`, the same in every thread and in one order for all
+// runs. `scratch` has room for each warp's.
 template <int threads, typename Number>
 static __device__ inline Number block_sum(Number value, Number *scratch) {
-  scratch[threadIdx.x] = value;
-  __syncthreads();
-  for (int apart = threads / 2; apart > 0; apart /= 2) {
-    if ((int)threadIdx.x < apart) scratch[threadIdx.x] += scratch[threadIdx.x + apart];
+  value = warp_sum(value);
+  if constexpr (threads > 32) {
+    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+    __syncthreads();
+    value = scratch[0];
+    for (int warp = 1; warp < threads / 32; warp++) value += scratch[warp];
+    // Whoever comes next may write there.
     __syncthreads();
   }
-  const Number sum = scratch[0];
-  __syncthreads();
-  return sum;
+  return value;
 }
 
-// MARK: The largest
+// The largest over a block of `threads`, which any order gives; `scratch` has room for each warp's.
+template <int threads>
+static __device__ inline float block_maximum(float value, float *scratch) {
+  for (int apart = 16; apart > 0; apart /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(~0u, value, apart));
+  }
+  if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = value;
+  __syncthreads();
+  for (int warp = 0; warp < threads / 32; warp++) value = fmaxf(value, scratch[warp]);
+  __syncthreads();
+  return value;
+}
+
+// MARK: The largest and its place
 
 struct Largest {
   float value;
@@ -172,17 +325,20 @@ static __device__ inline Largest larger(Largest a, Largest b) {
   return b.value > a.value || (b.value == a.value && b.place < a.place) ? b : a;
 }
 
+// The same for a block of `threads`, in every thread; `scratch` has room for each warp's.
 template <int threads>
 static __device__ inline Largest block_largest(Largest mine, Largest *scratch) {
-  scratch[threadIdx.x] = mine;
-  __syncthreads();
-  for (int apart = threads / 2; apart > 0; apart /= 2) {
-    if ((int)threadIdx.x < apart) {
-      scratch[threadIdx.x] = larger(scratch[threadIdx.x], scratch[threadIdx.x + apart]);
-    }
+  for (int apart = 16; apart > 0; apart /= 2) {
+    const Largest other = {__shfl_xor_sync(~0u, mine.value, apart),
+                           __shfl_xor_sync(~0u, mine.place, apart)};
+    mine = larger(mine, other);
+  }
+  if constexpr (threads > 32) {
+    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = mine;
+    __syncthreads();
+    mine = scratch[0];
+    for (int warp = 1; warp < threads / 32; warp++) mine = larger(mine, scratch[warp]);
     __syncthreads();
   }
-  const Largest largest = scratch[0];
-  __syncthreads();
-  return largest;
+  return mine;
 }

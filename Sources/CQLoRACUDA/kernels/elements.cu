@@ -1,26 +1,39 @@
-// Element-wise kernels: activations, caps, sums, copies with a change of type, dropout, sums of
-// squares. Any grid gives the same results.
+// Element-wise kernels: activations, caps, sums, copies with a change of type, dropout. Any grid
+// gives the same results. Threads take pieces of elements; what a body needs is fetched before any
+// of it is used.
 
 static __device__ inline float sigmoid(float x) { return 1 / (1 + expf(-x)); }
 
 QLORA_KERNEL(256, qlora_silu_multiply, const void *gate, int gate_type, const void *up, int up_type,
              void *out, int out_type, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    const float g = load_element(gate, gate_type, i);
-    store_element(out, out_type, i, g * sigmoid(g) * load_element(up, up_type, i));
-  }
+  for_elements(count, is_whole(gate) && is_whole(up) && is_whole(out), [&](i64 i, auto width) {
+    const auto gates = fetch(gate, gate_type, i, width), ups = fetch(up, up_type, i, width);
+    auto g = unpack(gates);
+    const auto u = unpack(ups);
+    for (int j = 0; j < width.count; j++) g.at[j] = g.at[j] * sigmoid(g.at[j]) * u.at[j];
+    store(out, out_type, i, g);
+  });
 }
 
 // `gate_gradient` may be `gradient`.
 QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const void *gate,
              int gate_type, const void *up, int up_type, float *gate_gradient, float *up_gradient,
              i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    const float g = load_element(gate, gate_type, i), u = load_element(up, up_type, i);
-    const float s = sigmoid(g), dy = gradient[i];
-    gate_gradient[i] = dy * u * (s * (1 + g * (1 - s)));
-    up_gradient[i] = dy * (g * s);
-  }
+  const bool whole = is_whole(gradient) && is_whole(gate) && is_whole(up)
+                  && is_whole(gate_gradient) && is_whole(up_gradient);
+  for_elements(count, whole, [&](i64 i, auto width) {
+    const auto gates = fetch(gate, gate_type, i, width), ups = fetch(up, up_type, i, width);
+    auto dy = load(gradient, element_f32, i, width);
+    auto g = unpack(gates);
+    const auto u = unpack(ups);
+    for (int j = 0; j < width.count; j++) {
+      const float s = sigmoid(g.at[j]), value = g.at[j] * s;
+      g.at[j] = dy.at[j] * u.at[j] * (s * (1 + g.at[j] * (1 - s)));
+      dy.at[j] = dy.at[j] * value;
+    }
+    store(gate_gradient, element_f32, i, g);
+    store(up_gradient, element_f32, i, dy);
+  });
 }
 
 // gelu(x) and its slope there, by Φ or by its approximation with tanh.
@@ -39,24 +52,41 @@ static __device__ inline float gelu(float x, int by_tanh, float *slope) {
 // Without `up` the gate alone.
 QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_type, const void *up,
              int up_type, void *out, int out_type, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
+  const bool whole = is_whole(gate) && is_whole(up) && is_whole(out);
+  for_elements(count, whole, [&](i64 i, auto width) {
+    auto g = load(gate, gate_type, i, width);
     float slope;
-    const float value = gelu(load_element(gate, gate_type, i), by_tanh, &slope);
-    store_element(out, out_type, i, up ? value * load_element(up, up_type, i) : value);
-  }
+    for (int j = 0; j < width.count; j++) g.at[j] = gelu(g.at[j], by_tanh, &slope);
+    if (up) {
+      const auto u = load(up, up_type, i, width);
+      for (int j = 0; j < width.count; j++) g.at[j] *= u.at[j];
+    }
+    store(out, out_type, i, g);
+  });
 }
 
 // `gate_gradient` may be `gradient`.
 QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
              const void *gate, int gate_type, const void *up, int up_type, float *gate_gradient,
              float *up_gradient, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    const float u = up ? load_element(up, up_type, i) : 1, dy = gradient[i];
-    float slope;
-    const float value = gelu(load_element(gate, gate_type, i), by_tanh, &slope);
-    gate_gradient[i] = dy * u * slope;
-    if (up) up_gradient[i] = dy * value;
-  }
+  const bool whole = is_whole(gradient) && is_whole(gate) && is_whole(up)
+                  && is_whole(gate_gradient) && is_whole(up_gradient);
+  for_elements(count, whole, [&](i64 i, auto width) {
+    auto dy = load(gradient, element_f32, i, width);
+    auto g = load(gate, gate_type, i, width);
+    Elements<width.count> slopes;
+    for (int j = 0; j < width.count; j++) g.at[j] = gelu(g.at[j], by_tanh, &slopes.at[j]);
+    if (up) {
+      const auto u = load(up, up_type, i, width);
+      for (int j = 0; j < width.count; j++) {
+        slopes.at[j] *= u.at[j];
+        g.at[j] *= dy.at[j];
+      }
+      store(up_gradient, element_f32, i, g);
+    }
+    for (int j = 0; j < width.count; j++) dy.at[j] *= slopes.at[j];
+    store(gate_gradient, element_f32, i, dy);
+  });
 }
 
 // MARK: Functions of each element
@@ -79,10 +109,11 @@ static __device__ inline float function_value(int function, float x) {
 
 QLORA_KERNEL(256, qlora_function, int function, const void *x, int x_type, void *out, int out_type,
              i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    const float value = load_element(x, x_type, i);
-    store_element(out, out_type, i, function_value(function, value));
-  }
+  for_elements(count, is_whole(x) && is_whole(out), [&](i64 i, auto width) {
+    auto values = load(x, x_type, i, width);
+    for (float &value : values.at) value = function_value(function, value);
+    store(out, out_type, i, values);
+  });
 }
 
 static __device__ inline float function_slope(int function, float x) {
@@ -98,69 +129,91 @@ static __device__ inline float function_slope(int function, float x) {
 // `x_gradient` may be `gradient`.
 QLORA_KERNEL(256, qlora_function_backward, int function, const float *gradient, const void *x,
              int x_type, float *x_gradient, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    x_gradient[i] = gradient[i] * function_slope(function, load_element(x, x_type, i));
-  }
+  const bool whole = is_whole(gradient) && is_whole(x) && is_whole(x_gradient);
+  for_elements(count, whole, [&](i64 i, auto width) {
+    const auto values = fetch(x, x_type, i, width);
+    auto dy = load(gradient, element_f32, i, width);
+    const auto v = unpack(values);
+    for (int j = 0; j < width.count; j++) dy.at[j] *= function_slope(function, v.at[j]);
+    store(x_gradient, element_f32, i, dy);
+  });
 }
 
 // MARK: Caps, sums, copies
 
 QLORA_KERNEL(256, qlora_cap, float *x, float cap, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) x[i] = capped(x[i], cap);
+  for_elements(count, is_whole(x), [&](i64 i, auto width) {
+    auto values = load(x, element_f32, i, width);
+    for (float &value : values.at) value = capped(value, cap);
+    store(x, element_f32, i, values);
+  });
 }
 
 QLORA_KERNEL(256, qlora_add, const void *left, int left_type, const void *right, int right_type,
              void *out, int out_type, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    const float sum = load_element(left, left_type, i) + load_element(right, right_type, i);
-    store_element(out, out_type, i, sum);
-  }
+  for_elements(count, is_whole(left) && is_whole(right) && is_whole(out), [&](i64 i, auto width) {
+    const auto lefts = fetch(left, left_type, i, width);
+    const auto rights = fetch(right, right_type, i, width);
+    auto sum = unpack(lefts);
+    add(sum, unpack(rights));
+    store(out, out_type, i, sum);
+  });
 }
 
 QLORA_KERNEL(256, qlora_scale, void *x, int type, float factor, i64 count) {
-  for (i64 i = first_element(); i < count; i += element_step()) {
-    store_element(x, type, i, load_element(x, type, i) * factor);
-  }
+  for_elements(count, is_whole(x), [&](i64 i, auto width) {
+    auto values = load(x, type, i, width);
+    for (float &value : values.at) value *= factor;
+    store(x, type, i, values);
+  });
 }
 
 // out [rows][out_width] = factor · x [rows][x_width], `columns` of each row; zeros without an x.
 QLORA_KERNEL(256, qlora_copy_matrix, const void *x, int x_type, i64 x_width, void *out,
              int out_type, i64 out_width, i64 rows, i64 columns, float factor) {
-  for (i64 i = first_element(); i < rows * columns; i += element_step()) {
-    const i64 row = i / columns, column = i % columns;
-    const float value = x ? factor * load_element(x, x_type, row * x_width + column) : 0;
-    store_element(out, out_type, row * out_width + column, value);
-  }
+  const bool whole = is_whole(x, x_type, rows > 1 ? x_width : 0)
+                  && is_whole(out, out_type, rows > 1 ? out_width : 0);
+  for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
+    Elements<width.count> values = {};
+    if (x) values = load(x, x_type, row * x_width + column, width);
+    for (float &value : values.at) value = x ? factor * value : 0;
+    store(out, out_type, row * out_width + column, values);
+  });
 }
 
 // out [rows][columns] = x + bias.
 QLORA_KERNEL(256, qlora_add_bias, const float *x, const float *bias, void *out, int out_type,
              i64 rows, i64 columns) {
-  for (i64 i = first_element(); i < rows * columns; i += element_step()) {
-    store_element(out, out_type, i, x[i] + bias[i % columns]);
-  }
+  const bool whole = is_whole(x, element_f32, columns) && is_whole(bias)
+                  && is_whole(out, out_type, columns);
+  for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
+    auto values = load(x, element_f32, row * columns + column, width);
+    add(values, load(bias, element_f32, column, width));
+    store(out, out_type, row * columns + column, values);
+  });
 }
 
 // MARK: Rows by index
 
 QLORA_KERNEL(256, qlora_gather_rows, const void *x, int type, const int *rows, void *out, i64 count,
              i64 columns) {
-  for (i64 i = first_element(); i < count * columns; i += element_step()) {
-    const i64 from = (i64)rows[i / columns] * columns + i % columns;
-    if (type == element_f32) {
-      ((float *)out)[i] = ((const float *)x)[from];
-    } else {
-      ((u16 *)out)[i] = ((const u16 *)x)[from];
-    }
-  }
+  const bool whole = is_whole(x, type, columns) && is_whole(out, type, columns);
+  for_matrix(count, columns, whole, [&](i64 row, i64 column, auto width) {
+    const auto values = load(x, type, rows[row] * columns + column, width);
+    store(out, type, row * columns + column, values);
+  });
 }
 
 // out [rows[i]] += x [i]; no row may be named twice.
 QLORA_KERNEL(256, qlora_scatter_rows, const float *x, const int *rows, float *out, i64 count,
              i64 columns) {
-  for (i64 i = first_element(); i < count * columns; i += element_step()) {
-    out[(i64)rows[i / columns] * columns + i % columns] += x[i];
-  }
+  const bool whole = is_whole(x, element_f32, columns) && is_whole(out, element_f32, columns);
+  for_matrix(count, columns, whole, [&](i64 row, i64 column, auto width) {
+    const i64 place = rows[row] * columns + column;
+    auto sum = load(out, element_f32, place, width);
+    add(sum, load(x, element_f32, row * columns + column, width));
+    store(out, element_f32, place, sum);
+  });
 }
 
 // MARK: Recorded steps
@@ -202,40 +255,24 @@ static __device__ inline void philox(u64 counter, u64 stream, u64 key, u32 *out)
 QLORA_KERNEL(256, qlora_dropout, const void *x, int x_type, void *out, int out_type, i64 count,
              float rate, u64 key, u64 stream, int accumulating) {
   const float kept = 1 / (1 - rate);
+  const bool whole = is_whole(x) && is_whole(out);
   for (i64 four = first_element(); four * 4 < count; four += element_step()) {
     u32 words[4];
     philox((u64)four, stream, key, words);
-    for (int j = 0; j < 4 && four * 4 + j < count; j++) {
-      const i64 i = four * 4 + j;
-      const bool stays = (double)words[j] * 2.3283064365386963e-10 >= (double)rate;
-      const float value = stays ? load_element(x, x_type, i) * kept : 0;
-      store_element(out, out_type, i, accumulating ? ((float *)out)[i] + value : value);
+    const auto mask = [&](i64 first, auto width) {
+      auto values = load(x, x_type, first, width);
+      for (int j = 0; j < width.count; j++) {
+        const u32 word = words[first - four * 4 + j];
+        const bool stays = (double)word * 2.3283064365386963e-10 >= (double)rate;
+        values.at[j] = stays ? values.at[j] * kept : 0;
+      }
+      if (accumulating) add(values, load(out, element_f32, first, width));
+      store(out, out_type, first, values);
+    };
+    if (whole && four * 4 + 4 <= count) {
+      mask(four * 4, Width<4>());
+    } else {
+      for (i64 i = four * 4; i < count && i < four * 4 + 4; i++) mask(i, Width<1>());
     }
   }
-}
-
-// MARK: Sums of squares
-
-static constexpr int square_threads = 256, square_elements = 4096;
-
-// sums [block] of `square_elements` elements each, in an order that only the count decides.
-QLORA_KERNEL(256, qlora_squares, const void *x, int type, i64 count, double *sums) {
-  __shared__ double scratch[square_threads];
-  const i64 first = (i64)blockIdx.x * square_elements;
-  double sum = 0;
-  for (int i = threadIdx.x; i < square_elements && first + i < count; i += square_threads) {
-    const double value = load_element(x, type, first + i);
-    sum += value * value;
-  }
-  sum = block_sum<square_threads>(sum, scratch);
-  if (threadIdx.x == 0) sums[blockIdx.x] = sum;
-}
-
-// total = Σ sums, in one block.
-QLORA_KERNEL(256, qlora_total, const double *sums, i64 count, double *total) {
-  __shared__ double scratch[square_threads];
-  double sum = 0;
-  for (i64 i = threadIdx.x; i < count; i += square_threads) sum += sums[i];
-  sum = block_sum<square_threads>(sum, scratch);
-  if (threadIdx.x == 0) *total = sum;
 }

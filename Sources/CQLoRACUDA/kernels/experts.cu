@@ -10,8 +10,8 @@ static __device__ inline float routed(float logit) {
 // and their probabilities, among themselves where `normalized`.
 QLORA_KERNEL(32, qlora_route, const float *logits, i64 count, int chosen, int normalized,
              int *experts, float *weights) {
-  __shared__ Largest places[route_threads];
-  __shared__ float scratch[route_threads];
+  __shared__ Largest places[1];
+  __shared__ float scratch[1];
   const float *row = logits + (i64)blockIdx.x * count;
   const i64 base = (i64)blockIdx.x * chosen;
   Largest last = {bits_float(0x7F800000), -1};
@@ -81,7 +81,7 @@ QLORA_KERNEL(256, qlora_weighted_rows, const void *x, int x_type, const int *pla
 QLORA_KERNEL(256, qlora_weighted_rows_backward, const float *gradient, const void *x, int x_type,
              const int *places, const float *weights, float *x_gradient, float *weight_gradient,
              i64 width, i64 chosen) {
-  __shared__ float scratch[sum_threads];
+  __shared__ float scratch[sum_threads / 32];
   const i64 choice = blockIdx.x, from = choice / chosen * width, place = places[choice] * width;
   const float weight = weights[choice];
   float sum = 0;

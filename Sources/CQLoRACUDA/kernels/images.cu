@@ -39,7 +39,7 @@ static constexpr int moment_pixels = 256;
 // sums [chunks][groups][2] = Σ and Σ² of differences from the group's first element, so that a
 // mean far from zero costs no digits. Grid: chunks of pixels, groups.
 QLORA_KERNEL(256, qlora_group_moments, const float *x, i64 pixels, i64 channels, double *sums) {
-  __shared__ double scratch[image_threads];
+  __shared__ double scratch[image_threads / 32];
   const i64 width = channels / gridDim.y, group = blockIdx.y;
   const i64 first = (i64)blockIdx.x * moment_pixels;
   const i64 left = pixels - first, count = left < moment_pixels ? left : moment_pixels;
@@ -62,7 +62,7 @@ QLORA_KERNEL(256, qlora_group_moments, const float *x, i64 pixels, i64 channels,
 // affine [3][channels] = what to take off, to multiply by and to add. Grid: groups.
 QLORA_KERNEL(256, qlora_group_affine, const float *x, const double *sums, i64 chunks, i64 pixels,
              i64 channels, const float *weight, const float *bias, float epsilon, float *affine) {
-  __shared__ double scratch[image_threads];
+  __shared__ double scratch[image_threads / 32];
   const i64 groups = gridDim.x, group = blockIdx.x, width = channels / groups;
   double sum = 0, squares = 0;
   for (i64 chunk = threadIdx.x; chunk < chunks; chunk += image_threads) {
@@ -107,8 +107,8 @@ static __device__ inline float biased(const float *scores, const float *biases, 
 // has the bias at k − (first + r) + keys − 1. A block has a row.
 QLORA_KERNEL(256, qlora_biased_softmax, const float *scores, float scale, const float *biases,
              i64 first, i64 keys, void *out, int out_type) {
-  __shared__ Largest places[image_threads];
-  __shared__ double scratch[image_threads];
+  __shared__ Largest places[image_threads / 32];
+  __shared__ double scratch[image_threads / 32];
   const i64 base = (i64)blockIdx.x * keys;
   const float *row = scores + base;
   const float *bias = biases ? biases + (keys - 1 - first - blockIdx.x) : nullptr;

@@ -1,68 +1,65 @@
 // Rows that vectors of their sample scale, shift and gate, and what image models are trained by.
 // A block has a row at a time, but for sums down the rows of a sample.
-static constexpr int norm_threads = 256;
 
 // out = n · (1 + scale) + shift with n the normalized row; statistics [rows][2] = the mean and the
 // inverse of the deviation. `samples` names each row's vectors.
 QLORA_KERNEL(256, qlora_modulated_norm, const void *x, int x_type, const float *shift,
              const float *scale, const int *samples, void *out, int out_type, float *statistics,
-             i64 width, float epsilon) {
-  __shared__ float scratch[norm_threads];
-  const i64 base = (i64)blockIdx.x * width, vector = samples[blockIdx.x] * width;
-  float sum = 0;
-  for (i64 i = threadIdx.x; i < width; i += norm_threads) sum += load_element(x, x_type, base + i);
-  const float mean = block_sum<norm_threads>(sum, scratch) / (float)width;
-  float squares = 0;
-  for (i64 i = threadIdx.x; i < width; i += norm_threads) {
-    const float apart = load_element(x, x_type, base + i) - mean;
-    squares += apart * apart;
-  }
-  const float variance = block_sum<norm_threads>(squares, scratch) / (float)width;
-  const float inverse = 1 / sqrtf(variance + epsilon);
-  if (threadIdx.x == 0) {
-    statistics[2 * (i64)blockIdx.x] = mean;
-    statistics[2 * (i64)blockIdx.x + 1] = inverse;
-  }
-  for (i64 i = threadIdx.x; i < width; i += norm_threads) {
-    const float normal = (load_element(x, x_type, base + i) - mean) * inverse;
-    store_element(out, out_type, base + i, normal * (1 + scale[vector + i]) + shift[vector + i]);
-  }
+             float epsilon, i64 rows, i64 width, int lanes) {
+  __shared__ float scratch[row_warps];
+  const bool whole = width % piece == 0 && is_whole(x) && is_whole(shift) && is_whole(scale)
+                  && is_whole(out);
+  for_rows(rows, lanes, [&](i64 row, auto lanes) {
+    const i64 base = row * width, vector = samples[row] * width;
+    const Moments moments = row_moments(x, x_type, base, width, whole, epsilon, lanes, scratch);
+    keep_moments(statistics, row, moments, lanes);
+    for_row(width, whole, lanes, [&](i64 i, auto part) {
+      const auto packed = fetch(x, x_type, base + i, part);
+      const auto scales = load(scale, element_f32, vector + i, part);
+      const auto shifts = load(shift, element_f32, vector + i, part);
+      auto values = unpack(packed);
+      for (int j = 0; j < part.count; j++) {
+        values.at[j] = moments.normal(values.at[j]) * (1 + scales.at[j]) + shifts.at[j];
+      }
+      store(out, out_type, base + i, values);
+    });
+  });
 }
 
-// With g = gradient · (1 + scale): r·(g − mean(g) − n·mean(g·n)).
 QLORA_KERNEL(256, qlora_modulated_norm_backward, const float *gradient, const void *x, int x_type,
              const float *scale, const int *samples, const float *statistics, float *x_gradient,
-             i64 width, int accumulating) {
-  __shared__ float scratch[norm_threads];
-  const i64 base = (i64)blockIdx.x * width, vector = samples[blockIdx.x] * width;
-  const float mean = statistics[2 * (i64)blockIdx.x];
-  const float inverse = statistics[2 * (i64)blockIdx.x + 1];
-  float plain = 0, turned = 0;
-  for (i64 i = threadIdx.x; i < width; i += norm_threads) {
-    const float scaled = gradient[base + i] * (1 + scale[vector + i]);
-    plain += scaled;
-    turned += scaled * (load_element(x, x_type, base + i) - mean) * inverse;
-  }
-  plain = block_sum<norm_threads>(plain, scratch) / (float)width;
-  turned = block_sum<norm_threads>(turned, scratch) / (float)width;
-  for (i64 i = threadIdx.x; i < width; i += norm_threads) {
-    const float normal = (load_element(x, x_type, base + i) - mean) * inverse;
-    const float scaled = gradient[base + i] * (1 + scale[vector + i]);
-    const float value = inverse * (scaled - plain - normal * turned);
-    x_gradient[base + i] = accumulating ? x_gradient[base + i] + value : value;
-  }
+             int accumulating, i64 rows, i64 width, int lanes) {
+  __shared__ float scratch[row_warps];
+  const bool whole = width % piece == 0 && is_whole(gradient) && is_whole(x) && is_whole(scale)
+                  && is_whole(x_gradient);
+  for_rows(rows, lanes, [&](i64 row, auto lanes) {
+    const i64 vector = samples[row] * width;
+    const auto scales = [&](i64 i, auto part) {
+      auto values = load(scale, element_f32, vector + i, part);
+      for (float &value : values.at) value += 1;
+      return values;
+    };
+    backpropagate_norm(
+        gradient, x, x_type, kept_moments(statistics, row), x_gradient, row * width, width, whole,
+        lanes, accumulating, scratch, scales);
+  });
 }
 
 // out [rows][width] = residual + gate · x; without a residual the product alone.
 QLORA_KERNEL(256, qlora_gated_add, const void *residual, int residual_type, const void *x,
              int x_type, const float *gate, const int *samples, void *out, int out_type, i64 rows,
              i64 width) {
-  for (i64 i = first_element(); i < rows * width; i += element_step()) {
-    const i64 vector = samples[i / width] * width;
-    const float value = gate[vector + i % width] * load_element(x, x_type, i);
-    store_element(out, out_type, i,
-                  residual ? load_element(residual, residual_type, i) + value : value);
-  }
+  const bool whole = width % piece == 0 && is_whole(residual) && is_whole(x) && is_whole(gate)
+                  && is_whole(out);
+  for_matrix(rows, width, whole, [&](i64 row, i64 column, auto part) {
+    const i64 i = row * width + column;
+    const auto packed = fetch(x, x_type, i, part);
+    const auto gates = load(gate, element_f32, samples[row] * width + column, part);
+    auto values = unpack(packed);
+    for (int j = 0; j < part.count; j++) values.at[j] *= gates.at[j];
+    if (residual) add(values, load(residual, residual_type, i, part));
+    store(out, out_type, i, values);
+  });
 }
 
 // MARK: Sums down rows
@@ -101,16 +98,16 @@ QLORA_KERNEL(256, qlora_sum_rows, const float *gradient, const void *x, int x_ty
 QLORA_KERNEL(256, qlora_squared_error, const void *prediction, int type, const void *target,
              int target_type, float *gradient, double *losses, i64 width, float weight,
              i64 elements) {
-  __shared__ double scratch[norm_threads];
+  __shared__ double scratch[row_warps];
   const i64 base = (i64)blockIdx.x * width;
   const double share = (double)weight / (double)elements;
   double sum = 0;
-  for (i64 i = base + threadIdx.x; i < base + width; i += norm_threads) {
+  for (i64 i = base + threadIdx.x; i < base + width; i += row_threads) {
     const double error = (double)load_element(prediction, type, i)
                        - (double)load_element(target, target_type, i);
     sum += error * error;
     if (gradient) gradient[i] = (float)(2 * share * error);
   }
-  sum = block_sum<norm_threads>(sum, scratch);
+  sum = block_sum<row_threads>(sum, scratch);
   if (threadIdx.x == 0) losses[blockIdx.x] = share * sum;
 }
