@@ -62,11 +62,13 @@ static const char rows_text[] = {
   ,
 #embed "kernels/rows.cu" suffix(, 0)
 };
-// Both know the 4-bit weight, so both begin with its decoding.
+// All know the weights, so they begin with their decoding.
 static const char weights_text[] = {
 #embed "kernels/weights.cu"
   ,
-#embed "kernels/few.cu" suffix(, 0)
+#embed "kernels/few.cu"
+  ,
+#embed "kernels/few_matrix.cu" suffix(, 0)
 };
 
 const qlora_cuda_source qlora_cuda_common = {"common", common_text};

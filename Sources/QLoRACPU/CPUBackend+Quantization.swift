@@ -47,14 +47,27 @@ extension CPUBackend {
     }
   }
 
-  package func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight {
+  package func check(_ matrix: QuantizedMatrix) throws {
     try check(matrix.spec)
     guard matrix.shape.rank == 2, matrix.shape.count > 0 else {
       throw Diagnostic(
         .weightShapeInvalid, "a 4-bit weight is a matrix, but its shape is \(matrix.shape)")
     }
     try checkLength("packed codes", (matrix.shape.count + 1) / 2, matrix.packed, .uint8)
-    let scales = try prepare(matrix.scales, blocks: matrix.blockCount)
+    let blocks = matrix.blockCount
+    switch matrix.scales {
+    case .plain(let absmax): try checkLength("absmax", blocks, absmax, .float32)
+    case .nested(let nested):
+      let nestedBlocks =
+        (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
+      try checkLength("absmax codes", blocks, nested.codes, .uint8)
+      try checkLength("nested absmax", nestedBlocks, nested.absmax, .float32)
+      try checkLength("nested map", 256, nested.map, .float32)
+    }
+  }
+
+  package func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight {
+    try check(matrix)
     let (outFeatures, inFeatures) = (matrix.shape[0], matrix.shape[1])
     if let hollowPool { return hollowFourBit(outFeatures, inFeatures, matrix.spec, hollowPool) }
     let lines = FourBitLines(outFeatures: outFeatures, inFeatures: inFeatures)
@@ -62,6 +75,9 @@ extension CPUBackend {
     let kernels = product
     let (storage, memory) = scratch(floats: inFeatures / 4 + 1)
     threadPool.run(outFeatures) { row, worker in
+      if lines.hasWholeRows {
+        return lines.insert(packed: packed + row * (inFeatures / 2), row: row)
+      }
       let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
       for column in 0..<inFeatures {
         let flat = row * inFeatures + column
@@ -72,21 +88,14 @@ extension CPUBackend {
     withExtendedLifetime(storage) {}
     return FourBitWeight(
       outFeatures: outFeatures, inFeatures: inFeatures, spec: matrix.spec, lines: lines.storage,
-      scales: scales)
+      scales: prepared(matrix.scales))
   }
 
-  private func prepare(_ scales: BlockScales, blocks: Int) throws -> FourBitScales {
-    let nestedBlocks =
-      (blocks + QuantizationSpec.nestedBlockSize - 1) / QuantizationSpec.nestedBlockSize
+  private func prepared(_ scales: BlockScales) -> FourBitScales {
     switch scales {
-    case .plain(let absmax):
-      try checkLength("absmax", blocks, absmax, .float32)
-      return FourBitScales(absmax: copy(absmax))
+    case .plain(let absmax): FourBitScales(absmax: copy(absmax))
     case .nested(let nested):
-      try checkLength("absmax codes", blocks, nested.codes, .uint8)
-      try checkLength("nested absmax", nestedBlocks, nested.absmax, .float32)
-      try checkLength("nested map", 256, nested.map, .float32)
-      return FourBitScales(
+      FourBitScales(
         absmax: copy(nested.absmax), codes: copy(nested.codes), map: copy(nested.map),
         offset: nested.offset)
     }
@@ -120,8 +129,12 @@ extension CPUBackend {
     // One pair of rows at a time, so that even odd rows begin at a whole byte.
     let (storage, memory) = scratch(floats: inFeatures / 2 + 2)
     threadPool.run((outFeatures + 1) / 2) { pair, worker in
-      let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
       let rows = pair * 2..<min(pair * 2 + 2, outFeatures)
+      if lines.hasWholeRows {
+        for row in rows { lines.extract(row: row, packed: bytes + row * (inFeatures / 2)) }
+        return
+      }
+      let codes = UnsafeMutableRawPointer(memory(worker)).assumingMemoryBound(to: UInt8.self)
       for row in rows { lines.extract(row: row, into: codes + (row - pair * 2) * inFeatures) }
       let length = rows.count * inFeatures
       // bitsandbytes pads an odd count with the code of zero.

@@ -53,6 +53,48 @@ struct FourBitLines: @unchecked Sendable {
     }
   }
 
+  /// Whether rows are whole lines, so that `insert(packed:row:)` and `extract(row:packed:)` serve.
+  var hasWholeRows: Bool { inFeatures % 16 == 0 }
+
+  /// Adds a row's codes as files pack them, two per byte, the first in the high half, to lines that
+  /// hold zeros there.
+  func insert(packed: UnsafePointer<UInt8>, row: Int) {
+    let bytes = UnsafeRawPointer(packed)
+    for column in stride(from: 0, to: inFeatures, by: 16) {
+      let pairs = UInt64(
+        littleEndian: bytes.loadUnaligned(fromByteOffset: column / 2, as: UInt64.self))
+      let line = line(row: row, column: column)
+      line[0] |= Self.gathered(pairs >> 4)
+      line[8] |= Self.gathered(pairs)
+    }
+  }
+
+  /// The inverse.
+  func extract(row: Int, packed: UnsafeMutablePointer<UInt8>) {
+    let bytes = UnsafeMutableRawPointer(packed)
+    for column in stride(from: 0, to: inFeatures, by: 16) {
+      let line = line(row: row, column: column)
+      let pairs = Self.spread(line[0]) << 4 | Self.spread(line[8])
+      bytes.storeBytes(of: pairs.littleEndian, toByteOffset: column / 2, as: UInt64.self)
+    }
+  }
+
+  /// The low half of each byte, one after the other.
+  private static func gathered(_ pairs: UInt64) -> UInt32 {
+    var codes = pairs & 0x0F0F_0F0F_0F0F_0F0F
+    codes = (codes | codes >> 4) & 0x00FF_00FF_00FF_00FF
+    codes = (codes | codes >> 8) & 0x0000_FFFF_0000_FFFF
+    return UInt32(truncatingIfNeeded: codes | codes >> 16)
+  }
+
+  /// The inverse.
+  private static func spread(_ word: UInt32) -> UInt64 {
+    var codes = UInt64(word)
+    codes = (codes | codes << 16) & 0x0000_FFFF_0000_FFFF
+    codes = (codes | codes << 8) & 0x00FF_00FF_00FF_00FF
+    return (codes | codes << 4) & 0x0F0F_0F0F_0F0F_0F0F
+  }
+
   /// The codes of one row, one per byte.
   func extract(row: Int, into codes: UnsafeMutablePointer<UInt8>) {
     for column in 0..<inFeatures {

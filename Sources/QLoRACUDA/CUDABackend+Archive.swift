@@ -5,6 +5,8 @@ import QLoRATensor
 extension CUDABackend: WeightArchiving {
   package var weightLayout: String { host.weightLayout }
 
+  package func check(_ matrix: QuantizedMatrix) throws { try host.check(matrix) }
+
   package func archive(_ weight: any PreparedWeight) -> ArchivedWeight {
     host.archive(hostWeight(deviceWeight(weight)))
   }

@@ -1,6 +1,6 @@
 // Products with weights: `output = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ`. For many rows the weight is
 // decoded with B's columns behind its own, the input gets x·Aᵀ behind its own, and one product by
-// cuBLASLt gives the sum. For few rows a kernel goes from 4-bit codes to sums.
+// cuBLASLt gives the sum. Few rows go another way.
 import CQLoRACUDA
 import QLoRATensor
 
@@ -16,14 +16,11 @@ struct WideInput {
 }
 
 extension CUDABackend {
-  /// Up to so many rows go to the kernel for few.
-  static let fewTokens = 16
-
   package func linear(_ input: Tensor, _ terms: [LinearTerm]) {
     let tokens = input.shape[0]
     if tokens == 0 || terms.isEmpty { return }
     let few = terms.filter { servesFew(tokens, $0) }
-    for term in few { linearOfFew(input, term) }
+    linearOfFew(input, few)
     let many = terms.filter { !servesFew(tokens, $0) }
     if many.isEmpty { return }
     // Half precision is a type of storage: products know float32 and bfloat16.
@@ -141,46 +138,6 @@ extension CUDABackend {
         columns: adapter.b.shape[1], factor: adapter.scale)
     }
     return target
-  }
-
-  // MARK: Few rows
-
-  private func servesFew(_ tokens: Int, _ term: LinearTerm) -> Bool {
-    guard tokens <= Self.fewTokens, term.adapter?.dropout == nil else { return false }
-    return term.weight.inFeatures % 8 == 0
-  }
-
-  private func linearOfFew(_ input: Tensor, _ term: LinearTerm) {
-    let weight = deviceWeight(term.weight)
-    let (tokens, rows, columns) = (input.shape[0], weight.outFeatures, weight.inFeatures)
-    var ending = qlora_cuda_few_ending()
-    ending.bias = term.bias.map(read) ?? 0
-    if let adapter = term.adapter {
-      let rank = adapter.a.shape[0]
-      launchWarps(
-        "qlora_few_project", tokens * rank,
-        [
-          read(input), input.dtype.element, read(adapter.a), write(adapter.projected), tokens,
-          rank, columns,
-        ])
-      ending.projected = read(adapter.projected)
-      ending.b = read(adapter.b)
-      ending.scale = adapter.scale
-      ending.rank = Int32(rank)
-    }
-    let (kind, arguments): (String, [any KernelArgument]) =
-      switch weight.content {
-      case .fourBit(let matrix): ("4bit", [argument(matrix, read)])
-      case .dense(let values): ("dense", [read(values), values.dtype.element])
-      case .int8(let matrix, _): ("8bit", [read(matrix.codes), read(matrix.scales)])
-      }
-    let most = tokens == 1 ? 1 : tokens <= 4 ? 4 : Self.fewTokens
-    launchWarps(
-      "qlora_few_\(kind)_\(most)", rows,
-      arguments + [
-        read(input), input.dtype.element, ending, write(term.output), term.output.dtype.element,
-        tokens, rows, columns,
-      ])
   }
 
   /// Enqueues a kernel with a warp for each item, four to a block.

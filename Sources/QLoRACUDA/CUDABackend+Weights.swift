@@ -47,12 +47,11 @@ extension CUDABackend {
   }
 
   package func prepare(_ matrix: QuantizedMatrix) throws -> any PreparedWeight {
-    // The host knows what such a matrix must be.
-    let prepared = try host.prepare(matrix)
-    let storage = WeightStorage.fourBit(matrix.spec)
-    return device.isHollow
-      ? hollowWeight(prepared.outFeatures, prepared.inFeatures, storage)
-      : try upload(prepared, storage)
+    // The host knows what such a matrix must be; kernels read it as it is.
+    try check(matrix)
+    let (outFeatures, inFeatures) = (matrix.shape[0], matrix.shape[1])
+    if device.isHollow { return hollowWeight(outFeatures, inFeatures, .fourBit(matrix.spec)) }
+    return try prepared(outFeatures, inFeatures, .fourBit(uploaded(matrix)))
   }
 
   package func prepare(_ matrix: Int8Matrix, _ spec: Int8Spec) throws -> any PreparedWeight {
@@ -107,11 +106,16 @@ extension CUDABackend {
     } else {
       preconditionFailure("a weight of another kind than was asked for")
     }
+    return try prepared(weight.outFeatures, weight.inFeatures, content)
+  }
+
+  private func prepared(
+    _ outFeatures: Int, _ inFeatures: Int, _ content: CUDAWeight.Content
+  ) throws -> CUDAWeight {
     try checkHealth()
-    let prepared = CUDAWeight(
-      outFeatures: weight.outFeatures, inFeatures: weight.inFeatures, content)
-    readAhead.join(prepared.parts)
-    return prepared
+    let weight = CUDAWeight(outFeatures: outFeatures, inFeatures: inFeatures, content)
+    readAhead.join(weight.parts)
+    return weight
   }
 
   private func uploaded(_ matrix: QuantizedMatrix) -> QuantizedMatrix {
@@ -148,15 +152,18 @@ extension CUDABackend {
 
   /// Rows of a dense weight at a time: it is never in float32 as a whole.
   private func uploaded(_ weight: any PreparedWeight, _ dtype: DType) -> Tensor {
-    let result = weightTensor([weight.outFeatures, weight.inFeatures], dtype)
-    let step = max(1, Self.denseFloats / weight.inFeatures)
-    for row in stride(from: 0, to: weight.outFeatures, by: step) {
-      let rows = row..<min(row + step, weight.outFeatures)
-      let piece = Tensor(uninitialized: [rows.count, weight.inFeatures], .float32)
-      host.decode(weight, rows: rows, into: piece)
-      let floats = tensor(piece.shape, .float32, stock)
-      upload(piece, to: floats)
-      convert(floats, into: result.rows(rows))
+    let (rows, columns) = (weight.outFeatures, weight.inFeatures)
+    let result = weightTensor([rows, columns], dtype)
+    let step = min(rows, max(1, Self.denseFloats / columns))
+    let floats = Tensor(uninitialized: [step, columns], .float32)
+    let narrow = dtype == .float32 ? floats : Tensor(uninitialized: [step, columns], dtype)
+    for row in stride(from: 0, to: rows, by: step) {
+      let count = min(step, rows - row)
+      let (decoded, piece) = (floats.rows(0..<count), narrow.rows(0..<count))
+      host.decode(weight, rows: row..<row + count, into: decoded)
+      // The same floats again, whose rounding is exact.
+      if dtype != .float32 { host.convert(decoded, into: piece) }
+      upload(piece, to: result.rows(row..<row + count))
     }
     return result
   }

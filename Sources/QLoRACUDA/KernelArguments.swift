@@ -12,13 +12,14 @@ extension Int: KernelArgument {}
 extension UInt64: KernelArgument {}
 extension Float: KernelArgument {}
 extension qlora_cuda_four_bit: KernelArgument {}
-extension qlora_cuda_few_ending: KernelArgument {}
+extension qlora_cuda_few_terms: KernelArgument {}
 extension qlora_cuda_product_matrix: KernelArgument {}
 extension qlora_cuda_moment_map: KernelArgument {}
 extension qlora_cuda_adamw: KernelArgument {}
 extension qlora_cuda_lion: KernelArgument {}
 extension qlora_cuda_attention_shape: KernelArgument {}
 extension qlora_cuda_cached_shape: KernelArgument {}
+extension qlora_cuda_cached_inputs: KernelArgument {}
 extension qlora_cuda_attention_inputs: KernelArgument {}
 extension qlora_cuda_tile_shape: KernelArgument {}
 extension qlora_cuda_tile_inputs: KernelArgument {}

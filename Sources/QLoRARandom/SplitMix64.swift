@@ -57,6 +57,19 @@ extension SplitMix64 {
     choices[below(choices.count)]
   }
 
+  /// The bytes of as many numbers as are needed, each with its lowest byte first.
+  package mutating func fill(_ bytes: UnsafeMutableRawBufferPointer) {
+    let whole = bytes.count / 8 * 8
+    for place in stride(from: 0, to: whole, by: 8) {
+      bytes.storeBytes(of: next().littleEndian, toByteOffset: place, as: UInt64.self)
+    }
+    if whole == bytes.count { return }
+    let last = next()
+    for place in whole..<bytes.count {
+      bytes[place] = UInt8(truncatingIfNeeded: last >> UInt64((place - whole) * 8))
+    }
+  }
+
   /// Every order is equally likely. By Fisher and Yates, from the last element down.
   package mutating func shuffle<Element>(_ elements: inout [Element]) {
     for last in stride(from: elements.count - 1, to: 0, by: -1) {

@@ -29,6 +29,8 @@ package protocol WeightArchiving: Backend {
   /// Names the layout of the parts. Processes with the same name, on whatever processor, make the
   /// same bytes and understand them; a change of the layout or of what goes into it changes it.
   var weightLayout: String { get }
+  /// - Throws: where `prepare` would.
+  func check(_ matrix: QuantizedMatrix) throws
   /// The parts share the weight's memory.
   func archive(_ weight: any PreparedWeight) -> ArchivedWeight
   /// The inverse; the weight keeps the parts' memory and never writes into it.

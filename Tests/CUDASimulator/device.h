@@ -13,10 +13,12 @@
 #define QLORA_SIMULATED 1
 #define __device__
 #define __shared__ static
+#define __grid_constant__
 #define QLORA_KERNEL(threads, name, ...)                              \
   static void name(__VA_ARGS__);                                      \
   static const simulator::Registration name##_entry(#name, threads, simulator::wrap(name)); \
   static void name(__VA_ARGS__)
+#define QLORA_KERNEL_OF(threads, blocks, ...) QLORA_KERNEL(threads, __VA_ARGS__)
 #define QLORA_DYNAMIC_SHARED(name) unsigned char *name = simulator::dynamic_memory()
 
 #define threadIdx (simulator::current_thread())
@@ -50,6 +52,10 @@ static inline void __syncthreads() { simulator::block_barrier(); }
 
 template <typename Value> static inline Value __shfl_xor_sync(unsigned, Value value, int mask) {
   return simulator::exchange(value, simulator::lane() ^ mask);
+}
+
+static inline float __shfl_sync(unsigned, float value, int from) {
+  return simulator::exchange(value, from);
 }
 
 static inline uint32_t float_bits(float value) {

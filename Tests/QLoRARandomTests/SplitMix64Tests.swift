@@ -29,6 +29,19 @@ import Testing
     #expect(found == expected)
   }
 
+  @Test(arguments: [0, 1, 8, 19])
+  func bytesAreThoseOfTheNumbers(count: Int) {
+    var (filled, drawn) = (SplitMix64(seed: 5), SplitMix64(seed: 5))
+    var bytes = [UInt8](repeating: 0, count: count)
+    bytes.withUnsafeMutableBytes { filled.fill($0) }
+    let numbers = (0..<(count + 7) / 8).map { _ in drawn.next() }
+    let expected = numbers.flatMap { number in
+      (0..<8).map { UInt8(truncatingIfNeeded: number >> UInt64($0 * 8)) }
+    }
+    #expect(bytes == Array(expected.prefix(count)))
+    #expect(filled.next() == drawn.next())
+  }
+
   @Test func unitIsTheHighBitsAsAFraction() {
     var generator = SplitMix64(seed: 5)
     #expect(

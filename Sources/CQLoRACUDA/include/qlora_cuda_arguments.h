@@ -11,10 +11,24 @@ typedef struct qlora_cuda_four_bit {
 } qlora_cuda_four_bit;
 
 typedef struct qlora_cuda_few_ending {
-  qlora_cuda_address bias, projected, b;
+  qlora_cuda_address bias, a, b, projected;
   float scale;
   int rank;
 } qlora_cuda_few_ending;
+
+typedef struct qlora_cuda_few_term {
+  qlora_cuda_four_bit four_bit;
+  qlora_cuda_address values, scales;
+  qlora_cuda_few_ending ending;
+  qlora_cuda_address out;
+  int type, out_type, rows;
+} qlora_cuda_few_term;
+
+typedef struct qlora_cuda_few_terms {
+  qlora_cuda_few_term first, second, third, fourth;
+  qlora_cuda_address x;
+  int x_type, tokens, columns;
+} qlora_cuda_few_terms;
 
 typedef struct qlora_cuda_product_matrix {
   qlora_cuda_address at;
@@ -47,6 +61,11 @@ typedef struct qlora_cuda_cached_shape {
   float scale, cap;
   qlora_cuda_address place;
 } qlora_cuda_cached_shape;
+
+typedef struct qlora_cuda_cached_inputs {
+  qlora_cuda_address query, keys, values;
+  int query_type, key_type, value_type;
+} qlora_cuda_cached_inputs;
 
 typedef struct qlora_cuda_attention_inputs {
   qlora_cuda_address gradient, query, keys, values, log_sum_exp, delta;

@@ -9,6 +9,9 @@ typedef long long i64;
 #ifndef QLORA_SIMULATED
 #define QLORA_KERNEL(threads, name, ...) \
   extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+// The same where a multiprocessor shall hold so many blocks.
+#define QLORA_KERNEL_OF(threads, blocks, name, ...) \
+  extern "C" __global__ void __launch_bounds__(threads, blocks) name(__VA_ARGS__)
 #define QLORA_DYNAMIC_SHARED(name) extern __shared__ __align__(16) u8 name[]
 
 static __device__ inline u32 float_bits(float value) { return __float_as_uint(value); }

@@ -59,15 +59,7 @@ struct RandomWeights: WeightSource {
 
   private static func bytes(_ count: Int, _ random: inout SplitMix64) -> Tensor {
     let tensor = Tensor(uninitialized: [count], .uint8)
-    tensor.withMutableElements(UInt8.self) { bytes in
-      for start in stride(from: 0, to: count, by: 8) {
-        var word = random.next()
-        for index in start..<min(start + 8, count) {
-          bytes[index] = UInt8(truncatingIfNeeded: word)
-          word >>= 8
-        }
-      }
-    }
+    tensor.withMutableBytes { random.fill($0) }
     return tensor
   }
 
