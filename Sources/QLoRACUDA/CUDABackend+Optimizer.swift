@@ -37,10 +37,12 @@ extension CUDABackend {
   }
 
   package func scale(_ tensors: [Tensor], by factor: Float) {
-    launch("qlora_scale_list", list(tensors, write), [factor])
+    launch("qlora_scale_list", list(tensors, write), [factor, Int32(0)])
   }
 
-  package func clear(_ tensors: [Tensor]) { scale(tensors, by: 0) }
+  package func clear(_ tensors: [Tensor]) {
+    launch("qlora_scale_list", list(tensors, write), [Float(0), Int32(1)])
+  }
 
   /// Of each tensor its address, and its type in the upper half of the last word.
   private func list(_ tensors: [Tensor], _ address: (Tensor) -> DeviceAddress) -> TensorList {

@@ -1,5 +1,6 @@
-// How long the device takes for what is enqueued, by kernel and by shape of product: each call
-// stands between two events of the stream. Source: NVIDIA, "CUDA Driver API", event management.
+// How long the device takes for what is enqueued on its stream, by kernel and by shape of product:
+// each call stands between two events. Copies on streams beside it have no times, and what waits
+// for them none either. Source: NVIDIA, "CUDA Driver API", event management.
 import CQLoRACUDA
 
 /// All calls of one kind while they were timed.
@@ -46,14 +47,15 @@ extension CUDADevice {
     }
     synchronize()
     var times: [String: DeviceTime] = [:]
+    // A lost device's events have no times, and end all the same.
+    let driver = libraries.driver
     for call in calls {
       var milliseconds: Float = 0
-      attempt("cuEventElapsedTime") { $0.event_elapsed(&milliseconds, call.start, call.end) }
-      times[call.name, default: DeviceTime(name: call.name)].count += 1
-      times[call.name]?.milliseconds += Double(milliseconds)
-      for event in [call.start, call.end] {
-        attempt("cuEventDestroy") { $0.event_destroy(event) }
+      if driver.event_elapsed(&milliseconds, call.start, call.end) == 0 {
+        times[call.name, default: DeviceTime(name: call.name)].count += 1
+        times[call.name]?.milliseconds += Double(milliseconds)
       }
+      for event in [call.start, call.end] { _ = driver.event_destroy(event) }
     }
     return times.values.sorted { ($1.milliseconds, $0.name) < ($0.milliseconds, $1.name) }
   }
@@ -65,19 +67,26 @@ extension CUDADevice {
   ) -> Int32 {
     let driver = libraries.driver
     guard Self.timed.contains(call), timing.withLock({ $0 != nil }),
-      recording.withLock({ $0 }) != .underWay, let start = event(driver),
-      let end = event(driver)
+      recording.withLock({ $0 }) != .underWay, let start = passedEvent(driver)
     else { return body(driver) }
-    _ = driver.event_record(start, stream)
     let status = body(driver)
-    _ = driver.event_record(end, stream)
     let name = Self.named.contains(call) ? detail() : call
-    timing.withLock { $0?.calls.append(CallTiming.Call(name: name, start: start, end: end)) }
+    let end = passedEvent(driver)
+    let isKept = timing.withLock { timing in
+      guard let end, timing != nil else { return false }
+      timing?.calls.append(CallTiming.Call(name: name, start: start, end: end))
+      return true
+    }
+    if !isKept { for event in [start, end] { _ = event.map(driver.event_destroy) } }
     return status
   }
 
-  private func event(_ driver: qlora_cuda_driver) -> qlora_cuda_handle? {
-    var event: qlora_cuda_handle?
-    return driver.event_create(&event, 0) == 0 ? event : nil
+  /// An event that the stream passes behind all that is enqueued by now.
+  private func passedEvent(_ driver: qlora_cuda_driver) -> qlora_cuda_handle? {
+    var made: qlora_cuda_handle?
+    guard driver.event_create(&made, 0) == 0, let event = made else { return nil }
+    if driver.event_record(event, stream) == 0 { return event }
+    _ = driver.event_destroy(event)
+    return nil
   }
 }

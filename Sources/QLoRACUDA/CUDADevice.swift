@@ -148,16 +148,17 @@ package final class CUDADevice: @unchecked Sendable {
   }
 
   /// Makes a call in the device's context, unless an earlier one has failed.
+  /// - Parameter isTimed: whether it may have a time; false for calls on other streams.
   /// - Returns: whether it succeeded.
   @discardableResult
   func attempt(
-    _ call: String, detail: @autoclosure () -> String = "",
+    _ call: String, detail: @autoclosure () -> String = "", isTimed: Bool = true,
     _ body: (qlora_cuda_driver) -> Int32
   ) -> Bool {
     if failure != nil { return false }
     _ = libraries.driver.context_set(context)
     guard admits(call) else { return false }
-    let status = timed(call, detail, body)
+    let status = isTimed ? timed(call, detail, body) : body(libraries.driver)
     if status == 0 { return true }
     if !isRefusalToRecord(status) { fail(call, status, detail: detail()) }
     return false

@@ -10,8 +10,8 @@ final class DeviceIntegers<Integer: FixedWidthInteger & BitwiseCopyable & Sendab
     let tensor: Tensor
   }
 
-  /// Tokens, positions, rows and targets of two micro-batches, who sees whom in three kinds of
-  /// attention, and the samples of rows.
+  /// Enough for tokens, positions, rows and targets of two micro-batches, who sees whom in three
+  /// kinds of attention and the samples of rows, or for an optimizer's lists.
   private let capacity = 24
 
   private let pool: DevicePool

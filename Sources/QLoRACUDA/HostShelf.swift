@@ -169,7 +169,7 @@ final class HostShelf: @unchecked Sendable {
     else { return }
     device.attempt("cuEventRecord") { $0.event_record(turn, device.stream) }
     device.attempt("cuStreamWaitEvent") { $0.stream_wait(stream, turn, 0) }
-    device.attempt(isIn ? "cuMemcpyHtoDAsync" : "cuMemcpyDtoHAsync") {
+    device.attempt(isIn ? "cuMemcpyHtoDAsync" : "cuMemcpyDtoHAsync", isTimed: false) {
       isIn
         ? $0.copy_to_device(block.address, pinned, item.byteCount, stream)
         : $0.copy_to_host(pinned, block.address, item.byteCount, stream)

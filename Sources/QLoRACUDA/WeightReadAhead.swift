@@ -163,7 +163,7 @@ final class WeightReadAhead: @unchecked Sendable {
     device.attempt("cuStreamWaitEvent") { $0.stream_wait(stream, turn, 0) }
     for part in weight.parts {
       let address = buffer.block.address + DeviceAddress(part.offset)
-      device.attempt("cuMemcpyHtoDAsync") {
+      device.attempt("cuMemcpyHtoDAsync", isTimed: false) {
         $0.copy_to_device(address, part.memory, part.byteCount, stream)
       }
     }

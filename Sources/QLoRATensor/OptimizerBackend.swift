@@ -184,26 +184,6 @@ extension OptimizerBackend {
     Tensor(zeros: shape, dtype)
   }
 
-  /// Of one parameter.
-  package func adamW(
-    parameter: Tensor, gradient: Tensor, firstMoment: OptimizerMoment,
-    secondMoment: OptimizerMoment, _ step: AdamWStep
-  ) {
-    let moments = [firstMoment, secondMoment]
-    adamW([ParameterUpdate(parameter: parameter, gradient: gradient, moments: moments)], step)
-  }
-
-  package func lion(
-    parameter: Tensor, gradient: Tensor, moment: OptimizerMoment, _ step: LionStep
-  ) {
-    lion([ParameterUpdate(parameter: parameter, gradient: gradient, moments: [moment])], step)
-  }
-
-  package func sgd(parameter: Tensor, gradient: Tensor, moment: Tensor?, _ step: SGDStep) {
-    let moments = moment.map { [OptimizerMoment($0)] } ?? []
-    sgd([ParameterUpdate(parameter: parameter, gradient: gradient, moments: moments)], step)
-  }
-
   package func sumsOfSquares(_ tensors: [Tensor]) -> [Double] { tensors.map(sumOfSquares) }
 
   package func scale(_ tensors: [Tensor], by factor: Float) {

@@ -22,7 +22,7 @@ struct NonFiniteStep: Error {
 extension Trainer {
   /// Rows that a message names; a packed step may have hundreds.
   private static let namedRowCount = 8
-  /// Tensors that are looked at together: a device answers once for them.
+  /// Tensors that are looked at together where a device answers once for them.
   private static let checkedBytes = 64 << 20
 
   // MARK: Finding
@@ -62,14 +62,15 @@ extension Trainer {
   /// The name of the first parameter or optimizer state with a value that is not finite; codes of
   /// 8 bits are finite, their scales may not be.
   var firstNonFiniteUpdated: String? {
+    // States on the host's disk come one by one, so that no two must be in memory.
+    let most = inputs.backend.hasOutsideMemory ? Self.checkedBytes : 0
     var rest = updated.filter { $0.tensor.dtype == .float32 }[...]
     while let next = rest.first {
-      // States on the disk must not all be in memory at once.
       defer { optimizer.releasePages() }
       var bytes = next.tensor.byteCount
       let others = rest.dropFirst().prefix {
         bytes += $0.tensor.byteCount
-        return bytes <= Self.checkedBytes
+        return bytes <= most
       }
       let checked = [next] + others
       let sums = inputs.backend.sumsOfSquares(checked.map(\.tensor))

@@ -20,7 +20,8 @@ struct DeviceProfile {
   func end(turns: Int) -> (String, String) {
     let times = device.endTiming().map { time in
       let milliseconds = rounded(time.milliseconds / Double(turns))
-      return "{\"name\": \"\(time.name)\", \"count\": \(time.count / turns), "
+      return "{\"name\": \"\(time.name)\", "
+        + "\"count\": \(rounded(Double(time.count) / Double(turns))), "
         + "\"milliseconds\": \(milliseconds)}"
     }
     return ("deviceTimes", "[" + times.joined(separator: ", ") + "]")

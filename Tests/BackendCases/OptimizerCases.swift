@@ -1,5 +1,6 @@
 // Cases of the optimizers, which round alike on every device: the same bits.
 import QLoRATensor
+import TestSupport
 
 extension BackendCase {
   /// States in 8 bits begin at 4096 elements; the last block is not whole.

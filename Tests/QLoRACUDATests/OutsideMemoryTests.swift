@@ -2,6 +2,7 @@
 import CUDASimulator
 import QLoRACPU
 import QLoRATensor
+import TestSupport
 import Testing
 import TinyModel
 

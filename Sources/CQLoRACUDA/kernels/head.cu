@@ -61,7 +61,7 @@ QLORA_KERNEL(256, qlora_softmax_loss, const float *logits, i64 vocabulary, const
 // The lowest place of the largest of `count` values; one block.
 static constexpr int choice_threads = 1024;
 QLORA_KERNEL(1024, qlora_likeliest, const float *values, i64 count, int *place) {
-  __shared__ Largest places[choice_threads];
+  __shared__ Largest places[choice_threads / 32];
   Largest mine = {bits_float(0xFF800000), 0x7FFFFFFF};
   for (i64 i = threadIdx.x; i < count; i += choice_threads) {
     const Largest other = {values[i], (int)i};

@@ -1,5 +1,5 @@
 // Rows that vectors of their sample scale, shift and gate, and what image models are trained by.
-// A block has a row at a time, but for sums down the rows of a sample.
+// Rows are shared out as rows.cuh says, but for sums down the rows of a sample.
 
 // out = n · (1 + scale) + shift with n the normalized row; statistics [rows][2] = the mean and the
 // inverse of the deviation. `samples` names each row's vectors.

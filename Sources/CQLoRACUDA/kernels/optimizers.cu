@@ -43,19 +43,19 @@ static __device__ inline void for_part(const Part &part, bool is_whole, Body bod
   for (i += threadIdx.x; i < part.end; i += part_threads) body(i, Width<1>());
 }
 
-// x = factor · x; zeros for a factor of 0, whatever was there.
-QLORA_KERNEL(256, qlora_scale_list, const Listed *list, int tensors, float factor) {
+// x = factor · x; zeros, whatever was there, where `clearing`.
+QLORA_KERNEL(256, qlora_scale_list, const Listed *list, int tensors, float factor, int clearing) {
   const Part part = find_part(list, tensors);
   const Listed entry = list[part.tensor];
   for_part(part, is_whole(entry.x), [&](i64 i, auto width) {
     Elements<width.count> values = {};
-    if (factor != 0) values = load(entry.x, entry.type, i, width);
+    if (!clearing) values = load(entry.x, entry.type, i, width);
     for (float &value : values.at) value *= factor;
     store(entry.x, entry.type, i, values);
   });
 }
 
-// sums [part] = Σ x², in an order that only the counts decide.
+// sums [part] = Σ x², in an order that counts and the alignment of addresses decide.
 QLORA_KERNEL(256, qlora_squares, const Listed *list, int tensors, double *sums) {
   __shared__ double scratch[part_threads / 32];
   const Part part = find_part(list, tensors);
