@@ -129,7 +129,9 @@ let package = Package(
     library("ToolCallCorpus", ["QLoRAJSON", "QLoRARandom"]),
     .executableTarget(name: "make-tool-calls", dependencies: ["ToolCallCorpus"]),
     // Tests.
-    .target(name: "TestSupport", dependencies: ["QLoRARandom", "QLoRATensor"], path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport", dependencies: ["QLoRARandom", "QLoRATensor"],
+      path: "Tests/TestSupport"),
     .target(
       name: "ProductCases", dependencies: ["QLoRATensor", "QLoRACPU", "TestSupport"],
       path: "Tests/ProductCases"),
