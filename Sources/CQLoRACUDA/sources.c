@@ -15,20 +15,28 @@ static const char attention_rows_text[] = {
 static const char attention_tiles_128_text[] = {
 #embed "kernels/attention_tiles.cu"
   ,
+#embed "kernels/attention_tiles_backward.cu"
+  ,
 #embed "kernels/attention_tiles_128.cu" suffix(, 0)
 };
 static const char attention_tiles_256_text[] = {
 #embed "kernels/attention_tiles.cu"
+  ,
+#embed "kernels/attention_tiles_backward.cu"
   ,
 #embed "kernels/attention_tiles_256.cu" suffix(, 0)
 };
 static const char attention_tiles_64_text[] = {
 #embed "kernels/attention_tiles.cu"
   ,
+#embed "kernels/attention_tiles_backward.cu"
+  ,
 #embed "kernels/attention_tiles_64.cu" suffix(, 0)
 };
 static const char attention_tiles_96_text[] = {
 #embed "kernels/attention_tiles.cu"
+  ,
+#embed "kernels/attention_tiles_backward.cu"
   ,
 #embed "kernels/attention_tiles_96.cu" suffix(, 0)
 };

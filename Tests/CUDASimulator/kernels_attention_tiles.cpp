@@ -3,6 +3,7 @@
 
 #include "../../Sources/CQLoRACUDA/kernels/common.cuh"
 #include "../../Sources/CQLoRACUDA/kernels/attention_tiles.cu"
+#include "../../Sources/CQLoRACUDA/kernels/attention_tiles_backward.cu"
 #include "../../Sources/CQLoRACUDA/kernels/attention_tiles_64.cu"
 #include "../../Sources/CQLoRACUDA/kernels/attention_tiles_96.cu"
 #include "../../Sources/CQLoRACUDA/kernels/attention_tiles_128.cu"
