@@ -143,9 +143,9 @@ static __device__ inline bool sees(const TileShape &shape, int query, int key) {
   return query < shape.rows && key < end_seen(shape, query) && key >= first_seen(shape, query);
 }
 
-// What a warp's rows have to do with those that pass by: with none outside of `first … end`, and
-// all of them with each between `whole_first` and `whole_end`.
-struct WarpRange {
+// What rows of a warp or a block have to do with those that pass by: with none outside of
+// `first … end`, and all of them with each between `whole_first` and `whole_end`.
+struct PassingRange {
   int first, end, whole_first, whole_end;
 
   __device__ bool meets(int at, int count) const { return at < end && at + count > first; }
@@ -155,7 +155,7 @@ struct WarpRange {
 };
 
 // The keys of queries `first …`, of which there are at most `count`.
-static __device__ inline WarpRange keys_of(const TileShape &shape, int first, int count) {
+static __device__ inline PassingRange keys_of(const TileShape &shape, int first, int count) {
   if (first >= shape.rows) return {0, 0, 0, 0};
   const int last = min(first + count, shape.rows) - 1;
   return {first_seen(shape, first), end_seen(shape, last), first_seen(shape, last),
@@ -163,7 +163,7 @@ static __device__ inline WarpRange keys_of(const TileShape &shape, int first, in
 }
 
 // The queries of keys `first …`, of which there are at most `count`.
-static __device__ inline WarpRange queries_of(const TileShape &shape, int first, int count) {
+static __device__ inline PassingRange queries_of(const TileShape &shape, int first, int count) {
   if (first >= shape.key_rows) return {0, 0, 0, 0};
   const int last = min(first + count, shape.key_rows) - 1;
   return {first_seeing(shape, first), shape.ends[last], first_seeing(shape, last),
@@ -306,9 +306,9 @@ static __device__ void attention_tile(const u16 *query, const u16 *key, const u1
   const int thread = threadIdx.x, head = blockIdx.x;
   const int kv_head = head / (shape.heads / shape.kv_heads);
   const int first_query = ((int)gridDim.y - 1 - (int)blockIdx.y) * tile_rows;
-  const WarpRange all = keys_of(shape, first_query, tile_rows);
+  const PassingRange all = keys_of(shape, first_query, tile_rows);
   const int warp_row = thread / 32 * 16 * parts, own_query = first_query + warp_row;
-  const WarpRange own = keys_of(shape, own_query, 16 * parts);
+  const PassingRange own = keys_of(shape, own_query, 16 * parts);
   const i64 width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
   const float factor = weight_factor(shape);
   copy_tile<size, tile_rows>(queries, query, width, head, first_query, shape.rows, thread);

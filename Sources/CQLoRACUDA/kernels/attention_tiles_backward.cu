@@ -112,9 +112,9 @@ static __device__ void query_gradient_tile(const TileInputs &in, float *query_gr
   const int thread = threadIdx.x, head = blockIdx.x;
   const int kv_head = head / (shape.heads / shape.kv_heads);
   const int first_query = ((int)gridDim.y - 1 - (int)blockIdx.y) * tile_rows;
-  const WarpRange all = keys_of(shape, first_query, tile_rows);
+  const PassingRange all = keys_of(shape, first_query, tile_rows);
   const int warp_row = thread / 32 * 16, own_query = first_query + warp_row;
-  const WarpRange own = keys_of(shape, own_query, 16);
+  const PassingRange own = keys_of(shape, own_query, 16);
   const i64 row_width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
   copy_tile<size, tile_rows>(queries, in.query, row_width, head, first_query, shape.rows, thread);
   copy_tile<size, tile_rows>(gradients, in.gradient, row_width, head, first_query, shape.rows,
@@ -195,8 +195,8 @@ static __device__ void key_gradient_tile(const TileInputs &in, float *key_gradie
       value_tile + tile_rows * stride + group * QueryTiles<size, queries, stages>::count};
   const int kv_head = blockIdx.x, shared_heads = shape.heads / shape.kv_heads;
   const int first_key = blockIdx.y * tile_rows, warp_row = thread / 32 * 16;
-  const WarpRange all = queries_of(shape, first_key, tile_rows);
-  const WarpRange own = queries_of(shape, first_key + warp_row, 16);
+  const PassingRange all = queries_of(shape, first_key, tile_rows);
+  const PassingRange own = queries_of(shape, first_key + warp_row, 16);
   const i64 row_width = (i64)shape.heads * size, kv_width = (i64)shape.kv_heads * size;
   const int spans = max(0, all.end - all.first + queries - 1) / queries;
   const int steps = spans * shared_heads;
