@@ -17,11 +17,12 @@ extension CUDABackend {
   ) {
     precondition(gate.count == up.count && outputGradient.count == gate.count)
     precondition(gateGradient.count == gate.count && upGradient.count == gate.count)
+    precondition(gateGradient.dtype == upGradient.dtype)
     launch(
       "qlora_silu_multiply_backward", overPiecesOf: gate.count,
       [
         read(outputGradient), read(gate), gate.dtype.element, read(up), up.dtype.element,
-        write(gateGradient), write(upGradient), gate.count,
+        write(gateGradient), write(upGradient), upGradient.dtype.element, gate.count,
       ])
   }
 
@@ -45,12 +46,13 @@ extension CUDABackend {
     precondition(activation != .silu && (up == nil) == (upGradient == nil))
     precondition(outputGradient.count == gate.count && gateGradient.count == gate.count)
     precondition([up, upGradient].allSatisfy { $0 == nil || $0?.count == gate.count })
+    precondition(upGradient == nil || upGradient?.dtype == gateGradient.dtype)
     launch(
       "qlora_gelu_multiply_backward", overPiecesOf: gate.count,
       [
         Int32(activation == .geluTanh ? 1 : 0), read(outputGradient), read(gate),
         gate.dtype.element, up.map(read) ?? 0, up?.dtype.element ?? 0, write(gateGradient),
-        upGradient.map(write) ?? 0, gate.count,
+        upGradient.map(write) ?? 0, gateGradient.dtype.element, gate.count,
       ])
   }
 

@@ -11,8 +11,6 @@ struct WideInput {
   let matrix: DeviceMatrix
   /// Columns in all: a multiple of 8, as cuBLASLt's fastest kernels want it.
   let width: Int
-  /// Where each term's columns begin.
-  let places: [Int]
 }
 
 extension CUDABackend {
@@ -26,49 +24,78 @@ extension CUDABackend {
     // Half precision is a type of storage: products know float32 and bfloat16.
     let input = input.dtype == .float16 ? widened(input) : input
     let weights = many.map { deviceWeight($0.weight) }
-    let wide = widen(input, many)
+    let branches = AdapterBranches(many.map(\.adapter))
+    let wide = widen(input, branches)
     for (index, term) in many.enumerated() {
-      multiply(wide, term, weights[index], place: wide.places[index])
+      multiply(wide, term, weights[index], column: branches.column(ofTerm: index))
     }
   }
 
   /// The products' type for an input's.
   func productType(_ input: Tensor) -> DType { input.dtype == .bfloat16 ? .bfloat16 : .float32 }
 
-  // MARK: Many rows
-
-  /// Projects the input for every adapter, and puts the results behind it.
-  private func widen(_ input: Tensor, _ terms: [LinearTerm]) -> WideInput {
-    let (tokens, columns, dtype) = (input.shape[0], input.shape[1], productType(input))
-    let ranks = terms.map { $0.adapter?.b.shape[1] ?? 0 }
-    let places = ranks.indices.map { columns + ranks[..<$0].reduce(0, +) }
-    let used = columns + ranks.reduce(0, +)
-    if used == columns {
-      return WideInput(memory: input, matrix: matrix(input), width: columns, places: places)
-    }
-    let width = (used + 7) / 8 * 8
-    let memory = allocate([tokens, width], dtype)
-    let target = writable(memory)
-    copy(matrix(input), to: target, rows: tokens, columns: columns)
-    copy(nil, to: target.columns(from: used), rows: tokens, columns: width - used)
-    for (index, term) in terms.enumerated() {
-      guard let adapter = term.adapter else { continue }
-      project(input, adapter, dtype)
-      copy(
-        matrix(adapter.projected), to: target.columns(from: places[index]), rows: tokens,
-        columns: ranks[index])
-    }
-    return WideInput(memory: memory, matrix: target, width: width, places: places)
+  package func productGradientType(_ input: DType) -> DType {
+    input == .bfloat16 ? .bfloat16 : .float32
   }
 
-  /// `projected = dropout(x)·Aᵀ`.
-  private func project(_ input: Tensor, _ adapter: AdapterTerm, _ dtype: DType) {
-    let (rank, columns) = (adapter.a.shape[0], adapter.a.shape[1])
-    let source = adapter.dropout.map { dropped(input, $0) } ?? input
-    let a = converted(adapter.a, dtype)
-    products.multiply(
-      matrix(source), matrix(a).across, into: writable(adapter.projected), rows: input.shape[0],
-      columns: rank, depth: columns)
+  // MARK: Many rows
+
+  /// Puts what the adapters project behind the input.
+  private func widen(_ input: Tensor, _ branches: AdapterBranches) -> WideInput {
+    let (tokens, columns, dtype) = (input.shape[0], input.shape[1], productType(input))
+    if branches.rank == 0 {
+      return WideInput(memory: input, matrix: matrix(input), width: columns)
+    }
+    let used = columns + branches.rank
+    let width = (used + 7) / 8 * 8
+    let memory = allocate([tokens, width], dtype)
+    let stack = allocate([branches.rank, columns], dtype)
+    defer { withExtendedLifetime(stack) {} }
+    let (wide, factors) = (writable(memory), writable(stack))
+    copy(
+      [
+        MatrixCopy(from: matrix(input), to: wide, rows: tokens, columns: columns),
+        MatrixCopy(to: wide.columns(from: used), rows: tokens, columns: width - used),
+      ]
+        + branches.all.map { branch in
+          MatrixCopy(
+            from: matrix(branch.adapter.a), to: factors.rows(from: branch.column),
+            rows: branch.rank, columns: columns)
+        })
+    project(input, branches, factors, into: wide.columns(from: columns))
+    return WideInput(memory: memory, matrix: wide, width: width)
+  }
+
+  /// `dropout(x)·Aᵀ` of all adapters side by side, in float32 for each and rounded into `target`.
+  private func project(
+    _ input: Tensor, _ branches: AdapterBranches, _ factors: DeviceMatrix,
+    into target: DeviceMatrix
+  ) {
+    let (tokens, columns) = (input.shape[0], input.shape[1])
+    var (copies, products): ([MatrixCopy], [Tensor]) = ([], [])
+    // Their memory is read when the copies are enqueued.
+    defer { withExtendedLifetime(products) {} }
+    for group in branches.groups {
+      let source = group.dropout.map { dropped(input, $0) } ?? input
+      let product =
+        group.branches.count == 1
+        ? group.branches[0].adapter.projected : allocate([tokens, group.rank], .float32)
+      let sums = writable(product)
+      self.products.multiply(
+        matrix(source), factors.rows(from: group.column).across, into: sums, rows: tokens,
+        columns: group.rank, depth: columns)
+      copies.append(
+        MatrixCopy(
+          from: sums, to: target.columns(from: group.column), rows: tokens, columns: group.rank))
+      products.append(product)
+      if group.branches.count == 1 { continue }
+      copies += group.branches.map { branch in
+        MatrixCopy(
+          from: sums.columns(from: branch.column - group.column),
+          to: writable(branch.adapter.projected), rows: tokens, columns: branch.rank)
+      }
+    }
+    copy(copies)
   }
 
   /// `mask(x)` in the input's type.
@@ -96,15 +123,16 @@ extension CUDABackend {
     return output
   }
 
+  /// - Parameter column: where the term's adapter begins behind the input.
   private func multiply(
-    _ input: WideInput, _ term: LinearTerm, _ weight: CUDAWeight, place: Int
+    _ input: WideInput, _ term: LinearTerm, _ weight: CUDAWeight, column: Int
   ) {
     let (tokens, rows) = (term.output.shape[0], weight.outFeatures)
     var scratch: Tensor?
     let right =
       input.width == weight.inFeatures
       ? whole(weight, input.matrix.dtype, scratch: &scratch)
-      : widened(weight, term.adapter, input, place: place, scratch: &scratch)
+      : widened(weight, term.adapter, input, column: column, scratch: &scratch)
     // cuBLASLt stores the input's type or float32; a bias is added before anything is rounded.
     let isDirect =
       term.bias == nil && (term.output.dtype == .float32 || term.output.dtype == right.dtype)
@@ -123,7 +151,7 @@ extension CUDABackend {
 
   /// `[W | 0 | scale·B | 0]`, as wide as the input.
   private func widened(
-    _ weight: CUDAWeight, _ adapter: AdapterTerm?, _ input: WideInput, place: Int,
+    _ weight: CUDAWeight, _ adapter: AdapterTerm?, _ input: WideInput, column: Int,
     scratch: inout Tensor?
   ) -> DeviceMatrix {
     let (rows, columns) = (weight.outFeatures, weight.inFeatures)
@@ -131,12 +159,15 @@ extension CUDABackend {
     scratch = memory
     let target = writable(memory)
     decode(weight, rows: 0..<rows, into: target)
-    copy(nil, to: target.columns(from: columns), rows: rows, columns: input.width - columns)
-    if let adapter {
-      copy(
-        matrix(adapter.b), to: target.columns(from: place), rows: rows,
-        columns: adapter.b.shape[1], factor: adapter.scale)
-    }
+    let rank = adapter?.b.shape[1] ?? 0
+    let (first, end) = (columns + column, columns + column + rank)
+    copy([
+      MatrixCopy(to: target.columns(from: columns), rows: rows, columns: column),
+      MatrixCopy(
+        from: adapter.map { matrix($0.b) }, to: target.columns(from: first), rows: rows,
+        columns: rank, factor: adapter?.scale ?? 1),
+      MatrixCopy(to: target.columns(from: end), rows: rows, columns: input.width - end),
+    ])
     return target
   }
 

@@ -1,17 +1,42 @@
 // The gradients of `linear`: `dX = dY·W + scale·(dY·B)·A`, `dA = scale·(dY·B)ᵀ·x`,
-// `dB = scale·dYᵀ·u`. The output gradients of all terms stand side by side, each with scale·dY·B
-// behind it; their weights stand below one another, each with A below it. One product gives dX.
+// `dB = scale·dYᵀ·u`. The output gradients of all terms stand side by side, and behind them what
+// each adapter makes of its own, scale·dY·B; the weights stand below one another, and below them
+// each A. One product gives dX, and one each those small factors, all dA and all dB: a product that
+// mixes terms is cheaper than one for each, as it reads the same memory once.
 import QLoRATensor
 
 /// What backward computes with for all terms at once.
 private struct WideGradients {
-  /// `[tokens, width]`.
-  let memory: Tensor
-  let matrix: DeviceMatrix
-  /// Columns in all, a multiple of 8.
-  let width: Int
+  let terms: [LinearGradientTerm]
+  let branches: AdapterBranches
+  let tokens: Int
+  let dtype: DType
   /// Where each term's columns begin.
   let places: [Int]
+  /// Columns of all output gradients; scale·dY·B follows.
+  let used: Int
+
+  init(_ terms: [LinearGradientTerm], _ dtype: DType) {
+    self.terms = terms
+    self.dtype = dtype
+    branches = AdapterBranches(terms.map(\.adapter))
+    tokens = terms[0].outputGradient.shape[0]
+    var used = 0
+    places = terms.map { term in
+      defer { used += term.weight.outFeatures }
+      return used
+    }
+    self.used = used
+  }
+
+  /// Columns in all: a multiple of 8, as cuBLASLt's fastest kernels want it.
+  var width: Int { (used + branches.rank + 7) / 8 * 8 }
+
+  /// From the first term that has an adapter to the last.
+  var adapted: Range<Int> {
+    guard let first = branches.all.first, let last = branches.all.last else { return 0..<0 }
+    return places[first.term]..<places[last.term] + terms[last.term].weight.outFeatures
+  }
 }
 
 extension CUDABackend {
@@ -20,64 +45,100 @@ extension CUDABackend {
   ) {
     if input.shape[0] == 0 || terms.isEmpty { return }
     let input = input.dtype == .float16 ? widened(input) : input
-    let wide = widen(terms, productType(input))
+    let wide = WideGradients(terms, productType(input))
+    let memory = allocate([wide.tokens, wide.width], wide.dtype)
+    let gradients = writable(memory)
+    let projected = allocate([wide.tokens, wide.branches.rank], wide.dtype)
+    defer { withExtendedLifetime((memory, projected)) {} }
+    gather(wide, into: gradients, writable(projected))
     if let inputGradient {
-      backpropagate(wide, terms, into: inputGradient, accumulating: accumulating)
+      backpropagate(wide, gradients, into: inputGradient, accumulating: accumulating)
     }
-    for (index, term) in terms.enumerated() {
-      guard let adapter = term.adapter else { continue }
-      let low = wide.matrix.columns(from: wide.places[index] + term.weight.outFeatures)
-      if let inputGradient, let mask = adapter.dropout {
-        addDropped(low, adapter, mask, to: inputGradient)
-      }
-      addGradients(term, adapter, input, wide.matrix.columns(from: wide.places[index]), low)
-    }
+    if wide.branches.rank == 0 { return }
+    addGradientsOfA(wide, gradients, input)
+    addGradientsOfB(wide, gradients, matrix(projected))
   }
 
-  /// Output gradients in the products' type, each with `scale·dY·B` behind it.
-  private func widen(_ terms: [LinearGradientTerm], _ dtype: DType) -> WideGradients {
-    let tokens = terms[0].outputGradient.shape[0]
-    let widths = terms.map { $0.weight.outFeatures + ($0.adapter?.b.shape[1] ?? 0) }
-    let places = widths.indices.map { widths[..<$0].reduce(0, +) }
-    let used = widths.reduce(0, +)
-    let width = (used + 7) / 8 * 8
-    let memory = allocate([tokens, width], dtype)
-    let target = writable(memory)
-    copy(nil, to: target.columns(from: used), rows: tokens, columns: width - used)
-    for (index, term) in terms.enumerated() {
-      let (rows, place) = (term.weight.outFeatures, target.columns(from: places[index]))
-      copy(matrix(term.outputGradient), to: place, rows: tokens, columns: rows)
-      guard let adapter = term.adapter else { continue }
-      let b = converted(adapter.b, dtype)
-      products.multiply(
-        place, matrix(b), into: place.columns(from: rows), rows: tokens,
-        columns: adapter.b.shape[1], depth: rows, factor: adapter.scale)
+  /// Output gradients and what the adapters projected, in the products' type, and `scale·dY·B`.
+  private func gather(
+    _ wide: WideGradients, into gradients: DeviceMatrix, _ projected: DeviceMatrix
+  ) {
+    let (rank, adapted) = (wide.branches.rank, wide.adapted)
+    let factors = allocate([adapted.count, rank], wide.dtype)
+    defer { withExtendedLifetime(factors) {} }
+    let target = writable(factors)
+    var copies = wide.terms.indices.map { index in
+      let term = wide.terms[index]
+      return MatrixCopy(
+        from: matrix(term.outputGradient), to: gradients.columns(from: wide.places[index]),
+        rows: wide.tokens, columns: term.weight.outFeatures)
     }
-    return WideGradients(memory: memory, matrix: target, width: width, places: places)
+    copies.append(
+      MatrixCopy(
+        to: gradients.columns(from: wide.used + rank), rows: wide.tokens,
+        columns: wide.width - wide.used - rank))
+    for branch in wide.branches.all {
+      copies.append(
+        MatrixCopy(
+          from: matrix(branch.adapter.projected), to: projected.columns(from: branch.column),
+          rows: wide.tokens, columns: branch.rank))
+    }
+    copy(copies + diagonal(wide, in: target))
+    products.multiply(
+      gradients.columns(from: adapted.lowerBound), target,
+      into: gradients.columns(from: wide.used), rows: wide.tokens, columns: rank,
+      depth: adapted.count)
+  }
+
+  /// Each term's scale·B in its own rows and columns, zeros elsewhere.
+  private func diagonal(_ wide: WideGradients, in target: DeviceMatrix) -> [MatrixCopy] {
+    let (rank, first) = (wide.branches.rank, wide.adapted.lowerBound)
+    let inside = wide.terms.indices.filter { wide.adapted.contains(wide.places[$0]) }
+    return inside.flatMap { index in
+      let rows = wide.terms[index].weight.outFeatures
+      let place = target.rows(from: wide.places[index] - first)
+      let begin = wide.branches.column(ofTerm: index)
+      let adapter = wide.terms[index].adapter
+      let end = begin + (adapter?.b.shape[1] ?? 0)
+      return [
+        MatrixCopy(to: place, rows: rows, columns: begin),
+        MatrixCopy(
+          from: adapter.map { matrix($0.b) }, to: place.columns(from: begin), rows: rows,
+          columns: end - begin, factor: adapter?.scale ?? 1),
+        MatrixCopy(to: place.columns(from: end), rows: rows, columns: rank - end),
+      ]
+    }
   }
 
   private func backpropagate(
-    _ wide: WideGradients, _ terms: [LinearGradientTerm], into output: Tensor, accumulating: Bool
+    _ wide: WideGradients, _ gradients: DeviceMatrix, into output: Tensor, accumulating: Bool
   ) {
-    let (columns, dtype) = (output.shape[1], wide.matrix.dtype)
-    let stack = allocate([wide.width, columns], dtype)
+    let columns = output.shape[1]
+    let stack = allocate([wide.width, columns], wide.dtype)
+    defer { withExtendedLifetime(stack) {} }
     let target = writable(stack)
-    var row = 0
-    for (index, term) in terms.enumerated() {
+    for (term, place) in zip(wide.terms, wide.places) {
       let weight = deviceWeight(term.weight)
-      row = wide.places[index]
-      decode(weight, rows: 0..<weight.outFeatures, into: target.rows(from: row))
-      row += weight.outFeatures
-      guard let adapter = term.adapter else { continue }
-      // Behind a dropout the branch goes its own way.
-      let a = adapter.dropout == nil ? matrix(adapter.a) : nil
-      copy(a, to: target.rows(from: row), rows: adapter.a.shape[0], columns: columns)
-      row += adapter.a.shape[0]
+      decode(weight, rows: 0..<weight.outFeatures, into: target.rows(from: place))
     }
-    copy(nil, to: target.rows(from: row), rows: wide.width - row, columns: columns)
+    let end = wide.used + wide.branches.rank
+    var copies = wide.branches.all.map { branch in
+      // Behind a dropout the branch goes its own way.
+      MatrixCopy(
+        from: branch.adapter.dropout == nil ? matrix(branch.adapter.a) : nil,
+        to: target.rows(from: wide.used + branch.column), rows: branch.rank, columns: columns)
+    }
+    copies.append(
+      MatrixCopy(to: target.rows(from: end), rows: wide.width - end, columns: columns))
+    copy(copies)
     products.multiply(
-      wide.matrix, target, into: writable(output), rows: output.shape[0], columns: columns,
+      gradients, target, into: writable(output), rows: wide.tokens, columns: columns,
       depth: wide.width, adding: accumulating)
+    for branch in wide.branches.all {
+      guard let mask = branch.adapter.dropout else { continue }
+      let low = gradients.columns(from: wide.used + branch.column)
+      addDropped(low, branch.adapter, mask, to: output)
+    }
   }
 
   /// `output += mask(low·A)`.
@@ -92,22 +153,59 @@ extension CUDABackend {
     dropout(branch, mask, into: output, accumulating: true)
   }
 
-  private func addGradients(
-    _ term: LinearGradientTerm, _ adapter: AdapterTerm, _ input: Tensor, _ gradient: DeviceMatrix,
-    _ low: DeviceMatrix
+  private func addGradientsOfA(
+    _ wide: WideGradients, _ gradients: DeviceMatrix, _ input: Tensor
   ) {
-    let (tokens, rank) = (input.shape[0], adapter.a.shape[0])
-    if let target = term.aGradient {
-      let source = adapter.dropout.map { dropped(input, $0) } ?? input
+    let columns = input.shape[1]
+    for group in wide.branches.groups {
+      let source = group.dropout.map { dropped(input, $0) } ?? input
+      let targets = group.branches.map { wide.terms[$0.term].aGradient }
+      let isDirect = targets.count == 1
+      guard let product = isDirect ? targets[0] : allocate([group.rank, columns], .float32)
+      else { continue }
+      defer { withExtendedLifetime(product) {} }
+      let sums = writable(product)
       products.multiply(
-        low.across, matrix(source), into: writable(target), rows: rank, columns: input.shape[1],
-        depth: tokens, adding: true)
+        gradients.columns(from: wide.used + group.column).across, matrix(source), into: sums,
+        rows: group.rank, columns: columns, depth: wide.tokens, adding: isDirect)
+      if isDirect { continue }
+      copy(
+        zip(group.branches, targets).compactMap { branch, target in
+          target.map {
+            MatrixCopy(
+              from: sums.rows(from: branch.column - group.column), to: writable($0),
+              rows: branch.rank, columns: columns, isAdding: true)
+          }
+        })
     }
-    if let target = term.bGradient {
-      let projected = converted(adapter.projected, gradient.dtype)
-      products.multiply(
-        gradient.across, matrix(projected), into: writable(target), rows: term.weight.outFeatures,
-        columns: rank, depth: tokens, factor: adapter.scale, adding: true)
+  }
+
+  private func addGradientsOfB(
+    _ wide: WideGradients, _ gradients: DeviceMatrix, _ projected: DeviceMatrix
+  ) {
+    let (rank, adapted) = (wide.branches.rank, wide.adapted)
+    let branches = wide.branches.all
+    let isDirect = branches.count == 1
+    let direct = branches.first.flatMap { isDirect ? wide.terms[$0.term].bGradient : nil }
+    guard let product = isDirect ? direct : allocate([adapted.count, rank], .float32) else {
+      return
     }
+    defer { withExtendedLifetime(product) {} }
+    let sums = writable(product)
+    products.multiply(
+      gradients.columns(from: adapted.lowerBound).across, projected, into: sums,
+      rows: adapted.count, columns: rank, depth: wide.tokens,
+      factor: isDirect ? branches[0].adapter.scale : 1, adding: isDirect)
+    if isDirect { return }
+    copy(
+      branches.compactMap { branch in
+        wide.terms[branch.term].bGradient.map {
+          MatrixCopy(
+            from: sums.rows(from: wide.places[branch.term] - adapted.lowerBound)
+              .columns(from: branch.column),
+            to: writable($0), rows: $0.shape[0], columns: branch.rank,
+            factor: branch.adapter.scale, isAdding: true)
+        }
+      })
   }
 }

@@ -148,7 +148,7 @@ package final class CUDABackend: @unchecked Sendable {
   /// Blocks for each multiprocessor of kernels that take any grid: enough to hide memory's latency.
   private static let blocksPerProcessor = 16
   /// Of kernels whose threads take pieces, so that few are left for a second turn.
-  private static let pieceBlocksPerProcessor = 64
+  static let pieceBlocksPerProcessor = 64
 
   /// Enqueues a kernel that takes any grid, for `count` elements.
   func launch(
@@ -183,17 +183,5 @@ package final class CUDABackend: @unchecked Sendable {
     kernels.launch(
       kernel, grid: (blocks, 1, 1), threads: Self.elementThreads,
       arguments + [rows, width, Int32(lanes)])
-  }
-
-  /// `to [rows][columns] = factor · from`, with a change of type; zeros where `from` is nil.
-  func copy(
-    _ from: DeviceMatrix?, to: DeviceMatrix, rows: Int, columns: Int, factor: Float = 1
-  ) {
-    launch(
-      "qlora_copy_matrix", overPiecesOf: columns, rows: rows,
-      [
-        from?.address ?? 0, from?.dtype.element ?? 0, from?.stride ?? 0, to.address,
-        to.dtype.element, to.stride, rows, columns, factor,
-      ])
   }
 }

@@ -14,6 +14,7 @@ extension Float: KernelArgument {}
 extension qlora_cuda_four_bit: KernelArgument {}
 extension qlora_cuda_few_terms: KernelArgument {}
 extension qlora_cuda_product_matrix: KernelArgument {}
+extension qlora_cuda_copies: KernelArgument {}
 extension qlora_cuda_moment_map: KernelArgument {}
 extension qlora_cuda_adamw: KernelArgument {}
 extension qlora_cuda_lion: KernelArgument {}

@@ -1,6 +1,7 @@
 // What a device must be able to do. Operations are coarse; outputs are passed `into:`; calls are
 // enqueued in order and `synchronize()` waits. Activations are `float32` or `bfloat16` tensors
-// (sums are always float32); gradients of activations and parameters are always `float32`.
+// (sums are always float32); gradients of activations and parameters are `float32`, but for those
+// that only a product reads, which `productGradientType` may have narrower.
 
 /// A weight in a layout of its backend's own: quantized or dense, ready for products.
 package protocol PreparedWeight: AnyObject, Sendable {
@@ -107,7 +108,7 @@ package struct LinearGradientTerm: Sendable {
   /// `[rank, in]` and `[out, rank]` float32, added to; both nil without an adapter.
   package var aGradient: Tensor?
   package var bGradient: Tensor?
-  /// `[tokens, out]` float32.
+  /// `[tokens, out]`, float32 or of the backend's `productGradientType`.
   package var outputGradient: Tensor
 
   package init(
@@ -158,6 +159,9 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
   /// branch; adapter gradients are added to. `input` is what forward read.
   func linearBackward(
     _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool)
+  /// To what `linearBackward` rounds the gradient of an output whose input is of type `input`
+  /// before it multiplies: who writes such a gradient for it alone may round it already.
+  func productGradientType(_ input: DType) -> DType
 
   // MARK: Embedding and head
   /// `output[t] = table[tokens[t]]`.
@@ -208,13 +212,14 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
     inverse: Bool)
   /// `output = silu(gate) · up`. Source: Shazeer 2020, arXiv:2002.05202.
   func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor)
-  /// `gateGradient` may be `outputGradient`.
+  /// Both gradients float32, and then `gateGradient` may be `outputGradient`; or both of the
+  /// backend's `productGradientType`.
   func siluMultiplyBackward(
     _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor)
   /// `output = gelu(gate) · up`, or `gelu(gate)` where `up` is nil; `activation` says which gelu.
   /// Source: Hendrycks & Gimpel 2016, arXiv:1606.08415; gated: Shazeer 2020, arXiv:2002.05202.
   func geluMultiply(_ gate: Tensor, _ up: Tensor?, _ activation: Activation, into output: Tensor)
-  /// `gateGradient` may be `outputGradient`; `upGradient` is nil where `up` is.
+  /// Gradients as for `siluMultiplyBackward`; `upGradient` is nil where `up` is.
   func geluMultiplyBackward(
     _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
     gateGradient: Tensor, upGradient: Tensor?)
@@ -274,6 +279,8 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
 extension Backend {
   /// What the host computes with is its own memory.
   package func setAside(_ tensor: Tensor) {}
+
+  package func productGradientType(_ input: DType) -> DType { .float32 }
 
   package func clear(_ tensor: Tensor) { tensor.zero() }
 

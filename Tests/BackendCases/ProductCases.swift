@@ -29,8 +29,6 @@ private struct ProductCase {
 }
 
 extension BackendCase {
-  private static let mask = DropoutMask(rate: 0.25, key: 0xDEAD_BEEF_0123_4567, stream: 42)
-
   /// Few tokens and many, on both sides of the border between their kernels.
   private static var plainProducts: [ProductCase] {
     [1, 3, 4, 5, 16, 17, 50].flatMap { tokens in
@@ -57,8 +55,8 @@ extension BackendCase {
   private static var otherProducts: [ProductCase] {
     [5, 30].flatMap { tokens in
       [
-        ProductCase(tokens: tokens, rank: 4, dropout: mask),
-        ProductCase(tokens: tokens, dtype: .bfloat16, rank: 4, dropout: mask),
+        ProductCase(tokens: tokens, rank: 4, dropout: mask(42)),
+        ProductCase(tokens: tokens, dtype: .bfloat16, rank: 4, dropout: mask(42)),
         ProductCase(tokens: tokens, dtype: .float16, rank: 4, hasBias: true),
       ]
     }
@@ -71,7 +69,7 @@ extension BackendCase {
       BackendCase("linear \(product.name)", tolerance: product.tolerance) { backend in
         try forward(product, backend)
       }
-    } + [several]
+    } + [false, true].map(several)
 
   private static func forward(
     _ product: ProductCase, _ backend: any Backend
@@ -95,22 +93,30 @@ extension BackendCase {
   }
 
   /// Terms of different ranks, kinds and output types that share an input.
-  private static let several = BackendCase("linear of several terms", tolerance: 4.0 / 256) {
-    backend in
-    let input = backend.seeded([33, 64], .bfloat16, seed: 23)
-    let kinds: [(WeightStorage, Int, DType)] = [
-      (.fourBit(QuantizationSpec()), 8, .bfloat16), (.dense(.bfloat16), 0, .bfloat16),
-      (.int8(Int8Spec()), 5, .float32),
-    ]
-    let terms = try kinds.enumerated().map { index, kind in
-      LinearTerm(
-        weight: try backend.seededWeight(24 + index, 64, kind.0, seed: UInt64(30 + index)),
-        adapter: kind.1 > 0
-          ? backend.seededAdapter(rank: kind.1, 24 + index, 64, tokens: 33) : nil,
-        output: backend.blank([33, 24 + index], kind.2))
+  private static func several(hasDropout: Bool) -> BackendCase {
+    BackendCase("linear of several terms, dropout \(hasDropout)", tolerance: 4.0 / 256) {
+      backend in
+      let input = backend.seeded([33, 64], .bfloat16, seed: 23)
+      let kinds: [(WeightStorage, Int, DType)] = [
+        (.fourBit(QuantizationSpec()), 8, .bfloat16), (.dense(.bfloat16), 0, .bfloat16),
+        (.int8(Int8Spec()), 5, .float32), (.dense(.bfloat16), 3, .bfloat16),
+      ]
+      let terms = try kinds.enumerated().map { index, kind in
+        let dropout = hasDropout && index > 0 ? mask(UInt64(index)) : nil
+        return LinearTerm(
+          weight: try backend.seededWeight(24 + index, 64, kind.0, seed: UInt64(30 + index)),
+          adapter: kind.1 > 0
+            ? backend.seededAdapter(
+              rank: kind.1, 24 + index, 64, tokens: 33, dropout: dropout, seed: UInt64(index))
+            : nil, output: backend.blank([33, 24 + index], kind.2))
+      }
+      backend.linear(input, terms)
+      return terms.map(\.output) + terms.compactMap { $0.adapter?.projected }
     }
-    backend.linear(input, terms)
-    return terms.map(\.output)
+  }
+
+  private static func mask(_ stream: UInt64) -> DropoutMask {
+    DropoutMask(rate: 0.25, key: 0xDEAD_BEEF_0123_4567, stream: stream)
   }
 
   // MARK: Backward
@@ -121,9 +127,10 @@ extension BackendCase {
         try backward(product, backend, accumulating: true)
       }
     }
-    + [false, true].map { accumulating in
-      BackendCase("linear gradients of several terms, \(accumulating)", tolerance: 4.0 / 256) {
-        try severalGradients($0, accumulating: accumulating)
+    + [(false, false), (true, false), (true, true)].map { accumulating, hasDropout in
+      let name = "linear gradients of several terms, \(accumulating), dropout \(hasDropout)"
+      return BackendCase(name, tolerance: 4.0 / 256) {
+        try severalGradients($0, accumulating: accumulating, hasDropout: hasDropout)
       }
     }
 
@@ -146,19 +153,28 @@ extension BackendCase {
     return [inputGradient] + [term.aGradient, term.bGradient].compactMap { $0 }
   }
 
+  /// Neighbours with adapters and without, and a gradient in the type that products round it to.
   private static func severalGradients(
-    _ backend: any Backend, accumulating: Bool
+    _ backend: any Backend, accumulating: Bool, hasDropout: Bool
   ) throws -> [Tensor] {
     let input = backend.seeded([21, 48], .bfloat16, seed: 31)
-    let terms = try [(16, 4), (23, 0), (9, 7)].map { rows, rank in
+    let narrow = backend.productGradientType(.bfloat16)
+    let shapes = [(11, 0), (16, 4), (23, 0), (9, 7), (16, 8), (5, 0)]
+    let terms = try shapes.enumerated().map { index, shape in
+      let (rows, rank) = shape
+      let gradient = backend.seeded([21, rows], seed: UInt64(40 + index))
+      let written = backend.blank([21, rows], index % 2 == 0 ? .float32 : narrow)
+      backend.convert(gradient, into: written)
       var term = LinearGradientTerm(
         weight: try backend.seededWeight(rows, 48, .dense(.bfloat16), seed: UInt64(rows)),
-        outputGradient: backend.seeded([21, rows], seed: UInt64(40 + rows)))
+        outputGradient: written)
       guard rank > 0 else { return term }
-      term.adapter = backend.seededAdapter(rank: rank, rows, 48, tokens: 21)
-      term.adapter?.projected = backend.seeded([21, rank], seed: 45)
-      term.aGradient = Tensor(zeros: [rank, 48])
-      term.bGradient = Tensor(zeros: [rows, rank])
+      let dropout = hasDropout && index != 3 ? mask(UInt64(index)) : nil
+      term.adapter = backend.seededAdapter(
+        rank: rank, rows, 48, tokens: 21, dropout: dropout, seed: UInt64(index))
+      term.adapter?.projected = backend.seeded([21, rank], seed: UInt64(50 + index))
+      term.aGradient = backend.seeded([rank, 48], seed: UInt64(60 + index))
+      term.bGradient = backend.seeded([rows, rank], seed: UInt64(70 + index))
       return term
     }
     let inputGradient = backend.seeded([21, 48], seed: 46)

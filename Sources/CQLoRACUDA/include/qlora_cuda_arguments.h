@@ -36,6 +36,24 @@ typedef struct qlora_cuda_product_matrix {
   int type, is_across;
 } qlora_cuda_product_matrix;
 
+typedef struct qlora_cuda_copy {
+  qlora_cuda_address x, out;
+  int64_t x_width, out_width, rows, columns;
+  float factor;
+  int x_type, out_type, adding, first_block, blocks;
+} qlora_cuda_copy;
+
+#define QLORA_CUDA_MOST_COPIES 24
+
+typedef struct qlora_cuda_copies {
+  qlora_cuda_copy at[QLORA_CUDA_MOST_COPIES];
+  int count;
+} qlora_cuda_copies;
+
+static inline void qlora_cuda_append_copy(qlora_cuda_copies *copies, qlora_cuda_copy copy) {
+  copies->at[copies->count++] = copy;
+}
+
 typedef struct qlora_cuda_moment_map {
   qlora_cuda_address values, lookup;
 } qlora_cuda_moment_map;

@@ -264,13 +264,19 @@ static __device__ inline void for_elements(i64 count, bool is_whole, Body body) 
   for (i64 i = rest + first_element(); i < count; i += element_step()) body(i, Width<1>());
 }
 
-// body(row, first, width) for all pieces of a matrix, in any grid; of rows that are no multiple of
-// a piece the rest goes one by one.
+// Threads that share something: the number of this one, and how many there are.
+struct Share {
+  i64 first, step;
+};
+
+// body(row, first, width) for all pieces of a matrix, by any number of threads; of rows that are no
+// multiple of a piece the rest goes one by one.
 template <typename Body>
-static __device__ inline void for_matrix(i64 rows, i64 columns, bool is_whole, Body body) {
+static __device__ inline void for_matrix(Share share, i64 rows, i64 columns, bool is_whole,
+                                         Body body) {
   const int width = is_whole ? piece : 1;
   const i64 pieces = (columns + width - 1) / width;
-  for (i64 i = first_element(); i < rows * pieces; i += element_step()) {
+  for (i64 i = share.first; i < rows * pieces; i += share.step) {
     // Divisions of 64 bits take longer than the memory does.
     const i64 row = (u64)(rows * pieces) >> 32 ? i / pieces : (u32)i / (u32)pieces;
     const i64 first = (i - row * pieces) * width;
@@ -280,6 +286,12 @@ static __device__ inline void for_matrix(i64 rows, i64 columns, bool is_whole, B
       for (i64 j = first; j < first + width && j < columns; j++) body(row, j, Width<1>());
     }
   }
+}
+
+// The same by the whole grid.
+template <typename Body>
+static __device__ inline void for_matrix(i64 rows, i64 columns, bool is_whole, Body body) {
+  for_matrix(Share{first_element(), element_step()}, rows, columns, is_whole, body);
 }
 
 template <typename Number> static __device__ inline Number warp_sum(Number value) {

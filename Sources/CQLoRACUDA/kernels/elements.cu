@@ -17,8 +17,8 @@ QLORA_KERNEL(256, qlora_silu_multiply, const void *gate, int gate_type, const vo
 
 // `gate_gradient` may be `gradient`.
 QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const void *gate,
-             int gate_type, const void *up, int up_type, float *gate_gradient, float *up_gradient,
-             i64 count) {
+             int gate_type, const void *up, int up_type, void *gate_gradient, void *up_gradient,
+             int out_type, i64 count) {
   const bool whole = is_whole(gradient) && is_whole(gate) && is_whole(up)
                   && is_whole(gate_gradient) && is_whole(up_gradient);
   for_elements(count, whole, [&](i64 i, auto width) {
@@ -31,8 +31,8 @@ QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const voi
       g.at[j] = dy.at[j] * u.at[j] * (s * (1 + g.at[j] * (1 - s)));
       dy.at[j] = dy.at[j] * value;
     }
-    store(gate_gradient, element_f32, i, g);
-    store(up_gradient, element_f32, i, dy);
+    store(gate_gradient, out_type, i, g);
+    store(up_gradient, out_type, i, dy);
   });
 }
 
@@ -67,8 +67,8 @@ QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_t
 
 // `gate_gradient` may be `gradient`.
 QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
-             const void *gate, int gate_type, const void *up, int up_type, float *gate_gradient,
-             float *up_gradient, i64 count) {
+             const void *gate, int gate_type, const void *up, int up_type, void *gate_gradient,
+             void *up_gradient, int out_type, i64 count) {
   const bool whole = is_whole(gradient) && is_whole(gate) && is_whole(up)
                   && is_whole(gate_gradient) && is_whole(up_gradient);
   for_elements(count, whole, [&](i64 i, auto width) {
@@ -82,10 +82,10 @@ QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradie
         slopes.at[j] *= u.at[j];
         g.at[j] *= dy.at[j];
       }
-      store(up_gradient, element_f32, i, g);
+      store(up_gradient, out_type, i, g);
     }
     for (int j = 0; j < width.count; j++) dy.at[j] *= slopes.at[j];
-    store(gate_gradient, element_f32, i, dy);
+    store(gate_gradient, out_type, i, dy);
   });
 }
 
@@ -168,16 +168,41 @@ QLORA_KERNEL(256, qlora_scale, void *x, int type, float factor, i64 count) {
   });
 }
 
-// out [rows][out_width] = factor · x [rows][x_width], `columns` of each row; zeros without an x.
-QLORA_KERNEL(256, qlora_copy_matrix, const void *x, int x_type, i64 x_width, void *out,
-             int out_type, i64 out_width, i64 rows, i64 columns, float factor) {
-  const bool whole = is_whole(x, x_type, rows > 1 ? x_width : 0)
-                  && is_whole(out, out_type, rows > 1 ? out_width : 0);
-  for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
+// out [rows][out_width] = factor · x [rows][x_width], or that added to it, `columns` of each row;
+// zeros without an x.
+struct Copy {
+  const void *x;
+  void *out;
+  i64 x_width, out_width, rows, columns;
+  float factor;
+  int x_type, out_type, adding;
+  // Those of the grid that it has.
+  int first_block, blocks;
+};
+
+static constexpr int most_copies = 24;
+
+struct Copies {
+  Copy at[most_copies];
+  int count;
+};
+
+// Copies of any sizes side by side. Grid: the blocks of all.
+QLORA_KERNEL(256, qlora_copy, const __grid_constant__ Copies copies) {
+  int place = 0;
+  while (place + 1 < copies.count && copies.at[place + 1].first_block <= (int)blockIdx.x) place++;
+  const Copy &copy = copies.at[place];
+  const Share share = {(i64)(blockIdx.x - copy.first_block) * blockDim.x + threadIdx.x,
+                       (i64)copy.blocks * blockDim.x};
+  const bool whole = is_whole(copy.x, copy.x_type, copy.rows > 1 ? copy.x_width : 0)
+                  && is_whole(copy.out, copy.out_type, copy.rows > 1 ? copy.out_width : 0);
+  for_matrix(share, copy.rows, copy.columns, whole, [&](i64 row, i64 column, auto width) {
+    const i64 to = row * copy.out_width + column;
     Elements<width.count> values = {};
-    if (x) values = load(x, x_type, row * x_width + column, width);
-    for (float &value : values.at) value = x ? factor * value : 0;
-    store(out, out_type, row * out_width + column, values);
+    if (copy.x) values = load(copy.x, copy.x_type, row * copy.x_width + column, width);
+    for (float &value : values.at) value = copy.x ? copy.factor * value : 0;
+    if (copy.adding) add(values, load(copy.out, copy.out_type, to, width));
+    store(copy.out, copy.out_type, to, values);
   });
 }
 

@@ -16,15 +16,25 @@ extension Tape {
     let result = output(product(), of: [gate, up], remake: product)
     let (gatePlace, upPlace, outputPlace) = (gate.place, up.place, result.place)
     record(result) { [self] in
-      // These are the widest gradients of a block: one of the two takes the place of the product's.
       guard let gradient = takeOwnGradient(at: outputPlace) else { return }
-      let upGradient = backend.allocate(upPlace.shape, .float32)
+      let (gateGradient, upGradient) = gatedGradients(gradient, gatePlace, upPlace)
       backend.siluMultiplyBackward(
-        gradient, gate: gateValue, up: upValue, gateGradient: gradient, upGradient: upGradient)
-      accumulate(gradient, at: gatePlace)
+        gradient, gate: gateValue, up: upValue, gateGradient: gateGradient,
+        upGradient: upGradient)
+      accumulate(gateGradient, at: gatePlace)
       accumulate(upGradient, at: upPlace)
     }
     return result
+  }
+
+  /// Memory for the gradients of a gate and of what it lets through. They are the widest of a
+  /// block: they are as narrow as their readers want them, or one takes the place of the product's.
+  private func gatedGradients(
+    _ gradient: Tensor, _ gate: GradientPlace, _ up: GradientPlace
+  ) -> (gate: Tensor, up: Tensor) {
+    let dtype = gate.dtype == up.dtype ? gate.dtype : .float32
+    let upGradient = backend.allocate(up.shape, dtype)
+    return (dtype == .float32 ? gradient : backend.allocate(gate.shape, dtype), upGradient)
   }
 
   /// `activation(gate) · up`, or `activation(gate)` where there is no `up`; kept as above.
@@ -43,12 +53,13 @@ extension Tape {
     let (gatePlace, upPlace, outputPlace) = (gate.place, up?.place, result.place)
     record(result) { [self] in
       guard let gradient = takeOwnGradient(at: outputPlace) else { return }
-      let upGradient = upPlace.map { backend.allocate($0.shape, .float32) }
+      let pair = upPlace.map { gatedGradients(gradient, gatePlace, $0) }
+      let gateGradient = pair?.gate ?? gradient
       backend.geluMultiplyBackward(
-        gradient, gate: gateValue, up: upValue, activation, gateGradient: gradient,
-        upGradient: upGradient)
-      accumulate(gradient, at: gatePlace)
-      if let upPlace, let upGradient { accumulate(upGradient, at: upPlace) }
+        gradient, gate: gateValue, up: upValue, activation, gateGradient: gateGradient,
+        upGradient: pair?.up)
+      accumulate(gateGradient, at: gatePlace)
+      if let upPlace, let pair { accumulate(pair.up, at: upPlace) }
     }
     return result
   }

@@ -76,7 +76,11 @@ extension Tape {
     }
     backend.linear(input.value, terms)
     let hasParameters = layers.contains { $0.adapter != nil }
-    let outputs = terms.map { output($0.output, of: [input], hasParameters: hasParameters) }
+    let gradientType = backend.productGradientType(input.value.dtype)
+    let outputs = terms.map {
+      output(
+        $0.output, of: [input], hasParameters: hasParameters, gradientType: gradientType)
+    }
     if let last = outputs.last {
       // Of the input its value, of the outputs only the places: nobody needs their values here.
       let (kept, inputPlace) = (input.kept, input.place)
