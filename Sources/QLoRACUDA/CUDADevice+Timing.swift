@@ -66,7 +66,7 @@ extension CUDADevice {
     _ call: String, _ detail: () -> String, _ body: (qlora_cuda_driver) -> Int32
   ) -> Int32 {
     let driver = libraries.driver
-    guard Self.timed.contains(call), timing.withLock({ $0 != nil }),
+    guard timing.withLock({ $0 != nil }), Self.timed.contains(call),
       recording.withLock({ $0 }) != .underWay, let start = passedEvent(driver)
     else { return body(driver) }
     let status = body(driver)

@@ -45,6 +45,8 @@ struct KernelArguments {
   private var places: [Int] = []
 
   init(_ values: [any KernelArgument]) {
+    places.reserveCapacity(values.count)
+    words.reserveCapacity(2 * values.count)
     for value in values { append(value) }
   }
 

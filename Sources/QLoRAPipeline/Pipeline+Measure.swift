@@ -101,10 +101,12 @@ extension Pipeline {
   /// afterwards. The learning rate is 0: the optimizer does all its work and every step has the
   /// same loss and gradient, so that each timed step can be held against a reference.
   ///
-  /// - Parameter whenWarm: called before the first step that counts.
+  /// - Parameters:
+  ///   - whenWarm: called before the first step that counts.
+  ///   - whenDone: called after the last one, before anything is saved.
   package static func measureSteps(
     _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil,
-    whenWarm: @escaping () -> Void = {}
+    whenWarm: @escaping () -> Void = {}, whenDone: @escaping () -> Void = {}
   ) throws -> StepMeasurement {
     let (memory, policies, layout) = try forecast(request, workload, shape)
     var request = request
@@ -136,6 +138,7 @@ extension Pipeline {
       guard case .step(let metrics) = event else { return }
       steps.append(metrics)
       if steps.count == workload.warmup { whenWarm() }
+      if steps.count == workload.warmup + workload.steps { whenDone() }
     }
     if workload.warmup == 0 { whenWarm() }
     _ = try trainer.train()

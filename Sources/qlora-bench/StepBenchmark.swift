@@ -64,9 +64,10 @@ struct StepBenchmark: ParsableCommand {
     workload.usesAdamW(isBlockwise: optimizer.hasSuffix("8bit"), isPaged: optimizer.hasPrefix("p"))
     let request = try base.request()
     let timing = profile ? try DeviceProfile(request) : nil
+    var times: [(String, String)] = []
     let measurement = try Pipeline.measureSteps(
-      request, workload, shape: base.shape, whenWarm: { timing?.begin() })
-    let times = timing.map { [$0.end(turns: steps)] } ?? []
+      request, workload, shape: base.shape, whenWarm: { timing?.begin() },
+      whenDone: { [steps] in times += timing.map { [$0.end(turns: steps)] } ?? [] })
     let measured = measurement.steps
     guard let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })
