@@ -16,27 +16,25 @@ struct MatrixCopy {
 extension CUDABackend {
   /// Makes copies side by side: none may write what another reads.
   func copy(_ copies: [MatrixCopy]) {
-    var list = qlora_cuda_copies()
-    var blocks = 0
-    for copy in copies where copy.rows > 0 && copy.columns > 0 {
-      if list.count == QLORA_CUDA_MOST_COPIES {
-        launch(list, blocks)
-        (list, blocks) = (qlora_cuda_copies(), 0)
-      }
-      let share = self.blocks(copy)
-      qlora_cuda_append_copy(&list, argument(copy, firstBlock: blocks, share))
-      blocks += share
+    let some = copies.filter { $0.rows > 0 && $0.columns > 0 }
+    for first in stride(from: 0, to: some.count, by: Int(QLORA_CUDA_MOST_COPIES)) {
+      launch(some[first..<min(some.count, first + Int(QLORA_CUDA_MOST_COPIES))])
     }
-    launch(list, blocks)
   }
 
   func copy(_ from: DeviceMatrix?, to: DeviceMatrix, rows: Int, columns: Int) {
     copy([MatrixCopy(from: from, to: to, rows: rows, columns: columns)])
   }
 
-  private func launch(_ copies: qlora_cuda_copies, _ blocks: Int) {
-    kernels.launch(
-      "qlora_copy", grid: (blocks, 1, 1), threads: Self.elementThreads, [copies])
+  private func launch(_ copies: ArraySlice<MatrixCopy>) {
+    var list = qlora_cuda_copies()
+    var blocks = 0
+    for (place, copy) in copies.enumerated() {
+      let share = self.blocks(copy)
+      qlora_cuda_set_copy(&list, Int32(place), argument(copy, share))
+      blocks += share
+    }
+    kernels.launch("qlora_copy", grid: (blocks, 1, 1), threads: Self.elementThreads, [list])
   }
 
   /// Whose threads take a piece of a row or a few.
@@ -47,13 +45,11 @@ extension CUDABackend {
     return min(wanted, device.processors * Self.pieceBlocksPerProcessor)
   }
 
-  private func argument(
-    _ copy: MatrixCopy, firstBlock: Int, _ blocks: Int
-  ) -> qlora_cuda_copy {
+  private func argument(_ copy: MatrixCopy, _ blocks: Int) -> qlora_cuda_copy {
     qlora_cuda_copy(
       x: copy.from?.address ?? 0, out: copy.to.address, x_width: Int64(copy.from?.stride ?? 0),
       out_width: Int64(copy.to.stride), rows: Int64(copy.rows), columns: Int64(copy.columns),
       factor: copy.factor, x_type: copy.from?.dtype.element ?? 0, out_type: copy.to.dtype.element,
-      adding: copy.isAdding ? 1 : 0, first_block: Int32(firstBlock), blocks: Int32(blocks))
+      adding: copy.isAdding ? 1 : 0, blocks: Int32(blocks))
   }
 }

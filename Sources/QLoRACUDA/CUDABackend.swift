@@ -49,13 +49,14 @@ package final class CUDABackend: @unchecked Sendable {
     self.host = host
     kernels =
       device.isHollow ? KernelLibrary(hollow: device) : try KernelLibrary(device, cache: cache)
-    pool = DevicePool(device, growthBytes: poolBytes ?? growthBytes)
+    pool = DevicePool(device, firstBytes: poolBytes, growthBytes: growthBytes)
     stock = DevicePool(device, growthBytes: growthBytes)
     products = MatrixProducts(device, pool, kernels)
     staging = PinnedStaging(device)
     readAhead = WeightReadAhead(stock)
     shelf = HostShelf(pool)
-    integers = DeviceIntegers(pool, .int32)
+    // What is kept from step to step stays out of the pool: a step finds it as the last one did.
+    integers = DeviceIntegers(stock, .int32)
     lists = DeviceIntegers(stock, .uint64)
     tables = DeviceTables()
     weightBytesLeft = Mutex(weightBytes ?? .max)

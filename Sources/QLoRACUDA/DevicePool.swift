@@ -39,14 +39,19 @@ final class DevicePool: Sendable {
   static let alignment = 256
 
   let device: CUDADevice
-  /// Taken from the driver at once, or what is asked for where that is more.
+  /// The first stretch.
+  private let firstBytes: Int
+  /// Taken from the driver at once afterwards, or what is asked for where that is more.
   private let growthBytes: Int
   /// Whether it does without where memory is short: no failure, but the end of a recording.
   private let isOptional: Bool
   private let state = Mutex(State())
 
-  init(_ device: CUDADevice, growthBytes: Int, isOptional: Bool = false) {
+  init(
+    _ device: CUDADevice, firstBytes: Int? = nil, growthBytes: Int, isOptional: Bool = false
+  ) {
     self.device = device
+    self.firstBytes = firstBytes ?? growthBytes
     self.isOptional = isOptional
     self.growthBytes = growthBytes
   }
@@ -109,8 +114,9 @@ final class DevicePool: Sendable {
         return state.regions[index].start + DeviceAddress(offset)
       }
     }
+    let stretch = state.regions.isEmpty ? firstBytes : growthBytes
     // Where a whole stretch is too much, what is needed may still be there.
-    for bytes in growthBytes > size ? [growthBytes, size] : [size] {
+    for bytes in stretch > size ? [stretch, size] : [size] {
       var start: DeviceAddress = 0
       let isLast = bytes == size
       guard grow(bytes, &start, isLast: isLast) else { continue }

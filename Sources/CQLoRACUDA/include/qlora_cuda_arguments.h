@@ -40,18 +40,22 @@ typedef struct qlora_cuda_copy {
   qlora_cuda_address x, out;
   int64_t x_width, out_width, rows, columns;
   float factor;
-  int x_type, out_type, adding, first_block, blocks;
+  int x_type, out_type, adding, blocks;
 } qlora_cuda_copy;
 
 #define QLORA_CUDA_MOST_COPIES 24
 
 typedef struct qlora_cuda_copies {
   qlora_cuda_copy at[QLORA_CUDA_MOST_COPIES];
-  int count;
+  int ends[QLORA_CUDA_MOST_COPIES];
 } qlora_cuda_copies;
 
-static inline void qlora_cuda_append_copy(qlora_cuda_copies *copies, qlora_cuda_copy copy) {
-  copies->at[copies->count++] = copy;
+/* Puts a copy at a place, and its blocks behind those of the places before. */
+static inline void qlora_cuda_set_copy(qlora_cuda_copies *copies, int place,
+                                       qlora_cuda_copy copy) {
+  copies->at[place] = copy;
+  const int begin = place ? copies->ends[place - 1] : 0;
+  for (int i = place; i < QLORA_CUDA_MOST_COPIES; i++) copies->ends[i] = begin + copy.blocks;
 }
 
 typedef struct qlora_cuda_moment_map {

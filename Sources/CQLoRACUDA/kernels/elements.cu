@@ -176,23 +176,28 @@ struct Copy {
   i64 x_width, out_width, rows, columns;
   float factor;
   int x_type, out_type, adding;
-  // Those of the grid that it has.
-  int first_block, blocks;
+  // Of the grid.
+  int blocks;
 };
 
 static constexpr int most_copies = 24;
 
 struct Copies {
   Copy at[most_copies];
-  int count;
+  // The block that ends each of them, and behind the last the end of all.
+  int ends[most_copies];
 };
 
 // Copies of any sizes side by side. Grid: the blocks of all.
 QLORA_KERNEL(256, qlora_copy, const __grid_constant__ Copies copies) {
-  int place = 0;
-  while (place + 1 < copies.count && copies.at[place + 1].first_block <= (int)blockIdx.x) place++;
+  // All are looked at, so that none is waited for.
+  int place = 0, first = 0;
+#pragma unroll
+  for (int i = 0; i < most_copies - 1; i++) {
+    if ((int)blockIdx.x >= copies.ends[i]) place = i + 1, first = copies.ends[i];
+  }
   const Copy &copy = copies.at[place];
-  const Share share = {(i64)(blockIdx.x - copy.first_block) * blockDim.x + threadIdx.x,
+  const Share share = {(i64)(blockIdx.x - first) * blockDim.x + threadIdx.x,
                        (i64)copy.blocks * blockDim.x};
   const bool whole = is_whole(copy.x, copy.x_type, copy.rows > 1 ? copy.x_width : 0)
                   && is_whole(copy.out, copy.out_type, copy.rows > 1 ? copy.out_width : 0);
