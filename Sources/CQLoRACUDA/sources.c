@@ -6,7 +6,7 @@
 static const char common_text[] = {
 #embed "kernels/common.cuh" suffix(, 0)
 };
-// Both know what a lane has of a head.
+// Both know where a head lies.
 static const char attention_rows_text[] = {
 #embed "kernels/attention_rows.cu"
   ,

@@ -62,7 +62,7 @@ extension CUDABackend {
   }
 
   /// Keys of a piece, as the kernels cut them.
-  private static let pieceKeys = 128
+  private static let pieceKeys = 64
 
   /// Rows that meet a cache, the last of them at `position`, where a recorded step does not say so.
   private func attendByPieces(

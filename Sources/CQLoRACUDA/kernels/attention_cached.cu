@@ -2,7 +2,7 @@
 // each head would leave most of a device idle, so blocks take pieces of the keys side by side, and
 // a second kernel joins the pieces in their order. Where they are cut depends on nothing.
 // Source: Dao et al. 2023, "Flash-Decoding for long-context inference".
-static constexpr int piece_keys = 128, piece_warps = 8, keys_at_once = 4;
+static constexpr int piece_keys = 64, piece_threads = 256, keys_at_once = 4;
 
 struct CachedShape {
   int heads, kv_heads, head_size, rows;
@@ -26,65 +26,100 @@ static __device__ inline KeyRange visible_keys(const CachedShape &shape, int row
 
 // A piece's part of the sum, its largest score and the sum of its weights.
 static __device__ inline float *part_of(float *parts, const CachedShape &shape, int row, int head,
-                                        int piece, int pieces) {
-  return parts + (((i64)row * shape.heads + head) * pieces + piece) * (shape.head_size + 2);
+                                        int place, int pieces) {
+  return parts + (((i64)row * shape.heads + head) * pieces + place) * (shape.head_size + 2);
 }
 
-// Grid: pieces, heads, rows. Pieces that a row does not see are left as they were.
+// The lanes that share a key, each with a piece of its elements: the least power of two.
+static __device__ inline int key_lanes(int head_size) {
+  int lanes = 1;
+  while (lanes * piece < head_size) lanes *= 2;
+  return lanes;
+}
+
+// A lane's piece of a head, zeros past its end.
+static __device__ inline Elements<piece> load_part(const void *x, int type, i64 head, int column,
+                                                   int head_size, bool is_whole) {
+  if (is_whole && column < head_size) return load(x, type, head + column, Width<piece>());
+  Elements<piece> part = {};
+  for (int i = 0; i < piece && column + i < head_size; i++) {
+    part.at[i] = load_element(x, type, head + column + i);
+  }
+  return part;
+}
+
+// What a group of lanes has seen: Σ exp(score − largest) · value, and the sum of these weights.
+struct KeySum {
+  // Finite, so that no difference of infinities is made where nothing was seen.
+  float largest = -3.402823466e38f, total = 0;
+  Elements<piece> values = {};
+
+  __device__ void make_room(float score) {
+    const float shrink = expf(largest - score);
+    for (float &value : values.at) value *= shrink;
+    total *= shrink;
+    largest = score;
+  }
+};
+
+// Grid: pieces, heads, rows. Pieces that a row does not see are left as they were. Groups of lanes
+// have a key each, several at once, so that their memory is waited for together.
 QLORA_KERNEL(256, qlora_attention_piece, const void *query, int query_type, const void *keys,
              int key_type, const void *values, int value_type, float *parts, CachedShape shape) {
-  __shared__ float sums[piece_warps][most_lane_values * 32];
-  __shared__ float maxima[piece_warps], totals[piece_warps];
-  const int piece = blockIdx.x, head = blockIdx.y, row = blockIdx.z;
-  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, size = shape.head_size;
+  __shared__ float sums[piece_threads * piece];
+  __shared__ float maxima[piece_threads], totals[piece_threads];
+  const int place = blockIdx.x, head = blockIdx.y, row = blockIdx.z, size = shape.head_size;
   const KeyRange visible = visible_keys(shape, row);
-  const int first = piece * piece_keys > visible.first ? piece * piece_keys : visible.first;
-  const int end = min((piece + 1) * piece_keys, visible.end);
+  const int first = max(place * piece_keys, visible.first);
+  const int end = min((place + 1) * piece_keys, visible.end);
   if (first >= end) return;
+  const int lanes = key_lanes(size), groups = piece_threads / lanes;
+  const int group = threadIdx.x / lanes, column = threadIdx.x % lanes * piece;
   const int kv_head = head / (shape.heads / shape.kv_heads);
-  const i64 place = head_place(row, head, shape.heads, size);
-  const LaneValues q = load_head(query, query_type, place, size);
-  LaneValues sum = {};
-  float largest = bits_float(0xFF800000), total = 0;
-  for (int key = first + warp * keys_at_once; key < end; key += piece_warps * keys_at_once) {
-    // Several keys at once, so that their memory is waited for together.
-    float scores[keys_at_once];
-    LaneValues terms[keys_at_once];
-    float next = largest;
+  const bool whole = size % piece == 0 && is_whole(query) && is_whole(keys) && is_whole(values);
+  const auto q = load_part(query, query_type, head_place(row, head, shape.heads, size), column,
+                           size, whole);
+  KeySum sum;
+  for (int start = first; start < end; start += keys_at_once * groups) {
+    float scores[keys_at_once], next = sum.largest;
+    Elements<piece> terms[keys_at_once];
 #pragma unroll
     for (int j = 0; j < keys_at_once; j++) {
-      const int there = min(key + j, end - 1);
-      const i64 from = head_place(there, kv_head, shape.kv_heads, size);
-      const float product = dot(q, load_head(keys, key_type, from, size));
-      terms[j] = load_head(values, value_type, from, size);
+      const int key = start + j * groups + group;
+      const i64 from = head_place(min(key, end - 1), kv_head, shape.kv_heads, size);
+      const auto k = load_part(keys, key_type, from, column, size, whole);
+      terms[j] = load_part(values, value_type, from, column, size, whole);
+      float product = 0;
+      for (int i = 0; i < piece; i++) product += q.at[i] * k.at[i];
+      for (int apart = lanes / 2; apart > 0; apart /= 2) {
+        product += __shfl_xor_sync(~0u, product, apart);
+      }
       scores[j] = capped(shape.scale * product, shape.cap);
-      next = fmaxf(next, scores[j]);
+      if (key < end) next = fmaxf(next, scores[j]);
     }
-    const float shrink = expf(largest - next);
-    for (int e = 0; e < most_lane_values; e++) sum.at[e] *= shrink;
-    total *= shrink;
+    sum.make_room(next);
 #pragma unroll
     for (int j = 0; j < keys_at_once; j++) {
-      const float weight = key + j < end ? expf(scores[j] - next) : 0;
-      add_scaled(sum, weight, terms[j]);
-      total += weight;
+      const float weight = start + j * groups + group < end ? expf(scores[j] - next) : 0;
+      for (int i = 0; i < piece; i++) sum.values.at[i] += weight * terms[j].at[i];
+      sum.total += weight;
     }
-    largest = next;
   }
-  if (lane == 0) maxima[warp] = largest, totals[warp] = total;
-  for (int e = 0; e < most_lane_values; e++) sums[warp][e * 32 + lane] = sum.at[e];
+  const int width = lanes * piece;
+  for (int i = 0; i < piece; i++) sums[group * width + column + i] = sum.values.at[i];
+  if (column == 0) maxima[group] = sum.largest, totals[group] = sum.total;
   __syncthreads();
-  // The first warp has a key, so that the peak is a number.
   float peak = maxima[0], all = 0;
-  for (int w = 1; w < piece_warps; w++) peak = fmaxf(peak, maxima[w]);
-  for (int w = 0; w < piece_warps; w++) all += totals[w] * expf(maxima[w] - peak);
-  float *part = part_of(parts, shape, row, head, piece, gridDim.x);
-  for (int i = threadIdx.x; i < size; i += piece_warps * 32) {
+  for (int g = 1; g < groups; g++) peak = fmaxf(peak, maxima[g]);
+  float *part = part_of(parts, shape, row, head, place, gridDim.x);
+  for (int i = threadIdx.x; i < size; i += piece_threads) {
     float value = 0;
-    for (int w = 0; w < piece_warps; w++) value += sums[w][i] * expf(maxima[w] - peak);
+    for (int g = 0; g < groups; g++) value += sums[g * width + i] * expf(maxima[g] - peak);
     part[i] = value;
   }
-  if (threadIdx.x == 0) part[size] = peak, part[size + 1] = all;
+  if (threadIdx.x > 0) return;
+  for (int g = 0; g < groups; g++) all += totals[g] * expf(maxima[g] - peak);
+  part[size] = peak, part[size + 1] = all;
 }
 
 // Grid: heads, rows.
