@@ -24,32 +24,21 @@ template <int tiles> struct FewInput {
   }
 
   template <int words> __device__ void load(int tile, int column, u32 *pairs) const {
-    const uint4 *from = (const uint4 *)(at[tile] + column);
-#pragma unroll
-    for (int i = 0; i < words / 4; i++) {
-      const uint4 four = from[i];
-      pairs[i * 4] = four.x, pairs[i * 4 + 1] = four.y;
-      pairs[i * 4 + 2] = four.z, pairs[i * 4 + 3] = four.w;
-    }
+    load_words<words>(at[tile] + column, pairs);
   }
 };
 
-// What both of a byte's codes mean, as bf16 and what that leaves: [256][16], a copy for each lane
-// of half a warp, so that no two meet in a bank.
-static constexpr int pair_copies = 16;
-
-static __device__ inline float bf16_rest(float value) {
-  return value - bf16_float(bf16_bits(value));
-}
+// What both of a byte's codes mean, as bf16: [256][32], a copy for each lane of a warp, so that no
+// two meet in a bank. For many rows weights are bf16, too.
+static constexpr int pair_copies = 32;
 
 // A block of 256 threads fills them, each for a byte.
-static __device__ inline void fill_pairs(uint2 *pairs, const float *table) {
-  const float one = table[threadIdx.x >> 4], other = table[threadIdx.x & 15];
-  const uint2 pair =
-      make_uint2(pack_bf16(one, other), pack_bf16(bf16_rest(one), bf16_rest(other)));
+static __device__ inline void fill_pairs(uint4 *pairs, const float *table) {
+  const u32 pair = pack_bf16(table[threadIdx.x >> 4], table[threadIdx.x & 15]);
+  uint4 *mine = pairs + threadIdx.x * (pair_copies / 4);
 #pragma unroll
-  for (int i = 0; i < pair_copies; i++) {
-    pairs[threadIdx.x * pair_copies + (i + threadIdx.x) % pair_copies] = pair;
+  for (int i = 0; i < pair_copies / 4; i++) {
+    mine[(i + threadIdx.x) % (pair_copies / 4)] = make_uint4(pair, pair, pair, pair);
   }
 }
 
@@ -58,7 +47,7 @@ static __device__ inline void fill_pairs(uint2 *pairs, const float *table) {
 struct FewCodes {
   static constexpr int width = 128;
   const FourBit &weight;
-  const uint2 *pairs;
+  const uint4 *pairs;
   const float *map;
   int columns;
   const u8 *codes[2];
@@ -71,7 +60,7 @@ struct FewCodes {
     float absmax;
   };
 
-  __device__ FewCodes(const FewTerm &term, const uint2 *pairs, const float *map, int row,
+  __device__ FewCodes(const FewTerm &term, const uint4 *pairs, const float *map, int row,
                       int columns)
       : weight(term.four_bit), pairs(pairs), map(map), columns(columns) {
     for (int second = 0; second < 2; second++) {
@@ -106,9 +95,9 @@ struct FewCodes {
     return __fadd_rn(__fmul_rn(map[piece.code], piece.absmax), weight.offset);
   }
 
-  __device__ uint2 pair(u32 word, int byte) const {
+  __device__ u32 pair(u32 word, int byte) const {
     const u32 place = (byte == 0 ? word << 7 : word >> (byte * 8 - 7)) & 0x7F80;
-    return *(const uint2 *)((const u8 *)pairs + (place | threadIdx.x % pair_copies * 8));
+    return *(const u32 *)((const u8 *)pairs + (place | threadIdx.x % pair_copies * 4));
   }
 
   template <int tiles>
@@ -122,27 +111,25 @@ struct FewCodes {
       for (int t = 0; t < tiles; t++) {
         x.template load<8>(t, begin(column, half) + few_place() * 16, input[t]);
       }
+      float block[tiles][4] = {};
 #pragma unroll
-      for (int second = 0; second < 2; second++) {
-        // Of eight rows, above as bf16, below what that leaves.
-        float both[tiles][4] = {};
-#pragma unroll
-        for (int step = 0; step < 4; step++) {
-          const uint2 words = piece.codes[half][second];
-          const u32 word = step < 2 ? words.x : words.y;
-          const uint2 left = pair(word, step % 2 * 2), right = pair(word, step % 2 * 2 + 1);
-          const u32 a[4] = {left.x, left.y, right.x, right.y};
-#pragma unroll
-          for (int t = 0; t < tiles; t++) {
-            mma_bf16(both[t], a, input[t][step * 2], input[t][step * 2 + 1]);
-          }
-        }
-        const float factor = __shfl_sync(~0u, mine, few_row() * 2 + second * 16 + half);
+      for (int step = 0; step < 4; step++) {
+        const uint2 *codes = piece.codes[half];
+        const u32 one = step < 2 ? codes[0].x : codes[0].y;
+        const u32 other = step < 2 ? codes[1].x : codes[1].y;
+        const int byte = step % 2 * 2;
+        const u32 a[4] = {pair(one, byte), pair(other, byte), pair(one, byte + 1),
+                          pair(other, byte + 1)};
 #pragma unroll
         for (int t = 0; t < tiles; t++) {
-          sums[t][second * 2] += factor * (both[t][0] + both[t][2]);
-          sums[t][second * 2 + 1] += factor * (both[t][1] + both[t][3]);
+          mma_bf16(block[t], a, input[t][step * 2], input[t][step * 2 + 1]);
         }
+      }
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        const float factor = __shfl_sync(~0u, mine, few_row() * 2 + i / 2 * 16 + half);
+#pragma unroll
+        for (int t = 0; t < tiles; t++) sums[t][i] += factor * block[t][i];
       }
     }
   }
@@ -301,13 +288,13 @@ static __device__ inline void few_matrix(const FewTerms &terms, const Weigh &wei
 
 // out [tokens][rows] = x · Wᵀ + ending. Grid: sixteens of the most rows that a term has; terms.
 // How many pieces are on their way, and how many blocks a multiprocessor shall hold, was the
-// fastest of four pairs on an H200 for the products of a block of the 8B shape.
+// fastest of several pairs on an H200 for the products of a block of the 8B shape.
 #define QLORA_FEW_MATRIX(tiles)                                                                \
-  QLORA_KERNEL_OF(256, 2, qlora_few_matrix_4bit_##tiles,                                       \
+  QLORA_KERNEL_OF(256, 3, qlora_few_matrix_4bit_##tiles,                                       \
                   const __grid_constant__ FewTerms terms) {                                    \
-    __shared__ uint2 pairs[256 * pair_copies];                                                 \
+    __shared__ uint4 pairs[256 * pair_copies / 4];                                             \
     __shared__ float map[256];                                                                 \
-    few_matrix<2, tiles>(                                                                      \
+    few_matrix<1, tiles>(                                                                      \
         terms,                                                                                 \
         [&](const FewTerm &term, int row) {                                                    \
           return FewCodes(term, pairs, map, row, terms.columns);                               \
