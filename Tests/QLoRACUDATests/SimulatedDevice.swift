@@ -16,13 +16,14 @@ struct BothBackends {
   }
 
   static func cuda(
-    host: CPUBackend, growthBytes: Int = 0,
+    host: CPUBackend, poolBytes: Int? = nil, growthBytes: Int = 0,
     driver: qlora_cuda_driver = cuda_simulator_driver().pointee
   ) throws -> CUDABackend {
     let libraries = CUDALibraries(
       driver: driver, compiler: cuda_simulator_compiler().pointee,
       products: cuda_simulator_products().pointee)
-    return try CUDABackend(CUDADevice(libraries), host: host, growthBytes: growthBytes)
+    return try CUDABackend(
+      CUDADevice(libraries), host: host, poolBytes: poolBytes, growthBytes: growthBytes)
   }
 }
 
