@@ -55,8 +55,11 @@ extension CUDABackend {
       backpropagate(wide, gradients, into: inputGradient, accumulating: accumulating)
     }
     if wide.branches.rank == 0 { return }
-    addGradientsOfA(wide, gradients, input)
-    addGradientsOfB(wide, gradients, matrix(projected))
+    var sums: [Tensor] = []
+    defer { withExtendedLifetime(sums) {} }
+    copy(
+      addGradientsOfA(wide, gradients, input, keeping: &sums)
+        + addGradientsOfB(wide, gradients, matrix(projected), keeping: &sums))
   }
 
   /// Output gradients and what the adapters projected, in the products' type, and `scale·dY·B`.
@@ -153,59 +156,62 @@ extension CUDABackend {
     dropout(branch, mask, into: output, accumulating: true)
   }
 
+  /// Adds to the gradient of an adapter that is alone; of several the sums are kept in `sums`.
+  /// - Returns: how the sums get to their gradients.
   private func addGradientsOfA(
-    _ wide: WideGradients, _ gradients: DeviceMatrix, _ input: Tensor
-  ) {
+    _ wide: WideGradients, _ gradients: DeviceMatrix, _ input: Tensor,
+    keeping sums: inout [Tensor]
+  ) -> [MatrixCopy] {
     let columns = input.shape[1]
+    var copies: [MatrixCopy] = []
     for group in wide.branches.groups {
       let source = group.dropout.map { dropped(input, $0) } ?? input
       let targets = group.branches.map { wide.terms[$0.term].aGradient }
-      let isDirect = targets.count == 1
-      guard let product = isDirect ? targets[0] : allocate([group.rank, columns], .float32)
+      let isAlone = targets.count == 1
+      guard let product = isAlone ? targets[0] : allocate([group.rank, columns], .float32)
       else { continue }
-      defer { withExtendedLifetime(product) {} }
-      let sums = writable(product)
+      let sum = writable(product)
       products.multiply(
-        gradients.columns(from: wide.used + group.column).across, matrix(source), into: sums,
-        rows: group.rank, columns: columns, depth: wide.tokens, adding: isDirect)
-      if isDirect { continue }
-      copy(
-        zip(group.branches, targets).compactMap { branch, target in
-          target.map {
-            MatrixCopy(
-              from: sums.rows(from: branch.column - group.column), to: writable($0),
-              rows: branch.rank, columns: columns, isAdding: true)
-          }
-        })
+        gradients.columns(from: wide.used + group.column).across, matrix(source), into: sum,
+        rows: group.rank, columns: columns, depth: wide.tokens, adding: isAlone)
+      if isAlone { continue }
+      sums.append(product)
+      for case (let branch, let target?) in zip(group.branches, targets) {
+        copies.append(
+          MatrixCopy(
+            from: sum.rows(from: branch.column - group.column), to: writable(target),
+            rows: branch.rank, columns: columns, isAdding: true))
+      }
     }
+    return copies
   }
 
+  /// As for A.
   private func addGradientsOfB(
-    _ wide: WideGradients, _ gradients: DeviceMatrix, _ projected: DeviceMatrix
-  ) {
-    let (rank, adapted) = (wide.branches.rank, wide.adapted)
-    let branches = wide.branches.all
-    let isDirect = branches.count == 1
-    let direct = branches.first.flatMap { isDirect ? wide.terms[$0.term].bGradient : nil }
-    guard let product = isDirect ? direct : allocate([adapted.count, rank], .float32) else {
-      return
-    }
-    defer { withExtendedLifetime(product) {} }
-    let sums = writable(product)
+    _ wide: WideGradients, _ gradients: DeviceMatrix, _ projected: DeviceMatrix,
+    keeping sums: inout [Tensor]
+  ) -> [MatrixCopy] {
+    let (branches, adapted) = (wide.branches.all, wide.adapted)
+    let targets = branches.map { wide.terms[$0.term].bGradient }
+    let isAlone = branches.count == 1
+    guard
+      let product = isAlone ? targets[0] : allocate([adapted.count, wide.branches.rank], .float32)
+    else { return [] }
+    let sum = writable(product)
     products.multiply(
-      gradients.columns(from: adapted.lowerBound).across, projected, into: sums,
-      rows: adapted.count, columns: rank, depth: wide.tokens,
-      factor: isDirect ? branches[0].adapter.scale : 1, adding: isDirect)
-    if isDirect { return }
-    copy(
-      branches.compactMap { branch in
-        wide.terms[branch.term].bGradient.map {
-          MatrixCopy(
-            from: sums.rows(from: wide.places[branch.term] - adapted.lowerBound)
-              .columns(from: branch.column),
-            to: writable($0), rows: $0.shape[0], columns: branch.rank,
-            factor: branch.adapter.scale, isAdding: true)
-        }
-      })
+      gradients.columns(from: adapted.lowerBound).across, projected, into: sum,
+      rows: adapted.count, columns: wide.branches.rank, depth: wide.tokens,
+      factor: isAlone ? branches[0].adapter.scale : 1, adding: isAlone)
+    if isAlone { return [] }
+    sums.append(product)
+    return zip(branches, targets).compactMap { branch, target in
+      target.map {
+        MatrixCopy(
+          from: sum.rows(from: wide.places[branch.term] - adapted.lowerBound)
+            .columns(from: branch.column),
+          to: writable($0), rows: $0.shape[0], columns: branch.rank,
+          factor: branch.adapter.scale, isAdding: true)
+      }
+    }
   }
 }
