@@ -10,9 +10,12 @@ package struct BestFit: Sendable {
   }
 
   package let capacity: Int
-  /// One past the last byte that was ever lent.
+  /// One past the last byte that was lent since the last `trim()`.
   package private(set) var extent = 0
-  /// Holes below `extent` by address; no two touch.
+  /// One past the last byte that is lent now: where the next block goes depends on nothing else
+  /// than the blocks that there are, so that a step finds a freed stretch as it finds a new one.
+  private var reach = 0
+  /// Holes below `reach` by address; no two touch.
   private var holes: [Hole] = []
 
   package init(capacity: Int) {
@@ -22,7 +25,7 @@ package struct BestFit: Sendable {
   }
 
   /// The place of a block of `count` bytes: in the smallest hole that holds it, the lowest of
-  /// equals, else past the extent. nil where the capacity does not suffice.
+  /// equals, else behind the last block. nil where the capacity does not suffice.
   package mutating func place(_ count: Int) -> Int? {
     var best: Int?
     for (index, hole) in holes.enumerated() where hole.count >= count {
@@ -34,22 +37,15 @@ package struct BestFit: Sendable {
       if holes[best].count == 0 { holes.remove(at: best) }
       return start
     }
-    // A hole that ends at the extent is the beginning of the new block.
-    let last = holes.last.flatMap { $0.end == extent ? $0 : nil }
-    let start = last?.start ?? extent
+    let start = reach
     guard count <= capacity - start else { return nil }
-    if last != nil { holes.removeLast() }
-    extent = start + count
+    reach = start + count
+    extent = max(extent, reach)
     return start
   }
 
   /// Forgets how far the stretch was ever lent: the extent ends with the last lent block.
-  package mutating func trim() {
-    if let last = holes.last, last.end == extent {
-      extent = last.start
-      holes.removeLast()
-    }
-  }
+  package mutating func trim() { extent = reach }
 
   /// Frees a block that `place` returned.
   package mutating func free(_ start: Int, _ count: Int) {
@@ -66,6 +62,11 @@ package struct BestFit: Sendable {
       holes[low].start = start
     } else {
       holes.insert(Hole(start: start, end: start + count), at: low)
+    }
+    // Behind the last block there is no hole.
+    if let last = holes.last, last.end == reach {
+      reach = last.start
+      holes.removeLast()
     }
   }
 }

@@ -39,6 +39,30 @@ import Testing
     #expect(fit.place(60) == 40)
   }
 
+  /// A plan from one step holds for all that follow.
+  @Test func aFreedStretchIsLikeANewOne() throws {
+    var fit = BestFit(capacity: 1 << 20)
+    let rounds = try (0..<3).map { _ -> [Int] in
+      var generator = SeededGenerator(seed: 9)
+      var live: [(start: Int, count: Int)] = []
+      var places: [Int] = []
+      for _ in 0..<600 {
+        if live.count > 30 || (!live.isEmpty && generator.unit() < 0.45) {
+          let block = live.remove(at: generator.below(live.count))
+          fit.free(block.start, block.count)
+        } else {
+          let count = 1 + generator.below(3000)
+          let start = try #require(fit.place(count))
+          places.append(start)
+          live.append((start, count))
+        }
+      }
+      for block in live { fit.free(block.start, block.count) }
+      return places
+    }
+    #expect(rounds[0] == rounds[1] && rounds[1] == rounds[2])
+  }
+
   @Test func blocksNeverOverlap() throws {
     var fit = BestFit(capacity: 1 << 20)
     var generator = SeededGenerator(seed: 5)
