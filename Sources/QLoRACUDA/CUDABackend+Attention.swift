@@ -61,8 +61,16 @@ extension CUDABackend {
     attend(query, keys, values, layout, visible, into: output, logSumExp: nil)
   }
 
-  /// Keys of a piece, as the kernels cut them.
-  private static let pieceKeys = 64
+  /// Keys of a piece at the least, and pieces at the most: of a long cache each is a longer one, so
+  /// that there is not more to be joined than there was to be read.
+  private static let (leastPiece, mostPieces) = (64, 64)
+
+  /// The same for a cache as long as it lives, however many keys it has.
+  private static func pieceKeys(room: Int) -> Int {
+    var keys = leastPiece
+    while keys * mostPieces < room { keys *= 2 }
+    return keys
+  }
 
   /// Rows that meet a cache, the last of them at `position`, where a recorded step does not say so.
   private func attendByPieces(
@@ -73,13 +81,14 @@ extension CUDABackend {
     let recorded = rows == 1 ? recordedPosition([Int32(position)]) : nil
     // A recorded step must reach all keys that there will be.
     let keyCount = recorded == nil ? position + 1 : keys.shape[0]
-    let pieces = (keyCount + Self.pieceKeys - 1) / Self.pieceKeys
+    let piece = Self.pieceKeys(room: keys.shape[0])
+    let pieces = (keyCount + piece - 1) / piece
     let parts = allocate([rows * layout.heads * pieces, layout.headSize + 2], .float32)
     let shape = qlora_cuda_cached_shape(
       heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
       head_size: Int32(layout.headSize), rows: Int32(rows), position: Int32(position),
-      window: Int32(layout.window), scale: layout.scale, cap: layout.softCap,
-      place: recorded ?? 0)
+      window: Int32(layout.window), piece: Int32(piece), scale: layout.scale,
+      cap: layout.softCap, place: recorded ?? 0)
     kernels.launch(
       "qlora_attention_piece", grid: (pieces, layout.heads, rows), threads: 256,
       [

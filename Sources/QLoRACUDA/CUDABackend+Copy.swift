@@ -14,7 +14,7 @@ struct MatrixCopy {
 }
 
 extension CUDABackend {
-  /// Makes copies side by side: none may write what another reads.
+  /// Makes copies side by side: none may write what another reads or writes.
   func copy(_ copies: [MatrixCopy]) {
     let some = copies.filter { $0.rows > 0 && $0.columns > 0 }
     for first in stride(from: 0, to: some.count, by: Int(QLORA_CUDA_MOST_COPIES)) {

@@ -2,7 +2,8 @@
 // `dB = scale·dYᵀ·u`. The output gradients of all terms stand side by side, and behind them what
 // each adapter makes of its own, scale·dY·B; the weights stand below one another, and below them
 // each A. One product gives dX, and one each those small factors, all dA and all dB: a product that
-// mixes terms is cheaper than one for each, as it reads the same memory once.
+// mixes terms is cheaper than one for each, as it reads the same memory once. What is no number in
+// the gradient of one term makes the others' adapters none either; such a step is refused anyway.
 import QLoRATensor
 
 /// What backward computes with for all terms at once.

@@ -74,18 +74,24 @@ extension BackendCase {
       [0, 9, 31].map { window in
         let name = "attention of \(queries) rows to a cache, window \(window)"
         return BackendCase(name, tolerance: rounding(.bfloat16)) {
-          attendToCache(queries, window, $0)
+          attendToCache($0, queries, window)
         }
       }
     } + pieces + prompts
 
-  /// Few rows and more keys than a piece has, in both types: ends inside of pieces and at them.
+  /// Few rows and more keys than a piece has: ends inside of pieces and at them, heads that leave
+  /// lanes without an element, and a cache whose pieces are longer.
   private static let pieces: [BackendCase] = [
     (1, 64, 128, 0), (1, 256, 129, 0), (2, 96, 300, 0), (1, 128, 400, 150), (5, 48, 257, 128),
-  ].map { queries, headSize, keys, window in
-    let name = "attention of \(queries) rows to \(keys) keys of \(headSize), window \(window)"
-    return BackendCase(name, tolerance: rounding(.bfloat16)) {
-      attendToCache(queries, window, headSize: headSize, keyCount: keys, $0)
+    (1, 24, 65, 0), (2, 40, 64, 0), (1, 80, 130, 70), (3, 104, 63, 0), (1, 8, 200, 0),
+    (1, 16, 4_200, 0),
+  ].flatMap { queries, headSize, keys, window in
+    [DType.bfloat16, .float32].map { dtype in
+      let name = "attention of \(queries) rows to \(keys) keys of \(headSize) \(dtype), "
+        + "window \(window)"
+      return BackendCase(name, tolerance: max(5e-6, rounding(dtype))) {
+        attendToCache($0, queries, window, headSize: headSize, keyCount: keys, dtype)
+      }
     }
   }
 
@@ -97,7 +103,7 @@ extension BackendCase {
       + "window \(window)"
     // Weights are rounded, too.
     return BackendCase(name, tolerance: 2 * rounding(.bfloat16)) {
-      attendToCache(queries, window, headSize: headSize, keyCount: keys, $0)
+      attendToCache($0, queries, window, headSize: headSize, keyCount: keys)
     }
   }
 
@@ -125,18 +131,18 @@ extension BackendCase {
   }
 
   private static func attendToCache(
-    _ queries: Int, _ window: Int, headSize: Int = 48, keyCount: Int = 31,
-    _ backend: any Backend
+    _ backend: any Backend, _ queries: Int, _ window: Int, headSize: Int = 48, keyCount: Int = 31,
+    _ dtype: DType = .bfloat16
   ) -> [Tensor] {
     let layout = AttentionLayout(
       heads: 4, kvHeads: 2, headSize: headSize, scale: 0.2, window: window,
       softCap: window > 0 ? 2 : 0)
     // The cache has room for more.
     let room = keyCount + 9
-    let query = backend.seeded([queries, 4 * headSize], .bfloat16, seed: 65)
-    let keys = backend.seeded([room, 2 * headSize], .bfloat16, seed: 66)
-    let values = backend.seeded([room, 2 * headSize], .bfloat16, seed: 67)
-    let output = backend.blank([queries, 4 * headSize], .bfloat16)
+    let query = backend.seeded([queries, 4 * headSize], dtype, seed: 65)
+    let keys = backend.seeded([room, 2 * headSize], dtype, seed: 66)
+    let values = backend.seeded([room, 2 * headSize], dtype, seed: 67)
+    let output = backend.blank([queries, 4 * headSize], dtype)
     backend.cachedAttention(
       query: query, keys: keys, values: values, keyCount: keyCount, layout: layout, into: output)
     return [output]

@@ -79,7 +79,7 @@ typedef struct qlora_cuda_attention_shape {
 } qlora_cuda_attention_shape;
 
 typedef struct qlora_cuda_cached_shape {
-  int heads, kv_heads, head_size, rows, position, window;
+  int heads, kv_heads, head_size, rows, position, window, piece;
   float scale, cap;
   qlora_cuda_address place;
 } qlora_cuda_cached_shape;

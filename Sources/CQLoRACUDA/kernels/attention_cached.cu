@@ -1,8 +1,8 @@
 // Attention of few rows to a cache of keys and values, as in generation, in float32. A block for
 // each head would leave most of a device idle, so blocks take pieces of the keys side by side, and
-// a second kernel joins the pieces in their order. Where they are cut depends on nothing.
+// a second kernel joins the pieces in their order. Where they are cut depends on the cache's room.
 // Source: Dao et al. 2023, "Flash-Decoding for long-context inference".
-static constexpr int piece_keys = 64, piece_threads = 256, keys_at_once = 4;
+static constexpr int piece_threads = 256, keys_at_once = 4;
 
 struct CachedShape {
   int heads, kv_heads, head_size, rows;
@@ -10,6 +10,8 @@ struct CachedShape {
   int position;
   // How many keys a row sees, the last its own; 0 = all.
   int window;
+  // Keys of a piece.
+  int piece;
   float scale, cap;
   const int *place;
 };
@@ -70,8 +72,8 @@ QLORA_KERNEL(256, qlora_attention_piece, const void *query, int query_type, cons
   __shared__ float maxima[piece_threads], totals[piece_threads];
   const int place = blockIdx.x, head = blockIdx.y, row = blockIdx.z, size = shape.head_size;
   const KeyRange visible = visible_keys(shape, row);
-  const int first = max(place * piece_keys, visible.first);
-  const int end = min((place + 1) * piece_keys, visible.end);
+  const int first = max(place * shape.piece, visible.first);
+  const int end = min((place + 1) * shape.piece, visible.end);
   if (first >= end) return;
   const int lanes = key_lanes(size), groups = piece_threads / lanes;
   const int group = threadIdx.x / lanes, column = threadIdx.x % lanes * piece;
@@ -85,6 +87,8 @@ QLORA_KERNEL(256, qlora_attention_piece, const void *query, int query_type, cons
     Elements<piece> terms[keys_at_once];
 #pragma unroll
     for (int j = 0; j < keys_at_once; j++) {
+      // The same for all groups, so that all lanes are there where they exchange.
+      if (start + j * groups >= end) break;
       const int key = start + j * groups + group;
       const i64 from = head_place(min(key, end - 1), kv_head, shape.kv_heads, size);
       const auto k = load_part(keys, key_type, from, column, size, whole);
@@ -100,6 +104,7 @@ QLORA_KERNEL(256, qlora_attention_piece, const void *query, int query_type, cons
     sum.make_room(next);
 #pragma unroll
     for (int j = 0; j < keys_at_once; j++) {
+      if (start + j * groups >= end) break;
       const float weight = start + j * groups + group < end ? expf(scores[j] - next) : 0;
       for (int i = 0; i < piece; i++) sum.values.at[i] += weight * terms[j].at[i];
       sum.total += weight;
@@ -127,7 +132,7 @@ QLORA_KERNEL(128, qlora_attention_join, float *parts, int pieces, void *out, int
              CachedShape shape) {
   const int head = blockIdx.x, row = blockIdx.y, size = shape.head_size;
   const KeyRange visible = visible_keys(shape, row);
-  const int first = visible.first / piece_keys, last = (visible.end - 1) / piece_keys;
+  const int first = visible.first / shape.piece, last = (visible.end - 1) / shape.piece;
   const float *part = part_of(parts, shape, row, head, 0, pieces);
   float peak = bits_float(0xFF800000), all = 0;
   for (int p = first; p <= last; p++) peak = fmaxf(peak, part[p * (size + 2) + size]);
