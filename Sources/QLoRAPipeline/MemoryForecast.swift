@@ -54,7 +54,8 @@ package struct MemoryForecast: Sendable, Equatable {
     readAheadBytes = placement.readAheadBytes
   }
 
-  /// A GPU's memory is lent in pieces, whose ends are lost.
+  /// A GPU's memory is lent in pieces, whose ends are lost, and small arrays that stay from step to
+  /// step are in no rehearsal.
   static let deviceSlackBytes = 64 << 20
 
   /// Lets weights wait in the host's memory, as many as `free` bytes of a GPU do not hold.

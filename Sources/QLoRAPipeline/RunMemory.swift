@@ -59,7 +59,8 @@ struct RunMemory {
     }
     let (onGPU, rehearsal) = try arrangement(on: device)
     var arrangement = onGPU
-    let (needed, free) = (arrangement.memory.peakBytes, gpu.freeBytes)
+    let needed = arrangement.memory.peakBytes + MemoryForecast.deviceSlackBytes
+    let free = gpu.freeBytes
     let need = ComputeDevice.need("the run", needed, gpu, free)
     if needed <= free {
       if isOpen { arrangement.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }
