@@ -52,7 +52,8 @@ import Testing
           fit.free(block.start, block.count)
         } else {
           let count = 1 + generator.below(3000)
-          let start = try #require(fit.place(count))
+          let place = fit.place(count)
+          let start = try #require(place)
           places.append(start)
           live.append((start, count))
         }
