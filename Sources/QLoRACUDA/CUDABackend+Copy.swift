@@ -1,5 +1,5 @@
-// Copies of matrices with a change of type or stride, many of them in one launch: what stands before
-// and behind products is mostly small, and a launch takes longer than it does.
+// Copies of matrices with a change of type or stride, many of them in one launch: what stands
+// before and behind products is mostly small, and a launch takes longer than it does.
 import CQLoRACUDA
 import QLoRATensor
 
