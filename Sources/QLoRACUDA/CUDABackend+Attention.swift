@@ -61,11 +61,11 @@ extension CUDABackend {
     attend(query, keys, values, layout, visible, into: output, logSumExp: nil)
   }
 
-  /// Keys of a piece at the least, and pieces at the most: of a long cache each is a longer one, so
-  /// that there is not more to be joined than there was to be read.
+  /// Keys of a piece at the least, which a block takes in one turn or two, and pieces at the most: of
+  /// a long cache each is longer, so that there is not more to be joined than there was to be read.
   private static let (leastPiece, mostPieces) = (64, 64)
 
-  /// The same for a cache as long as it lives, however many keys it has.
+  /// The same until the cache moves to more room, however many keys it has.
   private static func pieceKeys(room: Int) -> Int {
     var keys = leastPiece
     while keys * mostPieces < room { keys *= 2 }
@@ -87,7 +87,7 @@ extension CUDABackend {
     let shape = qlora_cuda_cached_shape(
       heads: Int32(layout.heads), kv_heads: Int32(layout.kvHeads),
       head_size: Int32(layout.headSize), rows: Int32(rows), position: Int32(position),
-      window: Int32(layout.window), piece: Int32(piece), scale: layout.scale,
+      window: Int32(layout.window), piece_keys: Int32(piece), scale: layout.scale,
       cap: layout.softCap, place: recorded ?? 0)
     kernels.launch(
       "qlora_attention_piece", grid: (pieces, layout.heads, rows), threads: 256,

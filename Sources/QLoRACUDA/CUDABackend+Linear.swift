@@ -4,10 +4,11 @@
 import CQLoRACUDA
 import QLoRATensor
 
-/// An input with room behind its columns for what adapters add to the reduction.
-struct WideInput {
-  /// `[tokens, width]`, the input first; nil where the input itself serves.
-  let memory: Tensor?
+/// An input with what adapters add to the reduction behind its columns.
+private struct WideInput {
+  /// `[tokens, width]`, the input first: the input itself where there are no adapters.
+  let memory: Tensor
+  /// Where `memory` lies, which lives as long.
   let matrix: DeviceMatrix
   /// Columns in all: a multiple of 8, as cuBLASLt's fastest kernels want it.
   let width: Int
@@ -32,7 +33,7 @@ extension CUDABackend {
   }
 
   /// The products' type for an input's.
-  func productType(_ input: Tensor) -> DType { input.dtype == .bfloat16 ? .bfloat16 : .float32 }
+  func productType(_ input: Tensor) -> DType { productGradientType(input.dtype) }
 
   package func productGradientType(_ input: DType) -> DType {
     input == .bfloat16 ? .bfloat16 : .float32
@@ -132,7 +133,7 @@ extension CUDABackend {
     let right =
       input.width == weight.inFeatures
       ? whole(weight, input.matrix.dtype, scratch: &scratch)
-      : widened(weight, term.adapter, input, column: column, scratch: &scratch)
+      : joined(weight, term.adapter, input, column: column, scratch: &scratch)
     // cuBLASLt stores the input's type or float32; a bias is added before anything is rounded.
     let isDirect =
       term.bias == nil && (term.output.dtype == .float32 || term.output.dtype == right.dtype)
@@ -150,7 +151,7 @@ extension CUDABackend {
   }
 
   /// `[W | 0 | scale·B | 0]`, as wide as the input.
-  private func widened(
+  private func joined(
     _ weight: CUDAWeight, _ adapter: AdapterTerm?, _ input: WideInput, column: Int,
     scratch: inout Tensor?
   ) -> DeviceMatrix {
@@ -169,10 +170,5 @@ extension CUDABackend {
       MatrixCopy(to: target.columns(from: end), rows: rows, columns: input.width - end),
     ])
     return target
-  }
-
-  /// Enqueues a kernel with a warp for each item, four to a block.
-  func launchWarps(_ kernel: String, _ items: Int, _ arguments: [any KernelArgument]) {
-    kernels.launch(kernel, grid: ((items + 3) / 4, 1, 1), threads: 128, arguments)
   }
 }

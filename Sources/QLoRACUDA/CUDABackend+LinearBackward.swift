@@ -2,8 +2,9 @@
 // `dB = scale·dYᵀ·u`. The output gradients of all terms stand side by side, and behind them what
 // each adapter makes of its own, scale·dY·B; the weights stand below one another, and below them
 // each A. One product gives dX, and one each those small factors, all dA and all dB: a product that
-// mixes terms is cheaper than one for each, as it reads the same memory once. What is no number in
-// the gradient of one term makes the others' adapters none either; such a step is refused anyway.
+// mixes terms is cheaper than one for each, as it reads the same memory once. Behind a dropout an
+// adapter sees an input of its own, and has its own products for dX and dA. What is no number in the
+// gradient of one term makes the others' adapters none either; such a step is refused anyway.
 import QLoRATensor
 
 /// What backward computes with for all terms at once.
@@ -14,24 +15,24 @@ private struct WideGradients {
   let dtype: DType
   /// Where each term's columns begin.
   let places: [Int]
-  /// Columns of all output gradients; scale·dY·B follows.
-  let used: Int
+  /// Of all output gradients; scale·dY·B follows.
+  let outputColumns: Int
 
   init(_ terms: [LinearGradientTerm], _ dtype: DType) {
     self.terms = terms
     self.dtype = dtype
     branches = AdapterBranches(terms.map(\.adapter))
     tokens = terms[0].outputGradient.shape[0]
-    var used = 0
+    var columns = 0
     places = terms.map { term in
-      defer { used += term.weight.outFeatures }
-      return used
+      defer { columns += term.weight.outFeatures }
+      return columns
     }
-    self.used = used
+    outputColumns = columns
   }
 
   /// Columns in all: a multiple of 8, as cuBLASLt's fastest kernels want it.
-  var width: Int { (used + branches.rank + 7) / 8 * 8 }
+  var width: Int { (outputColumns + branches.rank + 7) / 8 * 8 }
 
   /// From the first term that has an adapter to the last.
   var adapted: Range<Int> {
@@ -51,7 +52,7 @@ extension CUDABackend {
     let gradients = writable(memory)
     let projected = allocate([wide.tokens, wide.branches.rank], wide.dtype)
     defer { withExtendedLifetime((memory, projected)) {} }
-    gather(wide, into: gradients, writable(projected))
+    gatherAndProject(wide, into: gradients, writable(projected))
     if let inputGradient {
       backpropagate(wide, gradients, into: inputGradient, accumulating: accumulating)
     }
@@ -64,7 +65,7 @@ extension CUDABackend {
   }
 
   /// Output gradients and what the adapters projected, in the products' type, and `scale·dY·B`.
-  private func gather(
+  private func gatherAndProject(
     _ wide: WideGradients, into gradients: DeviceMatrix, _ projected: DeviceMatrix
   ) {
     let (rank, adapted) = (wide.branches.rank, wide.adapted)
@@ -79,8 +80,8 @@ extension CUDABackend {
     }
     copies.append(
       MatrixCopy(
-        to: gradients.columns(from: wide.used + rank), rows: wide.tokens,
-        columns: wide.width - wide.used - rank))
+        to: gradients.columns(from: wide.outputColumns + rank), rows: wide.tokens,
+        columns: wide.width - wide.outputColumns - rank))
     for branch in wide.branches.all {
       copies.append(
         MatrixCopy(
@@ -90,7 +91,7 @@ extension CUDABackend {
     copy(copies + diagonal(wide, in: target))
     products.multiply(
       gradients.columns(from: adapted.lowerBound), target,
-      into: gradients.columns(from: wide.used), rows: wide.tokens, columns: rank,
+      into: gradients.columns(from: wide.outputColumns), rows: wide.tokens, columns: rank,
       depth: adapted.count)
   }
 
@@ -114,6 +115,7 @@ extension CUDABackend {
     }
   }
 
+  /// `output = (+ itself) dY·W + scale·(dY·B)·A` of all terms.
   private func backpropagate(
     _ wide: WideGradients, _ gradients: DeviceMatrix, into output: Tensor, accumulating: Bool
   ) {
@@ -125,12 +127,12 @@ extension CUDABackend {
       let weight = deviceWeight(term.weight)
       decode(weight, rows: 0..<weight.outFeatures, into: target.rows(from: place))
     }
-    let end = wide.used + wide.branches.rank
+    let end = wide.outputColumns + wide.branches.rank
     var copies = wide.branches.all.map { branch in
       // Behind a dropout the branch goes its own way.
       MatrixCopy(
         from: branch.adapter.dropout == nil ? matrix(branch.adapter.a) : nil,
-        to: target.rows(from: wide.used + branch.column), rows: branch.rank, columns: columns)
+        to: target.rows(from: wide.outputColumns + branch.column), rows: branch.rank, columns: columns)
     }
     copies.append(
       MatrixCopy(to: target.rows(from: end), rows: wide.width - end, columns: columns))
@@ -140,7 +142,7 @@ extension CUDABackend {
       depth: wide.width, adding: accumulating)
     for branch in wide.branches.all {
       guard let mask = branch.adapter.dropout else { continue }
-      let low = gradients.columns(from: wide.used + branch.column)
+      let low = gradients.columns(from: wide.outputColumns + branch.column)
       addDropped(low, branch.adapter, mask, to: output)
     }
   }
@@ -173,7 +175,7 @@ extension CUDABackend {
       else { continue }
       let sum = writable(product)
       products.multiply(
-        gradients.columns(from: wide.used + group.column).across, matrix(source), into: sum,
+        gradients.columns(from: wide.outputColumns + group.column).across, matrix(source), into: sum,
         rows: group.rank, columns: columns, depth: wide.tokens, adding: isAlone)
       if isAlone { continue }
       sums.append(product)

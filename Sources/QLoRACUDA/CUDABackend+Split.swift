@@ -5,19 +5,21 @@ extension CUDABackend {
   package func split(_ input: Tensor, widths: [Int], into outputs: [Tensor]) {
     let rows = rowCount(input, widths, outputs)
     let address = read(input)
-    for (part, piece) in zip(outputs, pieces(of: input, at: address, widths)) {
-      let target = DeviceMatrix(address: write(part), dtype: part.dtype, stride: piece.width)
-      copy(piece.matrix, to: target, rows: rows, columns: piece.width)
-    }
+    copy(
+      zip(outputs, pieces(of: input, at: address, widths)).map { part, piece in
+        let target = DeviceMatrix(address: write(part), dtype: part.dtype, stride: piece.width)
+        return MatrixCopy(from: piece.matrix, to: target, rows: rows, columns: piece.width)
+      })
   }
 
   package func join(_ inputs: [Tensor], widths: [Int], into output: Tensor) {
     let rows = rowCount(output, widths, inputs)
     let address = write(output)
-    for (part, piece) in zip(inputs, pieces(of: output, at: address, widths)) {
-      let source = DeviceMatrix(address: read(part), dtype: part.dtype, stride: piece.width)
-      copy(source, to: piece.matrix, rows: rows, columns: piece.width)
-    }
+    copy(
+      zip(inputs, pieces(of: output, at: address, widths)).map { part, piece in
+        let source = DeviceMatrix(address: read(part), dtype: part.dtype, stride: piece.width)
+        return MatrixCopy(from: source, to: piece.matrix, rows: rows, columns: piece.width)
+      })
   }
 
   package func copyColumns(

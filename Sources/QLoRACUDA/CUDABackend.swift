@@ -151,27 +151,41 @@ package final class CUDABackend: @unchecked Sendable {
   /// Blocks for each multiprocessor of kernels that take any grid: enough to hide memory's latency.
   private static let blocksPerProcessor = 16
   /// Of kernels whose threads take pieces, so that few are left for a second turn.
-  static let pieceBlocksPerProcessor = 64
+  private static let pieceBlocksPerProcessor = 64
 
   /// Enqueues a kernel that takes any grid, for `count` elements.
   func launch(
     _ kernel: String, over count: Int, perProcessor most: Int = CUDABackend.blocksPerProcessor,
     _ arguments: [any KernelArgument]
   ) {
-    let blocks = (count + Self.elementThreads - 1) / Self.elementThreads
     kernels.launch(
-      kernel, grid: (min(blocks, device.processors * most), 1, 1), threads: Self.elementThreads,
-      arguments)
+      kernel, grid: (blocks(over: count, perProcessor: most), 1, 1),
+      threads: Self.elementThreads, arguments)
+  }
+
+  private func blocks(over count: Int, perProcessor most: Int) -> Int {
+    let blocks = (count + Self.elementThreads - 1) / Self.elementThreads
+    return min(blocks, device.processors * most)
+  }
+
+  /// Blocks of a kernel whose threads take pieces of rows.
+  func blocks(overPiecesOf columns: Int, rows: Int) -> Int {
+    // `piece` elements each in the kernels.
+    blocks(over: rows * ((columns + 7) / 8), perProcessor: Self.pieceBlocksPerProcessor)
   }
 
   /// Enqueues a kernel whose threads take pieces of rows.
   func launch(
     _ kernel: String, overPiecesOf columns: Int, rows: Int = 1, _ arguments: [any KernelArgument]
   ) {
-    // `piece` elements each in the kernels.
-    launch(
-      kernel, over: rows * ((columns + 7) / 8), perProcessor: Self.pieceBlocksPerProcessor,
-      arguments)
+    kernels.launch(
+      kernel, grid: (blocks(overPiecesOf: columns, rows: rows), 1, 1),
+      threads: Self.elementThreads, arguments)
+  }
+
+  /// Enqueues a kernel with a warp for each item, four to a block.
+  func launchWarps(_ kernel: String, _ items: Int, _ arguments: [any KernelArgument]) {
+    kernels.launch(kernel, grid: ((items + 3) / 4, 1, 1), threads: 128, arguments)
   }
 
   /// Lanes that share a row of up to so many elements: those of a warp; a block shares a wider one.

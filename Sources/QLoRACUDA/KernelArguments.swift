@@ -20,7 +20,6 @@ extension qlora_cuda_adamw: KernelArgument {}
 extension qlora_cuda_lion: KernelArgument {}
 extension qlora_cuda_attention_shape: KernelArgument {}
 extension qlora_cuda_cached_shape: KernelArgument {}
-extension qlora_cuda_cached_inputs: KernelArgument {}
 extension qlora_cuda_attention_inputs: KernelArgument {}
 extension qlora_cuda_tile_shape: KernelArgument {}
 extension qlora_cuda_tile_inputs: KernelArgument {}

@@ -58,10 +58,16 @@ package struct MemoryForecast: Sendable, Equatable {
   /// step are in no rehearsal.
   static let deviceSlackBytes = 64 << 20
 
+  /// What a GPU must have free.
+  var neededOnDevice: Int { peakBytes + Self.deviceSlackBytes }
+
+  /// The parts of that, for a message.
+  var wordsOnDevice: String { "\(words), slack \(ByteCount.spell(Self.deviceSlackBytes))" }
+
   /// Lets weights wait in the host's memory, as many as `free` bytes of a GPU do not hold.
   /// - Returns: their bytes; nil, and nothing changes, where even that is not enough.
   mutating func placeWeights(in free: Int, host: Int?) -> Int? {
-    let lacking = peakBytes + bufferBytes + Self.deviceSlackBytes - free
+    let lacking = neededOnDevice + bufferBytes - free
     guard lacking <= weightBytes, lacking <= host ?? .max else { return nil }
     weightBytes -= lacking
     readAheadBytes = bufferBytes

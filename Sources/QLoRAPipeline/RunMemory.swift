@@ -59,8 +59,7 @@ struct RunMemory {
     }
     let (onGPU, rehearsal) = try arrangement(on: device)
     var arrangement = onGPU
-    let needed = arrangement.memory.peakBytes + MemoryForecast.deviceSlackBytes
-    let free = gpu.freeBytes
+    let (needed, free) = (arrangement.memory.neededOnDevice, gpu.freeBytes)
     let need = ComputeDevice.need("the run", needed, gpu, free)
     if needed <= free {
       if isOpen { arrangement.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }
@@ -75,7 +74,7 @@ struct RunMemory {
     }
     if isOpen { return try arrangementOnCPU(machine, since: need) }
     throw Diagnostic(
-      .deviceMemoryExhausted, need + ": " + arrangement.memory.words,
+      .deviceMemoryExhausted, need + ": " + arrangement.memory.wordsOnDevice,
       remedy: "set training.activationMemory to \"full\", lower training.batchSize or "
         + "data.maxTokens, or set device to \"auto\", which lets weights wait in the host's memory")
   }

@@ -6,7 +6,8 @@
 package final class GradientPlace {
   package let shape: Shape
   package let isWanted: Bool
-  /// float32, or what its only reader rounds it to: who has the whole gradient may write that.
+  /// float32, or what the product that made the value rounds its gradient to: a part may come so,
+  /// and is widened where another is added in place.
   let dtype: DType
   /// Of `shape`, float32 or `dtype`; nil until something adds to it.
   var gradient: Tensor?

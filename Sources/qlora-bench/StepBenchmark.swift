@@ -67,7 +67,9 @@ struct StepBenchmark: ParsableCommand {
     var times: [(String, String)] = []
     let measurement = try Pipeline.measureSteps(
       request, workload, shape: base.shape, whenWarm: { timing?.begin() },
-      whenDone: { [steps] in times += timing.map { [$0.end(turns: steps)] } ?? [] })
+      whenDone: { [steps] in
+        if let timing { times = [timing.end(turns: steps)] }
+      })
     let measured = measurement.steps
     guard let last = measured.last,
       measured.allSatisfy({ $0.loss.isFinite && $0.gradientNorm > 0 })

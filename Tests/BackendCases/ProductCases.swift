@@ -132,7 +132,13 @@ extension BackendCase {
       return BackendCase(name, tolerance: 4.0 / 256) {
         try severalGradients($0, accumulating: accumulating, hasDropout: hasDropout)
       }
-    }
+    } + [
+      // More pieces of memory than a launch copies.
+      BackendCase("linear gradients of many terms", tolerance: 4.0 / 256) { backend in
+        try severalGradients(
+          backend, (0..<9).map { (8 + $0, 2 + $0 % 3) }, accumulating: true, hasDropout: false)
+      }
+    ]
 
   private static func backward(
     _ product: ProductCase, _ backend: any Backend, accumulating: Bool
@@ -155,11 +161,12 @@ extension BackendCase {
 
   /// Neighbours with adapters and without, and a gradient in the type that products round it to.
   private static func severalGradients(
-    _ backend: any Backend, accumulating: Bool, hasDropout: Bool
+    _ backend: any Backend,
+    _ shapes: [(Int, Int)] = [(11, 0), (16, 4), (23, 0), (9, 7), (16, 8), (5, 0)],
+    accumulating: Bool, hasDropout: Bool
   ) throws -> [Tensor] {
     let input = backend.seeded([21, 48], .bfloat16, seed: 31)
     let narrow = backend.productGradientType(.bfloat16)
-    let shapes = [(11, 0), (16, 4), (23, 0), (9, 7), (16, 8), (5, 0)]
     let terms = try shapes.enumerated().map { index, shape in
       let (rows, rank) = shape
       let gradient = backend.seeded([21, rows], seed: UInt64(40 + index))

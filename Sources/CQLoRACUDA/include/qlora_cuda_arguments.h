@@ -43,6 +43,7 @@ typedef struct qlora_cuda_copy {
   int x_type, out_type, adding, blocks;
 } qlora_cuda_copy;
 
+/* As many as a step's groups of linears ask for at once, in half of what a launch may take. */
 #define QLORA_CUDA_MOST_COPIES 24
 
 typedef struct qlora_cuda_copies {
@@ -79,15 +80,10 @@ typedef struct qlora_cuda_attention_shape {
 } qlora_cuda_attention_shape;
 
 typedef struct qlora_cuda_cached_shape {
-  int heads, kv_heads, head_size, rows, position, window, piece;
+  int heads, kv_heads, head_size, rows, position, window, piece_keys;
   float scale, cap;
   qlora_cuda_address place;
 } qlora_cuda_cached_shape;
-
-typedef struct qlora_cuda_cached_inputs {
-  qlora_cuda_address query, keys, values;
-  int query_type, key_type, value_type;
-} qlora_cuda_cached_inputs;
 
 typedef struct qlora_cuda_attention_inputs {
   qlora_cuda_address gradient, query, keys, values, log_sum_exp, delta;

@@ -11,7 +11,7 @@ struct CachedShape {
   // How many keys a row sees, the last its own; 0 = all.
   int window;
   // Keys of a piece.
-  int piece;
+  int piece_keys;
   float scale, cap;
   const int *place;
 };
@@ -32,20 +32,21 @@ static __device__ inline float *part_of(float *parts, const CachedShape &shape, 
   return parts + (((i64)row * shape.heads + head) * pieces + place) * (shape.head_size + 2);
 }
 
-// The lanes that share a key, each with a piece of its elements: the least power of two.
+// The lanes that share a key, each with a piece of its elements: the least power of two, and at
+// most a warp's, since no head has more than 256 elements.
 static __device__ inline int key_lanes(int head_size) {
   int lanes = 1;
   while (lanes * piece < head_size) lanes *= 2;
   return lanes;
 }
 
-// A lane's piece of a head, zeros past its end.
-static __device__ inline Elements<piece> load_part(const void *x, int type, i64 head, int column,
+// A lane's piece of the head that begins there, zeros past its end.
+static __device__ inline Elements<piece> load_part(const void *x, int type, i64 begin, int column,
                                                    int head_size, bool is_whole) {
-  if (is_whole && column < head_size) return load(x, type, head + column, Width<piece>());
+  if (is_whole && column < head_size) return load(x, type, begin + column, Width<piece>());
   Elements<piece> part = {};
   for (int i = 0; i < piece && column + i < head_size; i++) {
-    part.at[i] = load_element(x, type, head + column + i);
+    part.at[i] = load_element(x, type, begin + column + i);
   }
   return part;
 }
@@ -56,7 +57,7 @@ struct KeySum {
   float largest = -3.402823466e38f, total = 0;
   Elements<piece> values = {};
 
-  __device__ void make_room(float score) {
+  __device__ void raise(float score) {
     const float shrink = expf(largest - score);
     for (float &value : values.at) value *= shrink;
     total *= shrink;
@@ -72,8 +73,8 @@ QLORA_KERNEL(256, qlora_attention_piece, const void *query, int query_type, cons
   __shared__ float maxima[piece_threads], totals[piece_threads];
   const int place = blockIdx.x, head = blockIdx.y, row = blockIdx.z, size = shape.head_size;
   const KeyRange visible = visible_keys(shape, row);
-  const int first = max(place * shape.piece, visible.first);
-  const int end = min((place + 1) * shape.piece, visible.end);
+  const int first = max(place * shape.piece_keys, visible.first);
+  const int end = min((place + 1) * shape.piece_keys, visible.end);
   if (first >= end) return;
   const int lanes = key_lanes(size), groups = piece_threads / lanes;
   const int group = threadIdx.x / lanes, column = threadIdx.x % lanes * piece;
@@ -101,7 +102,7 @@ QLORA_KERNEL(256, qlora_attention_piece, const void *query, int query_type, cons
       scores[j] = capped(shape.scale * product, shape.cap);
       if (key < end) next = fmaxf(next, scores[j]);
     }
-    sum.make_room(next);
+    sum.raise(next);
 #pragma unroll
     for (int j = 0; j < keys_at_once; j++) {
       if (start + j * groups >= end) break;
@@ -132,7 +133,8 @@ QLORA_KERNEL(128, qlora_attention_join, float *parts, int pieces, void *out, int
              CachedShape shape) {
   const int head = blockIdx.x, row = blockIdx.y, size = shape.head_size;
   const KeyRange visible = visible_keys(shape, row);
-  const int first = visible.first / shape.piece, last = (visible.end - 1) / shape.piece;
+  const int first = visible.first / shape.piece_keys;
+  const int last = (visible.end - 1) / shape.piece_keys;
   const float *part = part_of(parts, shape, row, head, 0, pieces);
   float peak = bits_float(0xFF800000), all = 0;
   for (int p = first; p <= last; p++) peak = fmaxf(peak, part[p * (size + 2) + size]);

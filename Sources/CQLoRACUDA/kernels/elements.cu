@@ -15,7 +15,7 @@ QLORA_KERNEL(256, qlora_silu_multiply, const void *gate, int gate_type, const vo
   });
 }
 
-// `gate_gradient` may be `gradient`.
+// `gate_gradient` may be `gradient` where it is float32.
 QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const void *gate,
              int gate_type, const void *up, int up_type, void *gate_gradient, void *up_gradient,
              int out_type, i64 count) {
@@ -65,7 +65,7 @@ QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_t
   });
 }
 
-// `gate_gradient` may be `gradient`.
+// `gate_gradient` may be `gradient` where it is float32.
 QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
              const void *gate, int gate_type, const void *up, int up_type, void *gate_gradient,
              void *up_gradient, int out_type, i64 count) {
@@ -180,6 +180,7 @@ struct Copy {
   int blocks;
 };
 
+// QLORA_CUDA_MOST_COPIES.
 static constexpr int most_copies = 24;
 
 struct Copies {
@@ -190,7 +191,7 @@ struct Copies {
 
 // Copies of any sizes side by side. Grid: the blocks of all.
 QLORA_KERNEL(256, qlora_copy, const __grid_constant__ Copies copies) {
-  // All are looked at, so that none is waited for.
+  // All are looked at, at once: a search would wait for one load after the other.
   int place = 0, first = 0;
 #pragma unroll
   for (int i = 0; i < most_copies - 1; i++) {

@@ -29,10 +29,11 @@ template <int tiles> struct FewInput {
 };
 
 // What both of a byte's codes mean, as bf16: [256][32], a copy for each lane of a warp, so that no
-// two meet in a bank. For many rows weights are bf16, too.
+// two meet in a bank. The code is rounded, and its scale applied to sums of float32.
 static constexpr int pair_copies = 32;
 
-// A block of 256 threads fills them, each for a byte.
+// A block of 256 threads fills them, each for a byte, in an order of its own: entries are as long as
+// all banks are.
 static __device__ inline void fill_pairs(uint4 *pairs, const float *table) {
   const u32 pair = pack_bf16(table[threadIdx.x >> 4], table[threadIdx.x & 15]);
   uint4 *mine = pairs + threadIdx.x * (pair_copies / 4);
@@ -111,7 +112,7 @@ struct FewCodes {
       for (int t = 0; t < tiles; t++) {
         x.template load<8>(t, begin(column, half) + few_place() * 16, input[t]);
       }
-      float block[tiles][4] = {};
+      float products[tiles][4] = {};
 #pragma unroll
       for (int step = 0; step < 4; step++) {
         const uint2 *codes = piece.codes[half];
@@ -122,14 +123,14 @@ struct FewCodes {
                           pair(other, byte + 1)};
 #pragma unroll
         for (int t = 0; t < tiles; t++) {
-          mma_bf16(block[t], a, input[t][step * 2], input[t][step * 2 + 1]);
+          mma_bf16(products[t], a, input[t][step * 2], input[t][step * 2 + 1]);
         }
       }
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         const float factor = __shfl_sync(~0u, mine, few_row() * 2 + i / 2 * 16 + half);
 #pragma unroll
-        for (int t = 0; t < tiles; t++) sums[t][i] += factor * block[t][i];
+        for (int t = 0; t < tiles; t++) sums[t][i] += factor * products[t][i];
       }
     }
   }
@@ -288,7 +289,8 @@ static __device__ inline void few_matrix(const FewTerms &terms, const Weigh &wei
 
 // out [tokens][rows] = x · Wᵀ + ending. Grid: sixteens of the most rows that a term has; terms.
 // How many pieces are on their way, and how many blocks a multiprocessor shall hold, was the
-// fastest of several pairs on an H200 for the products of a block of the 8B shape.
+// fastest of several pairs on an H200 for the products of a block of the 8B shape: with codes for 4
+// and 16 rows, and within some percent for one.
 #define QLORA_FEW_MATRIX(tiles)                                                                \
   QLORA_KERNEL_OF(256, 3, qlora_few_matrix_4bit_##tiles,                                       \
                   const __grid_constant__ FewTerms terms) {                                    \

@@ -34,8 +34,7 @@ struct ImageArrangement {
     guard case .cuda(let gpu) = device else { return try onCPU(since: problem) }
     var found = try rehearsed(recipe, folder, data, on: device, processBytes: 0)
     // The inputs of a micro-batch, which come from the host, are in no rehearsal.
-    let needed = found.0.memory.peakBytes + MemoryForecast.deviceSlackBytes
-    let free = gpu.freeBytes
+    let (needed, free) = (found.0.memory.neededOnDevice, gpu.freeBytes)
     let need = ComputeDevice.need("the run", needed, gpu, free)
     if needed <= free {
       if isOpen { found.0.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }
@@ -43,7 +42,7 @@ struct ImageArrangement {
     }
     if isOpen { return try onCPU(since: need) }
     throw Diagnostic(
-      .deviceMemoryExhausted, need + ": " + found.0.memory.words,
+      .deviceMemoryExhausted, need + ": " + found.0.memory.wordsOnDevice,
       remedy: "set training.activationMemory to \"full\", lower training.batchSize, quantize the "
         + "model, or set device to \"auto\"")
   }
