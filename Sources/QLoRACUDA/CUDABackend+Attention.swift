@@ -61,8 +61,8 @@ extension CUDABackend {
     attend(query, keys, values, layout, visible, into: output, logSumExp: nil)
   }
 
-  /// Keys of a piece at the least, which a block takes in one turn or two, and pieces at the most: of
-  /// a long cache each is longer, so that there is not more to be joined than there was to be read.
+  /// Keys of a piece at the least, which a block takes in one turn or two, and pieces at the most:
+  /// of a long cache each is longer, so that no more is joined than was read.
   private static let (leastPiece, mostPieces) = (64, 64)
 
   /// The same until the cache moves to more room, however many keys it has.

@@ -3,8 +3,8 @@
 // each adapter makes of its own, scale·dY·B; the weights stand below one another, and below them
 // each A. One product gives dX, and one each those small factors, all dA and all dB: a product that
 // mixes terms is cheaper than one for each, as it reads the same memory once. Behind a dropout an
-// adapter sees an input of its own, and has its own products for dX and dA. What is no number in the
-// gradient of one term makes the others' adapters none either; such a step is refused anyway.
+// adapter sees an input of its own, and has its own products for dX and dA. What is no number in
+// the gradient of one term makes the others' adapters none either; such a step is refused anyway.
 import QLoRATensor
 
 /// What backward computes with for all terms at once.
@@ -132,7 +132,8 @@ extension CUDABackend {
       // Behind a dropout the branch goes its own way.
       MatrixCopy(
         from: branch.adapter.dropout == nil ? matrix(branch.adapter.a) : nil,
-        to: target.rows(from: wide.outputColumns + branch.column), rows: branch.rank, columns: columns)
+        to: target.rows(from: wide.outputColumns + branch.column), rows: branch.rank,
+        columns: columns)
     }
     copies.append(
       MatrixCopy(to: target.rows(from: end), rows: wide.width - end, columns: columns))
@@ -175,8 +176,8 @@ extension CUDABackend {
       else { continue }
       let sum = writable(product)
       products.multiply(
-        gradients.columns(from: wide.outputColumns + group.column).across, matrix(source), into: sum,
-        rows: group.rank, columns: columns, depth: wide.tokens, adding: isAlone)
+        gradients.columns(from: wide.outputColumns + group.column).across, matrix(source),
+        into: sum, rows: group.rank, columns: columns, depth: wide.tokens, adding: isAlone)
       if isAlone { continue }
       sums.append(product)
       for case (let branch, let target?) in zip(group.branches, targets) {

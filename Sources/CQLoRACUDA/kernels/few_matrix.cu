@@ -32,8 +32,8 @@ template <int tiles> struct FewInput {
 // two meet in a bank. The code is rounded, and its scale applied to sums of float32.
 static constexpr int pair_copies = 32;
 
-// A block of 256 threads fills them, each for a byte, in an order of its own: entries are as long as
-// all banks are.
+// A block of 256 threads fills them, each for a byte, in an order of its own: entries are as long
+// as all banks are.
 static __device__ inline void fill_pairs(uint4 *pairs, const float *table) {
   const u32 pair = pack_bf16(table[threadIdx.x >> 4], table[threadIdx.x & 15]);
   uint4 *mine = pairs + threadIdx.x * (pair_copies / 4);
