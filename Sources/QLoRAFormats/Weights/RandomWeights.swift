@@ -52,6 +52,7 @@ struct RandomWeights: WeightSource {
     var random = SplitMix64(seed: 0, name: name)
     let blocks = (shape.count + spec.blockSize - 1) / spec.blockSize
     let packed = Self.bytes((shape.count + 1) / 2, &random)
+    if spec.type == .nf4 { Self.center(packed) }
     return QuantizedMatrix(
       shape: shape, spec: spec, packed: packed, scales: Self.scales(spec, blocks, &random),
       sourceDType: .bfloat16)
@@ -61,6 +62,20 @@ struct RandomWeights: WeightSource {
     let tensor = Tensor(uninitialized: [count], .uint8)
     tensor.withMutableBytes { random.fill($0) }
     return tensor
+  }
+
+  /// Takes 0 for the value 0.338, so that the mean of the others' is a 400th instead of a 43rd of
+  /// the largest: a mean adds up over a row, and gradients of what it drowns are rounding alone.
+  private static func center(_ codes: Tensor) {
+    let (ones, unwanted, zero): (UInt8, UInt8, UInt8) = (0x11, 0xBB, 0x77)
+    codes.withMutableBytes { bytes in
+      for index in bytes.indices {
+        // A bit for each of both codes that is to be another.
+        let apart = bytes[index] ^ unwanted
+        let found = ~(apart | apart >> 1 | apart >> 2 | apart >> 3) & ones
+        bytes[index] ^= found &* 0xF & (unwanted ^ zero)
+      }
+    }
   }
 
   /// Half to one and a half times what gives uniformly drawn codes the deviation: the root mean
