@@ -110,6 +110,29 @@ repeated() {
   [ "$(grep -oE '"(losses|gradientNorms)": \[[^]]*\]' <<<"$runs" | sort | uniq -c \
     | awk '$1 != 2' | wc -l)" -eq 0 ]
 }
+
+# A step of a whole model on the processor and on the GPU: the loss within 0.1 %, and the gradient's
+# norm within 1 %.
+oracle() {
+  local runs
+  runs="$(
+    for device in cpu cuda; do
+      "$folder/qlora-bench" step --device "$device" --compute-dtype bfloat16 --warmup 0 --steps 1 \
+        --shape llama-1b --sequences 1 --length 512 --json || exit
+    done
+  )" || return 1
+  printf '%s\n' "$runs"
+  near losses 0.001 <<<"$runs" && near gradientNorms 0.01 <<<"$runs"
+}
+
+# near KEY LIMIT: whether the first numbers of KEY in two lines are no further apart, relatively.
+near() {
+  grep -oE "\"$1\": \[[0-9.e-]+" | sed 's/.*\[//' | awk -v limit="$2" '
+    NR == 1 { first = $1 }
+    NR == 2 { apart = (first - $1) / first; if (apart < 0) apart = -apart }
+    END { exit !(NR == 2 && apart <= limit) }'
+}
+
 # A run of the tiny model, on the processor where FIRST or SECOND says so, cut after a checkpoint
 # and resumed: the checkpoint moves from one device to the other.
 # moved FIRST SECOND: each `cpu` or `gpu`.
@@ -179,7 +202,7 @@ tiny_run() {
 }
 RECIPE
 }
-export -f step decode checked repeated moved alike on exec_or_run tiny_run
+export -f step decode checked repeated oracle near moved alike on exec_or_run tiny_run
 export folder goldens
 
 part 30 doctor "$folder/qlora" doctor --json
@@ -204,6 +227,7 @@ part 170 check bash -c checked
 part 75 llama-8b bash -c 'step --shape llama-8b --sequences 1 --length 2048 --steps 4'
 part 60 llama-8b-recomputing \
   bash -c 'step --shape llama-8b --sequences 1 --length 2048 --steps 3 --checkpointing'
+part 90 oracle bash -c oracle
 part 40 smollm2 bash -c 'step --shape smollm2-135m --sequences 8 --length 2048 --steps 6'
 part 60 decode bash -c 'decode --shape llama-8b --count 256'
 part 60 profile bash -c 'step --shape llama-8b --sequences 1 --length 2048 --steps 2 --profile'
