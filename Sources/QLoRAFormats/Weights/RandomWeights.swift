@@ -64,8 +64,8 @@ struct RandomWeights: WeightSource {
     return tensor
   }
 
-  /// Takes 0 for the value 0.338, so that the mean of the others' is a 400th instead of a 43rd of
-  /// the largest: a mean adds up over a row, and gradients of what it drowns are rounding alone.
+  /// Puts 0 in the place of the value 0.338, which leaves a mean of 0.002 instead of 0.023: a mean
+  /// adds up over a row, and gradients of what it drowns are rounding alone.
   private static func center(_ codes: Tensor) {
     let (ones, unwanted, zero): (UInt8, UInt8, UInt8) = (0x11, 0xBB, 0x77)
     codes.withMutableBytes { bytes in
