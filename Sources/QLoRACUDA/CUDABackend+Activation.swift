@@ -15,15 +15,9 @@ extension CUDABackend {
   package func siluMultiplyBackward(
     _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor
   ) {
-    precondition(gate.count == up.count && outputGradient.count == gate.count)
-    precondition(gateGradient.count == gate.count && upGradient.count == gate.count)
-    precondition(gateGradient.dtype == upGradient.dtype)
-    launch(
-      "qlora_silu_multiply_backward", overPiecesOf: gate.count,
-      [
-        read(outputGradient), read(gate), gate.dtype.element, read(up), up.dtype.element,
-        write(gateGradient), write(upGradient), upGradient.dtype.element, gate.count,
-      ])
+    activationBackward(
+      outputGradient, ActivationInputs(.silu, gate: gate, up: up),
+      gateGradient: writable(gateGradient), upGradient: writable(upGradient))
   }
 
   package func geluMultiply(
@@ -43,17 +37,36 @@ extension CUDABackend {
     _ outputGradient: Tensor, gate: Tensor, up: Tensor?, _ activation: Activation,
     gateGradient: Tensor, upGradient: Tensor?
   ) {
-    precondition(activation != .silu && (up == nil) == (upGradient == nil))
-    precondition(outputGradient.count == gate.count && gateGradient.count == gate.count)
-    precondition([up, upGradient].allSatisfy { $0 == nil || $0?.count == gate.count })
-    precondition(upGradient == nil || upGradient?.dtype == gateGradient.dtype)
-    launch(
-      "qlora_gelu_multiply_backward", overPiecesOf: gate.count,
-      [
-        Int32(activation == .geluTanh ? 1 : 0), read(outputGradient), read(gate),
-        gate.dtype.element, up.map(read) ?? 0, up?.dtype.element ?? 0, write(gateGradient),
-        upGradient.map(write) ?? 0, gateGradient.dtype.element, gate.count,
-      ])
+    precondition(activation != .silu)
+    activationBackward(
+      outputGradient, ActivationInputs(activation, gate: gate, up: up),
+      gateGradient: writable(gateGradient), upGradient: upGradient.map(writable))
+  }
+
+  /// The gradients of gate and up where a product reads them, in its type and beside others.
+  func activationBackward(
+    _ outputGradient: Tensor, _ inputs: ActivationInputs, gateGradient: DeviceMatrix,
+    upGradient: DeviceMatrix?
+  ) {
+    let (gate, up) = (inputs.gate, inputs.up)
+    precondition(outputGradient.dtype == .float32 && outputGradient.count == gate.count)
+    precondition((up == nil) == (upGradient == nil) && up?.count ?? gate.count == gate.count)
+    precondition([nil, gateGradient.stride].contains(upGradient?.stride))
+    // Without anything between the rows they are one.
+    let rows = gateGradient.stride == gate.shape[-1] ? 1 : gate.count / gate.shape[-1]
+    let columns = gate.count / rows
+    let arguments: [any KernelArgument] = [
+      read(outputGradient), read(gate), gate.dtype.element, up.map(read) ?? 0,
+      up?.dtype.element ?? 0, gateGradient.address, upGradient?.address ?? 0,
+      gateGradient.dtype.element, rows, columns, gateGradient.stride,
+    ]
+    if inputs.activation == .silu {
+      launch("qlora_silu_multiply_backward", overPiecesOf: columns, rows: rows, arguments)
+    } else {
+      let byTanh: Int32 = inputs.activation == .geluTanh ? 1 : 0
+      launch(
+        "qlora_gelu_multiply_backward", overPiecesOf: columns, rows: rows, [byTanh] + arguments)
+    }
   }
 
   package func cap(_ tensor: Tensor, at cap: Float) {

@@ -33,10 +33,8 @@ extension CUDABackend {
   }
 
   /// The products' type for an input's.
-  func productType(_ input: Tensor) -> DType { productGradientType(input.dtype) }
-
-  package func productGradientType(_ input: DType) -> DType {
-    input == .bfloat16 ? .bfloat16 : .float32
+  func productType(_ input: Tensor) -> DType {
+    input.dtype == .bfloat16 ? .bfloat16 : .float32
   }
 
   // MARK: Many rows

@@ -101,26 +101,50 @@ package struct LinearTerm: Sendable {
   }
 }
 
-/// The gradient of one `LinearTerm`.
-package struct LinearGradientTerm: Sendable {
+/// A linear as backward needs it: what it multiplied by, and what gradients are added to.
+package struct BackwardLinear: Sendable {
   package var weight: any PreparedWeight
   package var adapter: AdapterTerm?
   /// `[rank, in]` and `[out, rank]` float32, added to; both nil without an adapter.
   package var aGradient: Tensor?
   package var bGradient: Tensor?
-  /// `[tokens, out]`, float32 or of the backend's `productGradientType`.
-  package var outputGradient: Tensor
 
   package init(
     weight: any PreparedWeight, adapter: AdapterTerm? = nil, aGradient: Tensor? = nil,
-    bGradient: Tensor? = nil, outputGradient: Tensor
+    bGradient: Tensor? = nil
   ) {
     self.weight = weight
     self.adapter = adapter
     self.aGradient = aGradient
     self.bGradient = bGradient
+  }
+}
+
+/// The gradient of one `LinearTerm`.
+package struct LinearGradientTerm: Sendable {
+  package var linear: BackwardLinear
+  /// `[tokens, out]` float32.
+  package var outputGradient: Tensor
+
+  package init(_ linear: BackwardLinear, outputGradient: Tensor) {
+    self.linear = linear
     self.outputGradient = outputGradient
   }
+
+  package init(
+    weight: any PreparedWeight, adapter: AdapterTerm? = nil, aGradient: Tensor? = nil,
+    bGradient: Tensor? = nil, outputGradient: Tensor
+  ) {
+    self.init(
+      BackwardLinear(
+        weight: weight, adapter: adapter, aGradient: aGradient, bGradient: bGradient),
+      outputGradient: outputGradient)
+  }
+
+  package var weight: any PreparedWeight { linear.weight }
+  package var adapter: AdapterTerm? { linear.adapter }
+  package var aGradient: Tensor? { linear.aGradient }
+  package var bGradient: Tensor? { linear.bGradient }
 }
 
 package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, SequenceBackend {
@@ -159,9 +183,12 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
   /// branch; adapter gradients are added to. `input` is what forward read.
   func linearBackward(
     _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool)
-  /// To what `linearBackward` rounds the gradient of an output whose input is of type `input`
-  /// before it multiplies: who writes such a gradient for it alone may round it already.
-  func productGradientType(_ input: DType) -> DType
+  /// The same for linears whose outputs only an activation reads, gate before up.
+  /// `outputGradient [tokens, out]` float32 is the activation's: what it holds is lost, and its
+  /// memory is free as soon as its last reader is enqueued.
+  func activatedLinearBackward(
+    _ outputGradient: consuming Tensor, _ activation: ActivationInputs,
+    _ linears: [BackwardLinear], input: Tensor, inputGradient: Tensor?, accumulating: Bool)
 
   // MARK: Embedding and head
   /// `output[t] = table[tokens[t]]`.
@@ -212,8 +239,7 @@ package protocol Backend: OptimizerBackend, ImageBackend, ClassifierBackend, Seq
     inverse: Bool)
   /// `output = silu(gate) · up`. Source: Shazeer 2020, arXiv:2002.05202.
   func siluMultiply(_ gate: Tensor, _ up: Tensor, into output: Tensor)
-  /// Both gradients float32, and then `gateGradient` may be `outputGradient`; or both of the
-  /// backend's `productGradientType`.
+  /// All gradients float32; `gateGradient` may be `outputGradient`.
   func siluMultiplyBackward(
     _ outputGradient: Tensor, gate: Tensor, up: Tensor, gateGradient: Tensor, upGradient: Tensor)
   /// `output = gelu(gate) · up`, or `gelu(gate)` where `up` is nil; `activation` says which gelu.
@@ -280,7 +306,15 @@ extension Backend {
   /// What the host computes with is its own memory.
   package func setAside(_ tensor: Tensor) {}
 
-  package func productGradientType(_ input: DType) -> DType { .float32 }
+  package func activatedLinearBackward(
+    _ outputGradient: consuming Tensor, _ activation: ActivationInputs,
+    _ linears: [BackwardLinear], input: Tensor, inputGradient: Tensor?, accumulating: Bool
+  ) {
+    let gradients = activationGradients(outputGradient, activation)
+    linearBackward(
+      zip(linears, gradients).map { LinearGradientTerm($0, outputGradient: $1) }, input: input,
+      inputGradient: inputGradient, accumulating: accumulating)
+  }
 
   package func clear(_ tensor: Tensor) { tensor.zero() }
 

@@ -11,8 +11,6 @@ extension CountingBackend {
 
   package func checkHealth() throws { try inner.checkHealth() }
 
-  package func productGradientType(_ input: DType) -> DType { inner.productGradientType(input) }
-
   package func makeWeightBuilder(
     outFeatures: Int, inFeatures: Int, _ storage: WeightStorage
   ) throws -> any WeightBuilder {

@@ -51,16 +51,30 @@ extension CountingBackend {
   package func linearBackward(
     _ terms: [LinearGradientTerm], input: Tensor, inputGradient: Tensor?, accumulating: Bool
   ) {
-    for term in terms {
-      let tokens = input.shape[0]
-      if inputGradient != nil { addProduct(tokens, term.weight.elements) }
-      // dY·B, its product with A, and the gradients of both halves.
-      guard let adapter = term.adapter else { continue }
-      addProduct(tokens, adapter.b.count + (inputGradient == nil ? 0 : adapter.a.count))
-      addProduct(tokens, (term.aGradient?.count ?? 0) + (term.bGradient?.count ?? 0))
-    }
+    addBackward(terms.map(\.linear), input, givesInput: inputGradient != nil)
     inner.linearBackward(
       terms, input: input, inputGradient: inputGradient, accumulating: accumulating)
+  }
+
+  package func activatedLinearBackward(
+    _ outputGradient: consuming Tensor, _ activation: ActivationInputs,
+    _ linears: [BackwardLinear], input: Tensor, inputGradient: Tensor?, accumulating: Bool
+  ) {
+    addBackward(linears, input, givesInput: inputGradient != nil)
+    inner.activatedLinearBackward(
+      outputGradient, activation, linears, input: input, inputGradient: inputGradient,
+      accumulating: accumulating)
+  }
+
+  private func addBackward(_ linears: [BackwardLinear], _ input: Tensor, givesInput: Bool) {
+    for linear in linears {
+      let tokens = input.shape[0]
+      if givesInput { addProduct(tokens, linear.weight.elements) }
+      // dY·B, its product with A, and the gradients of both halves.
+      guard let adapter = linear.adapter else { continue }
+      addProduct(tokens, adapter.b.count + (givesInput ? adapter.a.count : 0))
+      addProduct(tokens, (linear.aGradient?.count ?? 0) + (linear.bGradient?.count ?? 0))
+    }
   }
 
   package func linearCrossEntropy(

@@ -6,16 +6,12 @@
 package final class GradientPlace {
   package let shape: Shape
   package let isWanted: Bool
-  /// float32, or what the product that made the value rounds its gradient to: a part may come so,
-  /// and is widened where another is added in place.
-  let dtype: DType
-  /// Of `shape`, float32 or `dtype`; nil until something adds to it.
+  /// float32, of `shape`; nil until something adds to it.
   var gradient: Tensor?
 
-  init(_ shape: Shape, isWanted: Bool, dtype: DType = .float32) {
+  init(_ shape: Shape, isWanted: Bool) {
     self.shape = shape
     self.isWanted = isWanted
-    self.dtype = dtype
   }
 }
 
@@ -26,13 +22,10 @@ package final class Variable {
   /// Makes the value again, where that costs less than keeping it until backward.
   let remake: (() -> Tensor)?
 
-  package init(
-    _ value: Tensor, needsGradient: Bool = false, gradientType: DType = .float32,
-    remake: (() -> Tensor)? = nil
-  ) {
+  package init(_ value: Tensor, needsGradient: Bool = false, remake: (() -> Tensor)? = nil) {
     self.value = value
     self.remake = remake
-    place = GradientPlace(value.shape, isWanted: needsGradient, dtype: gradientType)
+    place = GradientPlace(value.shape, isWanted: needsGradient)
   }
 
   package var needsGradient: Bool { place.isWanted }
@@ -71,12 +64,10 @@ package final class Tape {
   /// theirs is (or where the operation has trainable parameters of its own).
   package func output(
     _ value: Tensor, of inputs: [Variable], hasParameters: Bool = false,
-    gradientType: DType = .float32, remake: (() -> Tensor)? = nil
+    remake: (() -> Tensor)? = nil
   ) -> Variable {
     let isWanted = isRecording && (hasParameters || inputs.contains(where: \.needsGradient))
-    return Variable(
-      value, needsGradient: isWanted, gradientType: gradientType,
-      remake: isRecording ? remake : nil)
+    return Variable(value, needsGradient: isWanted, remake: isRecording ? remake : nil)
   }
 
   /// Keeps `backward` for the reverse pass if `output` takes part in it.
@@ -123,8 +114,8 @@ extension Tape {
     accumulate(gradient, at: variable.place)
   }
 
-  /// Memory in float32 for an operation to write its gradient into: `accumulating` says whether it
-  /// holds a sum already. Shared memory is copied first, because a sibling may still read it.
+  /// Memory for an operation to write its gradient into: `accumulating` says whether it holds a sum
+  /// already. Shared memory is copied first, because a sibling may still read it.
   func gradientTarget(at place: GradientPlace) -> (tensor: Tensor, accumulating: Bool) {
     guard var existing = place.gradient else {
       let fresh = backend.allocate(place.shape, .float32)
@@ -132,7 +123,7 @@ extension Tape {
       return (fresh, false)
     }
     place.gradient = nil
-    if existing.dtype != .float32 || !existing.isUniquelyReferenced() {
+    if !existing.isUniquelyReferenced() {
       let copy = backend.allocate(existing.shape, .float32)
       backend.convert(existing, into: copy)
       existing = copy

@@ -24,8 +24,9 @@ package struct BackendCase: Sendable, CustomStringConvertible {
   package var description: String { name }
 
   package static let all: [BackendCase] =
-    elements + gelus + rows + layerNorms + columns + weights + products + gradients + heads
-    + choices + classifiers + attentions + spans + modulations + pixels + experts + optimizers
+    elements + gelus + rows + layerNorms + columns + weights + products + gradients
+    + activatedGradients + heads + choices + classifiers + attentions + spans + modulations
+    + pixels + experts + optimizers
 }
 
 /// What two backends made of a case.

@@ -19,13 +19,15 @@ private struct ProductCase {
 
   /// float32: sums in another order. bf16: factors are rounded on the way, where the reference
   /// rounds results only; each contributes half a unit, and so do the adapter's and the result.
-  var tolerance: Double {
+  static func tolerance(_ dtype: DType) -> Double {
     switch dtype {
     case .bfloat16: 4 * rounding(.bfloat16)
     case .float16: 2 * rounding(.float16)
     default: 5e-6
     }
   }
+
+  var tolerance: Double { Self.tolerance(dtype) }
 }
 
 extension BackendCase {
@@ -159,34 +161,80 @@ extension BackendCase {
     return [inputGradient] + [term.aGradient, term.bGradient].compactMap { $0 }
   }
 
-  /// Neighbours with adapters and without, and a gradient in the type that products round it to.
+  /// Neighbours with adapters and without.
   private static func severalGradients(
     _ backend: any Backend,
     _ shapes: [(Int, Int)] = [(11, 0), (16, 4), (23, 0), (9, 7), (16, 8), (5, 0)],
     accumulating: Bool, hasDropout: Bool
   ) throws -> [Tensor] {
     let input = backend.seeded([21, 48], .bfloat16, seed: 31)
-    let narrow = backend.productGradientType(.bfloat16)
     let terms = try shapes.enumerated().map { index, shape in
       let (rows, rank) = shape
-      let gradient = backend.seeded([21, rows], seed: UInt64(40 + index))
-      let written = backend.blank([21, rows], index % 2 == 0 ? .float32 : narrow)
-      backend.convert(gradient, into: written)
-      var term = LinearGradientTerm(
-        weight: try backend.seededWeight(rows, 48, .dense(.bfloat16), seed: UInt64(rows)),
-        outputGradient: written)
-      guard rank > 0 else { return term }
       let dropout = hasDropout && index != 3 ? mask(UInt64(index)) : nil
-      term.adapter = backend.seededAdapter(
-        rank: rank, rows, 48, tokens: 21, dropout: dropout, seed: UInt64(index))
-      term.adapter?.projected = backend.seeded([21, rank], seed: UInt64(50 + index))
-      term.aGradient = backend.seeded([rank, 48], seed: UInt64(60 + index))
-      term.bGradient = backend.seeded([rows, rank], seed: UInt64(70 + index))
-      return term
+      return LinearGradientTerm(
+        try backwardLinear(backend, rows, rank: rank, dropout, seed: UInt64(index)),
+        outputGradient: backend.seeded([21, rows], seed: UInt64(40 + index)))
     }
     let inputGradient = backend.seeded([21, 48], seed: 46)
     backend.linearBackward(
       terms, input: input, inputGradient: inputGradient, accumulating: accumulating)
-    return [inputGradient] + terms.flatMap { [$0.aGradient, $0.bGradient].compactMap { $0 } }
+    return [inputGradient] + terms.map(\.linear).flatMap(\.gradients)
   }
+
+  /// Of 48 columns; without an adapter where the rank is 0.
+  private static func backwardLinear(
+    _ backend: any Backend, _ rows: Int, rank: Int, _ dropout: DropoutMask?, seed: UInt64
+  ) throws -> BackwardLinear {
+    let weight = try backend.seededWeight(rows, 48, .dense(.bfloat16), seed: UInt64(rows))
+    if rank == 0 { return BackwardLinear(weight: weight) }
+    var adapter = backend.seededAdapter(
+      rank: rank, rows, 48, tokens: 21, dropout: dropout, seed: seed)
+    adapter.projected = backend.seeded([21, rank], seed: 50 + seed)
+    return BackwardLinear(
+      weight: weight, adapter: adapter, aGradient: backend.seeded([rank, 48], seed: 60 + seed),
+      bGradient: backend.seeded([rows, rank], seed: 70 + seed))
+  }
+
+  // MARK: Below an activation
+
+  static let activatedGradients: [BackendCase] =
+    [DType.float32, .bfloat16, .float16].flatMap { dtype in
+      // Widths that begin at whole words, beside those that do not.
+      [16, 27].flatMap { rows in
+        [activated(.silu, dtype, rows, ranks: [4, 7]), activated(.gelu, dtype, rows, ranks: [4])]
+      }
+    } + [
+      activated(.silu, .bfloat16, 24, ranks: [0, 0]),
+      activated(.silu, .bfloat16, 24, ranks: [0, 8]),
+      activated(.geluTanh, .bfloat16, 24, ranks: [8, 8], hasDropout: true),
+    ]
+
+  /// Of gate and up, or of one alone.
+  private static func activated(
+    _ activation: Activation, _ dtype: DType, _ rows: Int, ranks: [Int], hasDropout: Bool = false
+  ) -> BackendCase {
+    let name =
+      "linear gradients behind \(activation) \(dtype) \(rows) ranks \(ranks), "
+      + "dropout \(hasDropout)"
+    return BackendCase(name, tolerance: ProductCase.tolerance(dtype)) { backend in
+      let input = backend.seeded([21, 48], dtype, seed: 31)
+      let inputs = ActivationInputs(
+        activation, gate: backend.seeded([21, rows], dtype, seed: 32, scale: 4),
+        up: ranks.count > 1 ? backend.seeded([21, rows], dtype, seed: 33) : nil)
+      let linears = try ranks.enumerated().map { index, rank in
+        try backwardLinear(
+          backend, rows, rank: rank, hasDropout ? mask(UInt64(index)) : nil, seed: UInt64(index))
+      }
+      let inputGradient = backend.seeded([21, 48], seed: 46)
+      backend.activatedLinearBackward(
+        backend.seeded([21, rows], seed: 34), inputs, linears, input: input,
+        inputGradient: inputGradient, accumulating: true)
+      return [inputGradient] + linears.flatMap(\.gradients)
+    }
+  }
+}
+
+extension BackwardLinear {
+  /// Of its adapter.
+  fileprivate var gradients: [Tensor] { [aGradient, bGradient].compactMap { $0 } }
 }

@@ -30,7 +30,7 @@ import Testing
       let normalized = tape.rmsNorm(input, weight: norm, epsilon: 1e-5)
       let outputs = tape.linears(
         normalized, [layer], dtype: .float32, dropout: DropoutContext(seed: 1, stream: 2))
-      return tape.add(input, tape.siluMultiply(outputs[0], normalized))
+      return tape.add(input, tape.activate(outputs[0], normalized, .silu))
     }
   }
 

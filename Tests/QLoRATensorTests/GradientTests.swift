@@ -48,7 +48,7 @@ import Testing
     let shape: Shape = [tokens, 5]
     let (gate, up) = (Input(shape, tape, &generator), Input(shape, tape, &generator))
     let seed = generator.normals(shape.count)
-    let result = tape.siluMultiply(gate.variable, up.variable)
+    let result = tape.activate(gate.variable, up.variable, .silu)
     tape.accumulate(Tensor(seed, shape: shape), into: result)
     tape.runBackward()
     func loss(_ gate: [Double], _ up: [Double]) -> Double {

@@ -126,7 +126,7 @@ import Testing
 
   @Test func whatNobodyUsedHasNoGradient() {
     let (x, y) = (variable([1]), variable([2]))
-    _ = tape.siluMultiply(x, y)
+    _ = tape.activate(x, y, .silu)
     tape.runBackward()
     #expect(tape.takeGradient(of: x) == nil)
   }

@@ -15,13 +15,17 @@ QLORA_KERNEL(256, qlora_silu_multiply, const void *gate, int gate_type, const vo
   });
 }
 
-// `gate_gradient` may be `gradient` where it is float32.
+// Rows of the gradients begin `out_width` elements apart. `gate_gradient` may be `gradient` where
+// it is float32 and no wider.
 QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const void *gate,
              int gate_type, const void *up, int up_type, void *gate_gradient, void *up_gradient,
-             int out_type, i64 count) {
-  const bool whole = is_whole(gradient) && is_whole(gate) && is_whole(up)
-                  && is_whole(gate_gradient) && is_whole(up_gradient);
-  for_elements(count, whole, [&](i64 i, auto width) {
+             int out_type, i64 rows, i64 columns, i64 out_width) {
+  const i64 from = rows > 1 ? columns : 0, apart = rows > 1 ? out_width : 0;
+  const bool whole = is_whole(gradient, element_f32, from) && is_whole(gate, gate_type, from)
+                  && is_whole(up, up_type, from) && is_whole(gate_gradient, out_type, apart)
+                  && is_whole(up_gradient, out_type, apart);
+  for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
+    const i64 i = row * columns + column, to = row * out_width + column;
     const auto gates = fetch(gate, gate_type, i, width), ups = fetch(up, up_type, i, width);
     auto dy = load(gradient, element_f32, i, width);
     auto g = unpack(gates);
@@ -31,8 +35,8 @@ QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const voi
       g.at[j] = dy.at[j] * u.at[j] * (s * (1 + g.at[j] * (1 - s)));
       dy.at[j] = dy.at[j] * value;
     }
-    store(gate_gradient, out_type, i, g);
-    store(up_gradient, out_type, i, dy);
+    store(gate_gradient, out_type, to, g);
+    store(up_gradient, out_type, to, dy);
   });
 }
 
@@ -68,10 +72,13 @@ QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_t
 // `gate_gradient` may be `gradient` where it is float32.
 QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
              const void *gate, int gate_type, const void *up, int up_type, void *gate_gradient,
-             void *up_gradient, int out_type, i64 count) {
-  const bool whole = is_whole(gradient) && is_whole(gate) && is_whole(up)
-                  && is_whole(gate_gradient) && is_whole(up_gradient);
-  for_elements(count, whole, [&](i64 i, auto width) {
+             void *up_gradient, int out_type, i64 rows, i64 columns, i64 out_width) {
+  const i64 from = rows > 1 ? columns : 0, apart = rows > 1 ? out_width : 0;
+  const bool whole = is_whole(gradient, element_f32, from) && is_whole(gate, gate_type, from)
+                  && is_whole(up, up_type, from) && is_whole(gate_gradient, out_type, apart)
+                  && is_whole(up_gradient, out_type, apart);
+  for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
+    const i64 i = row * columns + column, to = row * out_width + column;
     auto dy = load(gradient, element_f32, i, width);
     auto g = load(gate, gate_type, i, width);
     Elements<width.count> slopes;
@@ -82,10 +89,10 @@ QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradie
         slopes.at[j] *= u.at[j];
         g.at[j] *= dy.at[j];
       }
-      store(up_gradient, out_type, i, g);
+      store(up_gradient, out_type, to, g);
     }
     for (int j = 0; j < width.count; j++) dy.at[j] *= slopes.at[j];
-    store(gate_gradient, out_type, i, dy);
+    store(gate_gradient, out_type, to, dy);
   });
 }
 

@@ -26,12 +26,15 @@ struct GatedMLP: FeedForward {
   var activation: Activation
 
   func expand(_ input: Variable, _ context: ForwardContext, on tape: Tape) -> Expansion {
-    var parts = tape.linears(
-      input, inward, dtype: context.activationDType, dropout: context.dropout)
-    if inward.count == 1 {
-      let width = inward[0].weight.outFeatures / 2
-      parts = tape.split(parts[0], widths: [width, width])
+    if inward.count == 2 {
+      let product = tape.activatedLinears(
+        input, inward, activation, dtype: context.activationDType, dropout: context.dropout)
+      return Expansion(values: [product])
     }
+    let both = tape.linears(
+      input, inward, dtype: context.activationDType, dropout: context.dropout)[0]
+    let width = inward[0].weight.outFeatures / 2
+    let parts = tape.split(both, widths: [width, width])
     return Expansion(values: [tape.activate(parts[0], parts[1], activation)])
   }
 
@@ -53,9 +56,9 @@ struct PlainMLP: FeedForward {
   var activation: Activation
 
   func expand(_ input: Variable, _ context: ForwardContext, on tape: Tape) -> Expansion {
-    let wide = tape.linears(
-      input, [up], dtype: context.activationDType, dropout: context.dropout)
-    return Expansion(values: [tape.activate(wide[0], nil, activation)])
+    let wide = tape.activatedLinears(
+      input, [up], activation, dtype: context.activationDType, dropout: context.dropout)
+    return Expansion(values: [wide])
   }
 
   func contract(_ expansion: Expansion, _ context: ForwardContext, on tape: Tape) -> Variable {

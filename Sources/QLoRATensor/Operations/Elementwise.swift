@@ -1,65 +1,23 @@
 // Activations, the residual sum, and a constant factor.
 
 extension Tape {
-  /// `silu(gate) · up`, element by element.
+  /// `activation(gate) · up`, element by element, or `activation(gate)` where there is no `up`.
   /// Source: Shazeer 2020, "GLU Variants Improve Transformer", arXiv:2002.05202.
   ///
-  /// The product is as wide as both inputs and cheap beside the linear that reads it: backward
+  /// The product is as wide as its inputs and cheap beside the linear that reads it: backward
   /// makes it again instead of keeping it.
-  package func siluMultiply(_ gate: Variable, _ up: Variable) -> Variable {
-    let (gateValue, upValue) = (gate.value, up.value)
-    let product = { [backend] in
-      let product = backend.allocate(gateValue.shape, gateValue.dtype)
-      backend.siluMultiply(gateValue, upValue, into: product)
-      return product
-    }
-    let result = output(product(), of: [gate, up], remake: product)
-    let (gatePlace, upPlace, outputPlace) = (gate.place, up.place, result.place)
-    record(result) { [self] in
-      guard let gradient = takeOwnGradient(at: outputPlace) else { return }
-      let (gateGradient, upGradient) = gatedGradients(gradient, gatePlace, upPlace)
-      backend.siluMultiplyBackward(
-        gradient, gate: gateValue, up: upValue, gateGradient: gateGradient,
-        upGradient: upGradient)
-      accumulate(gateGradient, at: gatePlace)
-      accumulate(upGradient, at: upPlace)
-    }
-    return result
-  }
-
-  /// Memory for the gradients of a gate and of what it lets through. They are the widest of a
-  /// block: they are as narrow as their readers want them, or one takes the place of the product's.
-  private func gatedGradients(
-    _ gradient: Tensor, _ gate: GradientPlace, _ up: GradientPlace
-  ) -> (gate: Tensor, up: Tensor) {
-    let dtype = gate.dtype == up.dtype ? gate.dtype : .float32
-    let upGradient = backend.allocate(up.shape, dtype)
-    return (dtype == .float32 ? gradient : backend.allocate(gate.shape, dtype), upGradient)
-  }
-
-  /// `activation(gate) · up`, or `activation(gate)` where there is no `up`; kept as above.
   package func activate(_ gate: Variable, _ up: Variable?, _ activation: Activation) -> Variable {
-    if activation == .silu, let up { return siluMultiply(gate, up) }
     if activation == .relu, up == nil { return apply(.relu, to: gate) }
-    precondition(activation != .silu, "silu is gated in every family")
-    precondition(activation != .relu, "relu is gated in no family")
-    let (gateValue, upValue) = (gate.value, up?.value)
-    let product = { [backend] in
-      let product = backend.allocate(gateValue.shape, gateValue.dtype)
-      backend.geluMultiply(gateValue, upValue, activation, into: product)
-      return product
-    }
+    let inputs = ActivationInputs(activation, gate: gate.value, up: up?.value)
+    let product = { [backend] in backend.activated(inputs) }
     let result = output(product(), of: [gate] + (up.map { [$0] } ?? []), remake: product)
-    let (gatePlace, upPlace, outputPlace) = (gate.place, up?.place, result.place)
+    let places = [gate.place] + (up.map { [$0.place] } ?? [])
+    let outputPlace = result.place
     record(result) { [self] in
       guard let gradient = takeOwnGradient(at: outputPlace) else { return }
-      let pair = upPlace.map { gatedGradients(gradient, gatePlace, $0) }
-      let gateGradient = pair?.gate ?? gradient
-      backend.geluMultiplyBackward(
-        gradient, gate: gateValue, up: upValue, activation, gateGradient: gateGradient,
-        upGradient: pair?.up)
-      accumulate(gateGradient, at: gatePlace)
-      if let upPlace, let pair { accumulate(pair.up, at: upPlace) }
+      for (gradient, place) in zip(backend.activationGradients(gradient, inputs), places) {
+        accumulate(gradient, at: place)
+      }
     }
     return result
   }

@@ -140,8 +140,10 @@ extension Tape {
       let value = kept()
       for (expert, range) in ranges.enumerated() where !range.isEmpty {
         let terms = zip(layers, gradients).enumerated().compactMap { index, pair in
-          pair.1.map {
-            gradientTerm(pair.0[expert], adapters[expert][index], $0.rows(range))
+          pair.1.map { gradient in
+            LinearGradientTerm(
+              backwardLinear(pair.0[expert], adapters[expert][index]),
+              outputGradient: gradient.rows(range))
           }
         }
         backend.linearBackward(

@@ -76,11 +76,7 @@ extension Tape {
     }
     backend.linear(input.value, terms)
     let hasParameters = layers.contains { $0.adapter != nil }
-    let gradientType = backend.productGradientType(input.value.dtype)
-    let outputs = terms.map {
-      output(
-        $0.output, of: [input], hasParameters: hasParameters, gradientType: gradientType)
-    }
+    let outputs = terms.map { output($0.output, of: [input], hasParameters: hasParameters) }
     if let last = outputs.last {
       // Of the input its value, of the outputs only the places: nobody needs their values here.
       let (kept, inputPlace) = (input.kept, input.place)
@@ -104,12 +100,42 @@ extension Tape {
       output: output, isInference: isInference)
   }
 
-  func gradientTerm(
-    _ layer: AdaptedLinear, _ adapter: AdapterTerm?, _ outputGradient: Tensor
-  ) -> LinearGradientTerm {
-    LinearGradientTerm(
+  /// `activation` of what two layers give, gate and up, or one alone: `activate` over `linears`
+  /// where nothing else reads their outputs, whose gradients then never are tensors of their own.
+  package func activatedLinears(
+    _ input: Variable, _ layers: [AdaptedLinear], _ activation: Activation, dtype: DType,
+    dropout: DropoutContext? = nil
+  ) -> Variable {
+    if activation == .relu, layers.count == 1 {
+      return apply(.relu, to: linears(input, layers, dtype: dtype, dropout: dropout)[0])
+    }
+    let tokens = input.value.shape[0]
+    let terms = layers.map { layer in
+      term(layer, backend.allocate([tokens, layer.weight.outFeatures], dtype), dropout)
+    }
+    backend.linear(input.value, terms)
+    let inputs = ActivationInputs(
+      activation, gate: terms[0].output, up: terms.count > 1 ? terms[1].output : nil)
+    let product = { [backend] in backend.activated(inputs) }
+    let result = output(
+      product(), of: [input], hasParameters: layers.contains { $0.adapter != nil },
+      remake: product)
+    let (kept, inputPlace, outputPlace) = (input.kept, input.place, result.place)
+    let adapters = terms.map(\.adapter)
+    record(result) { [self] in
+      guard let gradient = takeOwnGradient(at: outputPlace) else { return }
+      let target = inputPlace.isWanted ? gradientTarget(at: inputPlace) : nil
+      backend.activatedLinearBackward(
+        consume gradient, inputs, zip(layers, adapters).map { backwardLinear($0, $1) },
+        input: kept(), inputGradient: target?.tensor, accumulating: target?.accumulating ?? false)
+    }
+    return result
+  }
+
+  func backwardLinear(_ layer: AdaptedLinear, _ adapter: AdapterTerm?) -> BackwardLinear {
+    BackwardLinear(
       weight: layer.weight, adapter: adapter, aGradient: layer.adapter?.a.gradient,
-      bGradient: layer.adapter?.b.gradient, outputGradient: outputGradient)
+      bGradient: layer.adapter?.b.gradient)
   }
 
   private func linearsBackward(
@@ -119,7 +145,8 @@ extension Tape {
     var gradients: [LinearGradientTerm] = []
     for (index, layer) in layers.enumerated() {
       guard let outputGradient = takeGradient(at: places[index]) else { continue }
-      gradients.append(gradientTerm(layer, adapters[index], outputGradient))
+      let linear = backwardLinear(layer, adapters[index])
+      gradients.append(LinearGradientTerm(linear, outputGradient: outputGradient))
     }
     guard !gradients.isEmpty else { return }
     let target = inputPlace.isWanted ? gradientTarget(at: inputPlace) : nil
