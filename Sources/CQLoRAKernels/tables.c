@@ -24,9 +24,17 @@ static int has_avx512(void) {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
+static int has_avx512bf16(void) {
+  return has_avx512() && __builtin_cpu_supports("avx512bf16");
+}
+
+/* A dot product of bf16 takes AMD's processors no longer than a multiply-add, which does half of
+ * it. It takes Intel's four times as long, and those that are new have a matrix unit. */
+static int prefers_avx512bf16(void) { return has_avx512bf16() && __builtin_cpu_is("amd"); }
+
 static int has_amx(void) {
-  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16") ||
-      !__builtin_cpu_supports("amx-tile") || !__builtin_cpu_supports("amx-bf16")) {
+  if (!has_avx512bf16() || !__builtin_cpu_supports("amx-tile") ||
+      !__builtin_cpu_supports("amx-bf16")) {
     return 0;
   }
 #if defined(__linux__)
@@ -43,16 +51,20 @@ static int has_amx(void) {
 static const struct {
   qlora_kernels kernels;
   int (*available)(void);
+  /* Whether it is faster than what follows. */
+  int (*preferred)(void);
 } tables[] = {
 #if defined(__x86_64__)
-    {{"amx", &qlora_product_avx512, &qlora_rows_amx, &qlora_matrix_amx}, has_amx},
-    {{"avx512", &qlora_product_avx512, &qlora_rows_avx512, NULL}, has_avx512},
-    {{"avx2", &qlora_product_avx2, &qlora_rows_avx2, NULL}, has_avx2},
+    {{"amx", &qlora_product_avx512, &qlora_rows_amx, &qlora_matrix_amx}, has_amx, has_amx},
+    {{"avx512bf16", &qlora_product_avx512, &qlora_rows_avx512bf16, &qlora_matrix_avx512bf16},
+     has_avx512bf16, prefers_avx512bf16},
+    {{"avx512", &qlora_product_avx512, &qlora_rows_avx512, NULL}, has_avx512, has_avx512},
+    {{"avx2", &qlora_product_avx2, &qlora_rows_avx2, NULL}, has_avx2, has_avx2},
 #elif defined(__aarch64__)
-    {{"neon", &qlora_product_neon, &qlora_rows_neon, NULL}, always},
+    {{"neon", &qlora_product_neon, &qlora_rows_neon, NULL}, always, always},
 #endif
     {{"reference", &qlora_product_reference, &qlora_rows_reference, &qlora_matrix_reference},
-     always},
+     always, always},
 };
 
 const qlora_kernels *qlora_kernels_for(const char *name) {
@@ -68,7 +80,7 @@ const qlora_kernels *qlora_kernels_select(void) {
   const char *wanted = getenv("QLORA_ISA");
   if (wanted != NULL && wanted[0] != '\0') return qlora_kernels_for(wanted);
   for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-    if (tables[i].available()) return &tables[i].kernels;
+    if (tables[i].preferred()) return &tables[i].kernels;
   }
   return NULL;
 }

@@ -82,6 +82,9 @@ DECLARE(avx2)
 TABLE(avx2, avx2)
 DECLARE(avx512)
 TABLE(avx512, avx512)
+void qlora_attention_avx512bf16(const qlora_attention *);
+void qlora_attention_backward_avx512bf16(const qlora_attention_gradients *);
+TABLE_WITH(avx512bf16, avx512, avx512bf16)
 void qlora_attention_amx(const qlora_attention *);
 void qlora_attention_backward_amx(const qlora_attention_gradients *);
 TABLE_WITH(amx, avx512, amx)

@@ -62,7 +62,7 @@ package final class CPUBackend: @unchecked Sendable {
 
   /// The tables that this CPU can run, best first.
   package static let instructionSets: [String] = [
-    "amx", "avx512", "avx2", "neon", "reference",
+    "amx", "avx512bf16", "avx512", "avx2", "neon", "reference",
   ].filter {
     qlora_kernels_for($0) != nil
   }

@@ -1,5 +1,5 @@
-// The factors of bf16 products as the matrix unit reads them (`qlora_kernels_matrix.h`): strips of
-// 32 rows on the left, blocks of 32 columns on the right.
+// The factors of bf16 products as their kernels read them (`qlora_kernels_matrix.h`): strips of 32
+// rows on the left, blocks of 32 columns on the right.
 import CQLoRAKernels
 import QLoRATensor
 
@@ -67,13 +67,13 @@ extension CPUBackend {
     return kernels.pointee.matrix?.pointee
   }
 
-  /// Whether products of activations of this type round both factors to bf16, because a matrix unit
-  /// computes them. Elsewhere bf16 is a type of storage only.
+  /// Whether products of activations of this type round both factors to bf16, because this CPU
+  /// multiplies them faster so. Elsewhere bf16 is a type of storage only.
   package func roundsProducts(of dtype: DType) -> Bool { matrixKernels(for: dtype) != nil }
 
   /// Whether attention of bf16 rows rounds probabilities and gradients of scores to bf16 too.
   package var roundsAttention: Bool {
-    kernels.pointee.rows == qlora_kernels_for("amx")?.pointee.rows
+    kernels.pointee.matrix != nil && !isScalar
   }
 
   /// `input [tokens, columns]` in strips, rounded to bf16.

@@ -101,9 +101,9 @@ struct AttentionTests {
     #expect(found.all.allSatisfy { $0.isIntact })
   }
 
-  /// Head sizes and lengths of all kinds, in the type that a matrix unit takes.
-  @Test(arguments: CPUBackend.instructionSets.filter { $0 == "amx" }, [8, 24, 64, 128, 256])
-  func matrixUnitsAgreeWithTheOracle(_ instructionSet: String, headSize: Int) throws {
+  /// Head sizes and lengths of all kinds, in the type that bf16 products take.
+  @Test(arguments: MatrixKernelTests.sets, [8, 24, 64, 128, 256])
+  func bfloat16ProductsAgreeWithTheOracle(_ instructionSet: String, headSize: Int) throws {
     let lengths = [[1], [31, 33], [130, 7], [300]]
     for (lengths, isCausal) in lengths.flatMap({ [($0, true), ($0, false)] }) {
       let problem = AttentionCase(

@@ -10,7 +10,13 @@ struct MatrixKernelTests {
   static let sets = CPUBackend.instructionSets.filter {
     $0 != "reference" && qlora_kernels_for($0)?.pointee.matrix != nil
   }
-  private let reference = qlora_matrix_reference
+
+  /// The scalar kernels, whose product adds in the order of the set.
+  private func reference(_ set: String) -> qlora_matrix_kernels {
+    var kernels = qlora_matrix_reference
+    if set == "avx512bf16" { kernels.product = productOfPairs }
+    return kernels
+  }
 
   private func kernels(_ name: String) throws -> qlora_matrix_kernels {
     try #require(qlora_kernels_for(name)?.pointee.matrix?.pointee)
@@ -32,7 +38,7 @@ struct MatrixKernelTests {
   ) throws {
     let expected = Guarded(count, filledWith: start)
     let found = Guarded(count, filledWith: start)
-    body(reference, expected.pointer)
+    body(reference(set), expected.pointer)
     body(try kernels(set), found.pointer)
     #expect(found.isIntact && expected.isIntact, "\(set) \(what) wrote outside")
     #expect(found.values == expected.values, "\(set) \(what)")
@@ -176,7 +182,7 @@ struct MatrixKernelTests {
       let steps = (columns + 31) / 32
       let weights = [0, 1].map { _ in Guarded(steps * 1024, filledWith: UInt16(7)) }
       let factors = [0, 1].map { _ in Guarded(rows, filledWith: Float(7)) }
-      reference.softmax(
+      reference(set).softmax(
         rows, columns, logits, stride, 1000, &expected, factors[0].pointer, weights[0].pointer)
       try kernels(set).softmax(
         rows, columns, logits, stride, 1000, &found, factors[1].pointer, weights[1].pointer)
@@ -199,3 +205,33 @@ struct MatrixKernelTests {
     }
   }
 }
+
+// SAFETY: places are those of the contract's layouts, in memory that the tests made for them.
+/// The product as dot products add it: to each sum a pair's odd product, then its even one.
+private func productOfPairs(
+  parts: Int, part: UnsafePointer<qlora_matrix_part>?, blocks: Int,
+  c: UnsafeMutablePointer<Float>?, stride: Int, accumulate: Int32
+) {
+  guard let part, let c else { return }
+  for row in 0..<32 {
+    for column in 0..<32 * blocks {
+      let place = row * stride + column
+      if accumulate == 0 { c[place] = 0 }
+      for p in 0..<parts { addPairs(of: part[p], row, column, to: &c[place]) }
+    }
+  }
+}
+
+private func addPairs(of part: qlora_matrix_part, _ row: Int, _ column: Int, to sum: inout Float) {
+  guard let strip = part.strip, let columns = part.columns else { return }
+  let half = column / 32 * part.block_stride + column % 32 / 16 * 512
+  for pair in 0..<part.steps * 16 {
+    let (step, place) = (pair / 16, pair % 16)
+    let left = strip + step * part.strip_stride + row * 32 + 2 * place
+    let right = columns + half + step * 1024 + place * 32 + column % 16 * 2
+    sum += widened(left[1]) * widened(right[1])
+    sum += widened(left[0]) * widened(right[0])
+  }
+}
+
+private func widened(_ bits: UInt16) -> Float { Float(bitPattern: UInt32(bits) << 16) }

@@ -11,7 +11,7 @@
 #include "qlora_kernels_rows.h"
 
 typedef struct qlora_kernels {
-  /* "reference", "avx2", "avx512", "amx" or "neon". */
+  /* "reference", "avx2", "avx512", "avx512bf16", "amx" or "neon". */
   const char *name;
   const qlora_product_kernels *product;
   const qlora_row_kernels *rows;
@@ -19,7 +19,7 @@ typedef struct qlora_kernels {
   const qlora_matrix_kernels *matrix;
 } qlora_kernels;
 
-/* The best table this CPU runs, or the one that the environment variable QLORA_ISA names;
+/* The fastest table of this CPU, or the one that the environment variable QLORA_ISA names;
  * NULL where that one is unknown or the CPU lacks it. */
 const qlora_kernels *qlora_kernels_select(void);
 

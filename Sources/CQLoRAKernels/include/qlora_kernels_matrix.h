@@ -1,4 +1,4 @@
-/* Kernels of products in bf16 for processors with a matrix unit.
+/* Kernels of products in bf16 for processors that have a matrix unit or fast dot products of it.
  *
  * Layouts
  *   strip  Up to 32 rows of the left factor, `[ceil(k / 32)][32 rows][32]` bf16, zero padded: a
@@ -6,9 +6,11 @@
  *   half   16 columns of the right factor, `[ceil(k / 32)][16 pairs][16 columns][2]` bf16, steps
  *          2 KiB apart: pair p holds k = 2p and 2p + 1. Two halves side by side are a block of 32
  *          columns, whose steps are 2 KiB, too.
- * Sums are fp32. A step adds its products of even and of odd k, each in their order, then both to
- * the sum; steps follow each other in theirs. Subnormal numbers count as zero. So a result depends
- * on its inputs and the order of its parts, never on how the work was cut. */
+ * Sums are fp32. A matrix unit adds a step's products of even and of odd k, each in their order,
+ * then both to the sum; so does the reference. Dot products add a pair's odd product to the sum,
+ * then its even one. Steps and pairs follow each other in their order, and subnormal numbers count
+ * as zero. So a result depends on its inputs and the order of its parts, never on how the work was
+ * cut. */
 #pragma once
 
 #include <stdint.h>
@@ -96,12 +98,14 @@ typedef struct qlora_matrix_kernels {
   void (*softmax)(long rows, long columns, const float *c, long stride, long first,
                   qlora_softmax_row *state, float *factors, uint16_t *out);
 
-  /* As `qlora_product_kernels.peak`, for the matrix unit. */
+  /* As `qlora_product_kernels.peak`, of bf16. */
   double (*peak)(long rounds);
 } qlora_matrix_kernels;
 
 extern const qlora_matrix_kernels qlora_matrix_reference;
 #if defined(__x86_64__)
-/* Needs AMX (tiles, bf16) and AVX-512 with bf16. */
+/* Needs AVX-512 with bf16. */
+extern const qlora_matrix_kernels qlora_matrix_avx512bf16;
+/* Needs AMX (tiles, bf16), too. */
 extern const qlora_matrix_kernels qlora_matrix_amx;
 #endif

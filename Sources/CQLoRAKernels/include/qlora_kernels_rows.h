@@ -212,6 +212,7 @@ extern const qlora_row_kernels qlora_rows_avx2;
 extern const qlora_row_kernels qlora_rows_avx512;
 /// Needs AMX with bf16 and AVX-512 with bf16 besides: attention of bf16 rows there rounds its
 /// factors, probabilities and score gradients among them, to bf16.
+extern const qlora_row_kernels qlora_rows_avx512bf16;
 extern const qlora_row_kernels qlora_rows_amx;
 #elif defined(__aarch64__)
 extern const qlora_row_kernels qlora_rows_neon;

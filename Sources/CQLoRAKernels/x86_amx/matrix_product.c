@@ -83,5 +83,5 @@ double qlora_matrix_peak_amx(long rounds) {
   return 4.0 * 16 * 16 * 32 * 2 * (double)rounds;
 }
 
-#include "end.h"
+#include "../x86_avx512bf16/end.h"
 #endif

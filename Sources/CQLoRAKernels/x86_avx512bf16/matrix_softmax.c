@@ -30,8 +30,9 @@ INLINE void find_largest(long columns, const float *logits, long first, qlora_so
   }
 }
 
-void qlora_matrix_softmax_amx(long rows, long columns, const float *c, long stride, long first,
-                              qlora_softmax_row *state, float *factors, uint16_t *out) {
+void qlora_matrix_softmax_avx512bf16(long rows, long columns, const float *c, long stride,
+                                     long first, qlora_softmax_row *state, float *factors,
+                                     uint16_t *out) {
   const long width = qlora_steps(columns) * QLORA_STEP;
   if (out && rows < QLORA_STRIP_ROWS) {
     memset(out, 0, (size_t)width * QLORA_STRIP_ROWS * sizeof *out);

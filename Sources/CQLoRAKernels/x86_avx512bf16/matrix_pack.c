@@ -4,7 +4,7 @@
 
 #include "begin.h"
 
-void qlora_strip_f32_amx(long rows, long k, const float *x, long stride, uint16_t *out) {
+void qlora_strip_f32_avx512bf16(long rows, long k, const float *x, long stride, uint16_t *out) {
   for (long row = 0; row < QLORA_STRIP_ROWS; row++) {
     const float *from = x + (row < rows ? row : 0) * stride;
     for (long i = 0; i < k; i += QLORA_STEP) {
@@ -16,7 +16,7 @@ void qlora_strip_f32_amx(long rows, long k, const float *x, long stride, uint16_
   }
 }
 
-void qlora_strip_bf16_amx(long rows, long k, const uint16_t *x, long stride, uint16_t *out) {
+void qlora_strip_bf16_avx512bf16(long rows, long k, const uint16_t *x, long stride, uint16_t *out) {
   for (long row = 0; row < QLORA_STRIP_ROWS; row++) {
     const uint16_t *from = x + (row < rows ? row : 0) * stride;
     for (long i = 0; i < k; i += QLORA_STEP) {
@@ -27,8 +27,8 @@ void qlora_strip_bf16_amx(long rows, long k, const uint16_t *x, long stride, uin
   }
 }
 
-void qlora_planes_bf16_amx(long pixels, long channels, const uint16_t *x, long repeats,
-                           uint16_t *out, long plane_stride) {
+void qlora_planes_bf16_avx512bf16(long pixels, long channels, const uint16_t *x, long repeats,
+                                  uint16_t *out, long plane_stride) {
   for (long pixel = 0; pixel < pixels; pixel++) {
     for (long i = 0; i < channels; i += 32, x += 32) {
       const __m512i values = _mm512_loadu_si512(x);
@@ -38,7 +38,7 @@ void qlora_planes_bf16_amx(long pixels, long channels, const uint16_t *x, long r
   }
 }
 
-void qlora_half_of_rows_amx(long k, const float *first, const float *second, uint16_t *out) {
+void qlora_half_of_rows_avx512bf16(long k, const float *first, const float *second, uint16_t *out) {
   /* Words (column q, row r) of two groups at 16 * group + 8 * q + r, wanted at 2 * row + q. */
   const __m512i order = _mm512_set_epi16(
       31, 23, 30, 22, 29, 21, 28, 20, 27, 19, 26, 18, 25, 17, 24, 16,
@@ -74,8 +74,8 @@ QLORA_INLINE void four_pairs(const float *panel, uint16_t *out) {
   _mm512_storeu_si512(out + 96, _mm512_shuffle_i64x2(left23, right23, 0xEE));
 }
 
-void qlora_half_of_columns_amx(long groups, const float *panel, long group_stride,
-                               uint16_t *out) {
+void qlora_half_of_columns_avx512bf16(long groups, const float *panel, long group_stride,
+                                      uint16_t *out) {
   for (long group = 0; group < groups; group++) {
     four_pairs(panel + group * group_stride,
                out + group / 4 * QLORA_STEP_ELEMENTS + group % 4 * 128);
@@ -86,8 +86,8 @@ void qlora_half_of_columns_amx(long groups, const float *panel, long group_strid
   }
 }
 
-void qlora_half_of_tokens_f32_amx(long tokens, long columns, const float *x, long stride,
-                                  uint16_t *out) {
+void qlora_half_of_tokens_f32_avx512bf16(long tokens, long columns, const float *x, long stride,
+                                         uint16_t *out) {
   for (long token = 0; token < qlora_steps(tokens) * QLORA_STEP; token += 2) {
     const float *from = x + (token < tokens ? token : 0) * stride;
     const __mmask16 mask = first16(token < tokens ? columns : 0);
@@ -99,8 +99,8 @@ void qlora_half_of_tokens_f32_amx(long tokens, long columns, const float *x, lon
   }
 }
 
-void qlora_half_of_tokens_bf16_amx(long tokens, long columns, const uint16_t *x, long stride,
-                                   uint16_t *out) {
+void qlora_half_of_tokens_bf16_avx512bf16(long tokens, long columns, const uint16_t *x, long stride,
+                                          uint16_t *out) {
   for (long token = 0; token < qlora_steps(tokens) * QLORA_STEP; token += 2) {
     const uint16_t *from = x + (token < tokens ? token : 0) * stride;
     const __mmask16 mask = first16(token < tokens ? columns : 0);
@@ -112,7 +112,7 @@ void qlora_half_of_tokens_bf16_amx(long tokens, long columns, const uint16_t *x,
   }
 }
 
-void qlora_residual_amx(long count, const float *x, float *out) {
+void qlora_residual_avx512bf16(long count, const float *x, float *out) {
   for (long i = 0; i < count; i += 16) {
     const __mmask16 mask = first16(count - i);
     const __m512 value = _mm512_maskz_loadu_ps(mask, x + i);

@@ -52,7 +52,7 @@ QLORA_INLINE void columns_of_tokens(long tokens, long size, const uint16_t *x, l
     const long block = qlora_steps(count) * QLORA_STEP_ELEMENTS;
     for (long half = 0; half < round_up(size, 32) / 16; half++) {
       const long width = size - 16 * half;
-      qlora_half_of_tokens_bf16_amx(
+      qlora_half_of_tokens_bf16_avx512bf16(
           count, width < 0 ? 0 : width < 16 ? width : 16,
           x + first * stride + (width > 0 ? 16 * half : 0), stride,
           out + half / 2 * block + half % 2 * QLORA_HALF_ELEMENTS);

@@ -9,8 +9,8 @@ QLORA_INLINE __m512 biased(const float *c, const float *bias, long n, __mmask16 
   return bias ? _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, bias + n)) : value;
 }
 
-void qlora_matrix_store_f32_amx(long rows, long columns, const float *c, long c_stride,
-                                const float *bias, float *out, long stride, int accumulate) {
+void qlora_matrix_store_f32_avx512bf16(long rows, long columns, const float *c, long c_stride,
+                                       const float *bias, float *out, long stride, int accumulate) {
   for (long row = 0; row < rows; row++, c += c_stride, out += stride) {
     for (long n = 0; n < columns; n += 16) {
       const __mmask16 mask = first16(columns - n);
@@ -21,8 +21,8 @@ void qlora_matrix_store_f32_amx(long rows, long columns, const float *c, long c_
   }
 }
 
-void qlora_matrix_store_bf16_amx(long rows, long columns, const float *c, long c_stride,
-                                 const float *bias, uint16_t *out, long stride) {
+void qlora_matrix_store_bf16_avx512bf16(long rows, long columns, const float *c, long c_stride,
+                                        const float *bias, uint16_t *out, long stride) {
   for (long row = 0; row < rows; row++, c += c_stride, out += stride) {
     for (long n = 0; n < columns; n += 32) {
       const __m512 low = biased(c, bias, n, first16(columns - n));
