@@ -58,12 +58,12 @@ extension DiagnosticCode {
   package static let adapterConfig = DiagnosticCode(
     "E0271", .badData,
     "A value of adapter_config.json is missing or of the wrong kind, or asks for a method other "
-      + "than LoRA.")
+      + "than LoRA, or for a form of LoRA that is not applied here, such as DoRA.")
   package static let adapterKeys = DiagnosticCode(
     "E0272", .badData,
-    "The tensors of an adapter do not come in pairs lora_A and lora_B of fitting shapes, or one "
-      + "of them is of a kind that this program does not apply. An adapter is never applied in "
-      + "part.")
+    "The tensors of an adapter do not come in pairs lora_A and lora_B of fitting shapes, are of "
+      + "another rank than r and rank_pattern of adapter_config.json say, or one of them is of a "
+      + "kind that this program does not apply. An adapter is never applied in part.")
   package static let adapterEmpty = DiagnosticCode(
     "E0273", .badData, "The adapter file holds no tensor, so there is nothing to apply.")
 

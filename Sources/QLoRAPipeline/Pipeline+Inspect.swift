@@ -103,6 +103,7 @@ extension Pipeline {
 
   private static func adapter(_ path: String, _ verify: Bool) throws -> InspectionReport {
     let adapter = try PEFTAdapter.read(path)
+    try adapter.checkRanks(in: path)
     let file = try SafetensorsFile(path: FilePath.join(path, PEFTAdapter.weightsName))
     if verify { try checkFinite([file]) }
     let config = adapter.config

@@ -54,6 +54,44 @@ import Testing
     }
   }
 
+  /// PEFT refuses such a folder, whose scale would be another than was trained with.
+  @Test func ranksThatContradictTheTensorsAreRefused() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let config = "run/adapter/adapter_config.json"
+    let text = String(decoding: try tiny.bytes(config), as: UTF8.self)
+    let pattern = "\"rank_pattern\": {}"
+    #expect(text.contains("\"r\": 4,") && text.contains(pattern))
+    let adapter = tiny.folder.path("run/adapter")
+    for (changed, isRefused) in [
+      (text, false), (text.replacing("\"r\": 4,", with: "\"r\": 8,"), true),
+      (text.replacing(pattern, with: "\"rank_pattern\": {\"layers.0.*q_proj\": 2}"), true),
+      (
+        text.replacing("\"r\": 4,", with: "\"r\": 8,")
+          .replacing(pattern, with: "\"rank_pattern\": {\".*_proj\": 4}"), false
+      ),
+    ] {
+      try tiny.write(config, changed)
+      for reading in [
+        { try Pipeline.exportAdapter(adapter, to: tiny.folder.path("made")) },
+        { _ = try Pipeline.inspect(path: adapter, verify: false) },
+      ] {
+        let found = failure(reading)
+        #expect(found?.code.number == (isRefused ? "E0272" : nil), "\(changed)")
+      }
+      if !isRefused { try FileManager.default.removeItem(atPath: tiny.folder.path("made")) }
+    }
+  }
+
+  private func failure(_ body: () throws -> Void) -> Diagnostic? {
+    do {
+      try body()
+      return nil
+    } catch {
+      return error as? Diagnostic
+    }
+  }
+
   @Test func resumeNeedsARun() throws {
     let tiny = try TinyRun()
     for name in ["nothing", "model", "recipe.json"] {
