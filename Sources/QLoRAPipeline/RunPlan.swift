@@ -148,7 +148,7 @@ struct PlannedRun {
     let operations = first.reduce(0) { $0 + rehearsal.step($1, policies).operations }
     let tokens = first.reduce(0) { $0 + $1.tokens.count }
     var disk = DiskForecast(
-      rehearsal.model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+      rehearsal.model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.keptCheckpoints,
       layerBytes: arrangement.layout.onDiskOnly.byteCount, output: recipe.output)
     // Beside a GPU paged states lie in the host's memory.
     if arrangement.device.isGPU { disk.pagedBytes = 0 }
