@@ -24,12 +24,14 @@ package struct InspectionReport: Sendable {
 extension Pipeline {
   /// Describes what is at `path`; `verify` reads every byte of it.
   ///
-  /// - Throws: as reading does; with `verify` also for NaN, infinities and digests that differ.
+  /// - Throws: as reading does; with `verify` also for NaN, infinities and digests that differ from
+  ///   those of a MANIFEST.json.
   package static func inspect(path: String, verify: Bool) throws -> InspectionReport {
     let files = PosixFileSystem()
     func has(_ name: String) throws -> Bool {
       try files.status(FilePath.join(path, name)) != nil
     }
+    if verify, try has(CheckpointManifest.fileName) { try checkManifest(path) }
     if try has(CheckpointManifest.fileName), try has("state.json") {
       return try checkpoint(path, verify)
     }
@@ -148,7 +150,6 @@ extension Pipeline {
   }
 
   private static func checkpoint(_ path: String, _ verify: Bool) throws -> InspectionReport {
-    if verify { _ = try CheckpointManifest.verify(path) }
     let state = try JSONValue(
       parsing: try PosixFileSystem().readAll(FilePath.join(path, "state.json")))
     let files = try [PEFTAdapter.weightsName, "optimizer.safetensors"].map {
@@ -179,8 +180,20 @@ extension Pipeline {
   }
 }
 
-// MARK: Looking for non-finite values
+// MARK: Verifying
 extension Pipeline {
+  /// Every file that a folder's manifest lists against its digest.
+  private static func checkManifest(_ path: String) throws {
+    do throws(Diagnostic) {
+      try CheckpointManifest.verify(path)
+    } catch {
+      throw Diagnostic(
+        error.code, error.message, at: error.location,
+        remedy: "use a checkpoint that is intact, or export or merge again; a file that was edited "
+          + "on purpose differs, too")
+    }
+  }
+
   /// Floats that are looked at together.
   private static let pieceElements = 1 << 18
 

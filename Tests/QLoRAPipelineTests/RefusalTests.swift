@@ -83,6 +83,35 @@ import Testing
     }
   }
 
+  /// A bit that keeps every number finite, in each folder that is written with a manifest.
+  @Test func changedBytesAreFoundByTheManifest() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let adapter = tiny.folder.path("run/adapter")
+    try Pipeline.merge(
+      model: nil, adapter: adapter, base: .original, dtype: .float32,
+      to: tiny.folder.path("merged"))
+    let newest = try #require(
+      try CheckpointStore(tiny.folder.path("run/checkpoints")).newestIntact())
+    for (folder, name) in [
+      (adapter, "adapter_model.safetensors"), (adapter, "README.md"),
+      (tiny.folder.path("merged"), "model.safetensors"),
+      (newest.path, "adapter_model.safetensors"),
+    ] {
+      #expect(failure { _ = try Pipeline.inspect(path: folder, verify: true) } == nil)
+      let path = folder + "/" + name
+      var bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+      bytes[bytes.count - 4] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+      let found = failure { _ = try Pipeline.inspect(path: folder, verify: true) }
+      #expect(found?.code == .checkpointDamaged, "\(name)")
+      #expect(found.map { "\($0)".contains(name) } == true)
+      #expect(failure { _ = try Pipeline.inspect(path: folder, verify: false) } == nil)
+      bytes[bytes.count - 4] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+    }
+  }
+
   private func failure(_ body: () throws -> Void) -> Diagnostic? {
     do {
       try body()
