@@ -14,7 +14,7 @@ extension Pipeline {
     let folder = try AdapterFolder.open(source)
     try AdapterExport.write(
       folder.adapter, trainedWith: folder.load, labels: folder.labels,
-      name: FilePath.lastComponent(of: output), to: output)
+      name: FilePath.lastComponent(of: output), base: folder.basePath, to: output)
   }
 
   /// Folds an adapter into its base and writes a folder that transformers loads: plain, or, where
