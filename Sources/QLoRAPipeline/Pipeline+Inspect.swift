@@ -5,6 +5,7 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
 import QLoRAModels
+import QLoRAReport
 import QLoRASystem
 import QLoRATensor
 
@@ -45,7 +46,18 @@ extension Pipeline {
       let file = try GGUFFile(path: path)
       if file.metadata["general.type"]?.string == "adapter" { return try adapter(file, verify) }
     }
+    if RunView.isRun(path) { throw isARun(path) }
     return try model(path, verify)
+  }
+
+  private static func isARun(_ path: String) -> Diagnostic {
+    let adapter = FilePath.join(path, "adapter")
+    let isThere = (try? PosixFileSystem().status(adapter)) ?? nil != nil
+    return Diagnostic(
+      .modelMissing, "this is the folder of a run, and neither a model nor an adapter",
+      at: .file(path),
+      remedy: "`qlora runs show \(path)` describes the run"
+        + (isThere ? ", `qlora inspect \(adapter)` its adapter" : ""))
   }
 
   private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {

@@ -121,6 +121,16 @@ import Testing
     }
   }
 
+  @Test func aRunIsNoModel() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let run = tiny.folder.path("run")
+    let found = failure { _ = try Pipeline.inspect(path: run, verify: false) }
+    #expect(found?.code.number == "E0250")
+    let text = found.map { "\($0)" } ?? ""
+    #expect(text.contains("`qlora runs show \(run)`") && text.contains("inspect \(run)/adapter`"))
+  }
+
   @Test func resumeNeedsARun() throws {
     let tiny = try TinyRun()
     for name in ["nothing", "model", "recipe.json"] {
