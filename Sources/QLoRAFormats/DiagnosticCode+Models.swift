@@ -26,6 +26,12 @@ extension DiagnosticCode {
     "E0255", .badData,
     "The model scales its rotary positions in a way that this program does not compute. Known are "
       + "`default`, `linear`, `dynamic`, `llama3`, `yarn` and `longrope`.")
+  package static let ownCodeIgnored = DiagnosticCode(
+    "E0256", .badData,
+    "config.json names Python code that comes with the model (`auto_map`), for libraries that are "
+      + "told to trust it. It is never run here: the model is computed as its family is, which is "
+      + "right where the code is only an older copy of that. Compare an answer with the library's "
+      + "where you aren't sure.")
 
   package static let fourBitState = DiagnosticCode(
     "E0260", .badData,
@@ -69,7 +75,8 @@ extension DiagnosticCode {
 
   package static let allModelFileCodes: [DiagnosticCode] = [
     modelMissing, configMissing, configInvalid, architectureUnsupported, quantizationUnsupported,
-    ropeUnsupported, fourBitState, fourBitTensor, quantizationContradiction, alreadyQuantized,
+    ropeUnsupported, ownCodeIgnored, fourBitState, fourBitTensor, quantizationContradiction,
+    alreadyQuantized,
     int8Tensor,
     adapterMissing, adapterConfig, adapterKeys,
     adapterEmpty,

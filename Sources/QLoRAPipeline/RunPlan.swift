@@ -163,6 +163,7 @@ struct PlannedRun {
       }.filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, tokens)),
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
-      disk: disk, warnings: try recipe.warnings(about: rehearsal.model))
+      disk: disk,
+      warnings: try source.warnings + recipe.warnings(about: rehearsal.model))
   }
 }
