@@ -46,7 +46,7 @@ fuzz: setup ## half a minute of hostile files for each reader; FUZZ_RUNS, FUZZ_J
 soak: setup ## what takes too long for every change: fuzzing, kills, races, sanitizers, valgrind
 	Scripts/soak/run.sh
 
-install: build ## copy qlora, its manual pages and completions below PREFIX (~/.local)
+install: build ## copy qlora, its recipes, manual pages and completions below PREFIX (~/.local)
 	@Scripts/install.sh
 
 docs: setup ## make the reference of the Swift library in .build/docs

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the built qlora with its manual pages and completions. Needs `make build`.
+# Installs the built qlora with its recipes, manual pages and completions. Needs `make build`.
 # usage: PREFIX=/usr/local Scripts/install.sh      (~/.local by default)
 set -euo pipefail
 source "$(dirname "$0")/common.sh"
@@ -15,6 +15,9 @@ install -d "$prefix/bin"
 # Debugging information is two thirds of the file; names stay, for traces of a crash.
 strip -S -o "$prefix/bin/qlora" "$qlora" 2>/dev/null || cp "$qlora" "$prefix/bin/qlora"
 chmod 755 "$prefix/bin/qlora"
+# Where `qlora recipes` looks.
+install -d "$prefix/share/qlora/Recipes"
+install -m 644 Recipes/*.json Recipes/README.md "$prefix/share/qlora/Recipes/"
 install -d "$prefix/share/man/man1"
 install -m 644 "$pages"/*.1 "$prefix/share/man/man1/"
 # complete SHELL FILE

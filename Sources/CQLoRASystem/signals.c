@@ -38,7 +38,12 @@ int32_t qlora_signals_install(void) {
   for (unsigned i = 0; i < sizeof caught / sizeof caught[0]; i++) sigaddset(&set, caught[i]);
   int failure = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
   if (failure != 0) return -failure;
-  // A reader that is gone, or a file over its limit, is an error of the write, not an end.
+  return qlora_signals_spare_writes();
+}
+
+int32_t qlora_signals_spare_writes(void) {
+  struct sigaction action = {0};
+  sigemptyset(&action.sa_mask);
   action.sa_handler = SIG_IGN;
   if (sigaction(SIGXFSZ, &action, NULL) < 0) return -errno;
   return sigaction(SIGPIPE, &action, NULL) < 0 ? -errno : 0;

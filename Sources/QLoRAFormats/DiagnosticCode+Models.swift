@@ -26,6 +26,12 @@ extension DiagnosticCode {
     "E0255", .badData,
     "The model scales its rotary positions in a way that this program does not compute. Known are "
       + "`default`, `linear`, `dynamic`, `llama3`, `yarn` and `longrope`.")
+  package static let ownCodeIgnored = DiagnosticCode(
+    "E0256", .badData,
+    "config.json names Python code that comes with the model (`auto_map`), for libraries that are "
+      + "told to trust it. It is never run here: the model is computed as its family is, which is "
+      + "right where the code is only an older copy of that. Compare an answer with the library's "
+      + "where you aren't sure.")
 
   package static let fourBitState = DiagnosticCode(
     "E0260", .badData,
@@ -58,18 +64,19 @@ extension DiagnosticCode {
   package static let adapterConfig = DiagnosticCode(
     "E0271", .badData,
     "A value of adapter_config.json is missing or of the wrong kind, or asks for a method other "
-      + "than LoRA.")
+      + "than LoRA, or for a form of LoRA that is not applied here, such as DoRA.")
   package static let adapterKeys = DiagnosticCode(
     "E0272", .badData,
-    "The tensors of an adapter do not come in pairs lora_A and lora_B of fitting shapes, or one "
-      + "of them is of a kind that this program does not apply. An adapter is never applied in "
-      + "part.")
+    "The tensors of an adapter do not come in pairs lora_A and lora_B of fitting shapes, are of "
+      + "another rank than r and rank_pattern of adapter_config.json say, or one of them is of a "
+      + "kind that this program does not apply. An adapter is never applied in part.")
   package static let adapterEmpty = DiagnosticCode(
     "E0273", .badData, "The adapter file holds no tensor, so there is nothing to apply.")
 
   package static let allModelFileCodes: [DiagnosticCode] = [
     modelMissing, configMissing, configInvalid, architectureUnsupported, quantizationUnsupported,
-    ropeUnsupported, fourBitState, fourBitTensor, quantizationContradiction, alreadyQuantized,
+    ropeUnsupported, ownCodeIgnored, fourBitState, fourBitTensor, quantizationContradiction,
+    alreadyQuantized,
     int8Tensor,
     adapterMissing, adapterConfig, adapterKeys,
     adapterEmpty,

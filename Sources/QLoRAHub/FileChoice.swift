@@ -46,10 +46,13 @@ package struct FileChoice: Sendable {
   }
 
   /// Files at the top, as a model's folder is read; of a repository without safetensors the one
-  /// GGUF file.
+  /// GGUF file; of a pipeline its parts.
   private static func modelFiles(
     _ listing: HubListing, _ exclude: [String]
   ) throws(Diagnostic) -> [HubFile] {
+    if listing.files.contains(where: { $0.name == pipelineIndex }) {
+      return pipelineFiles(listing)
+    }
     let top = listing.files.filter {
       !$0.name.contains("/") && matches(modelPatterns, $0.name) && !matches(modelDoubles, $0.name)
     }
@@ -66,6 +69,35 @@ package struct FileChoice: Sendable {
         remedy: "choose with --include, as in --include '\(models[0].name)'")
     }
     return top + models
+  }
+
+  /// What a repository of diffusers has at its top.
+  private static let pipelineIndex = "model_index.json"
+  /// The same weights rounded to another type, such as `model.fp16-00001-of-00002.safetensors`.
+  private static let variants = ["*.fp16.*", "*.fp16-*", "*.bf16.*", "*.bf16-*"]
+
+  /// The small files at the top, and of each folder with a configuration what a model's folder
+  /// holds. Weights at the top, and in folders without one, are the pipeline's once more, in one
+  /// file.
+  private static func pipelineFiles(_ listing: HubListing) -> [HubFile] {
+    func parts(_ file: HubFile) -> [Substring] { file.name.split(separator: "/") }
+    func isWeights(_ name: Substring) -> Bool { name.hasSuffix(".safetensors") }
+    let known = listing.files.filter { file in
+      parts(file).last.map { matches(modelPatterns, String($0)) } ?? false
+    }
+    let inside = known.filter { parts($0).count == 2 }
+    let configured = Set(
+      inside.filter { $0.name.hasSuffix("config.json") }.compactMap { parts($0).first })
+    let plain = Set(
+      inside.filter { isWeights($0.name[...]) && !matches(variants, $0.name) }
+        .compactMap { parts($0).first })
+    return known.filter { file in
+      let parts = parts(file)
+      guard parts.count == 2 else { return parts.count == 1 && !isWeights(parts[0]) }
+      // A part that is there in another type alone is better than none.
+      let isDouble = plain.contains(parts[0]) && matches(variants, file.name)
+      return configured.contains(parts[0]) && !isDouble
+    }
   }
 
   private static func matches(_ patterns: [String], _ name: String) -> Bool {

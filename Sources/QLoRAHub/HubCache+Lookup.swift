@@ -68,8 +68,7 @@ extension HubCache {
     } catch {
       let isPlain = !argument.hasPrefix(HubReference.scheme)
       guard isPlain, error.code == .hubNotCached else { throw error }
-      // A word without a slash was meant as a file more likely.
-      guard reference.id.contains("/") else { return argument }
+      guard !reference.isProbablyPath else { return argument }
       throw Diagnostic(
         .hubNotCached,
         "there is no file or folder of this name, and no such model in the hub's cache "

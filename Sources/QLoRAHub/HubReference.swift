@@ -1,6 +1,12 @@
 // What a user writes to name a model or data set of the hub, or a file in one.
 import QLoRADiagnostics
 
+#if canImport(FoundationEssentials)
+  import FoundationEssentials
+#else
+  import Foundation
+#endif
+
 package enum HubKind: String, Sendable {
   case model, dataset
 
@@ -90,6 +96,22 @@ package struct HubReference: Sendable, Equatable {
   package var folderName: String {
     ([kind.plural] + id.split(separator: "/").map(String.init)).joined(separator: "--")
   }
+
+  /// Whether a path was meant more likely: a word without a slash, a file by its ending, and what
+  /// lies in a folder that is here, or whose name no organisation has.
+  package var isProbablyPath: Bool {
+    let parts = id.split(separator: "/").map(String.init)
+    guard parts.count == 2 else { return true }
+    let endings = [".gguf", ".safetensors", ".json"]
+    return endings.contains { parts[1].hasSuffix($0) }
+      || Self.folderNames.contains(parts[0].lowercased())
+      || FileManager.default.fileExists(atPath: parts[0])
+  }
+
+  /// The first three are words of the hub's own addresses; the others are folders of this program.
+  private static let folderNames: Set = [
+    "models", "datasets", "spaces", "runs", "recipes", "adapters", "checkpoints",
+  ]
 
   /// The command that fetches it.
   package var downloadCommand: String {

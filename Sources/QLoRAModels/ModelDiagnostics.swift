@@ -30,7 +30,8 @@ extension DiagnosticCode {
   package static let nonFiniteWeight = DiagnosticCode(
     "E0512", .badData,
     "A tensor of the base model holds a NaN or an infinity, so every output would be one. The file "
-      + "is damaged or was converted wrongly; get it again from its source.")
+      + "is damaged or was converted wrongly; get it again from its source. Where a model is "
+      + "written in float16, a number beyond 65,504 becomes an infinity: choose bfloat16.")
 
   package static let taskUnsupported = DiagnosticCode(
     "E0531", .usage,

@@ -8,10 +8,12 @@ import QLoRAReport
 import QLoRASystem
 
 enum AdapterCard {
-  /// - Parameter facts: what is known of the training beside the adapter itself.
+  /// - Parameters:
+  ///   - facts: what is known of the training beside the adapter itself.
+  ///   - ggufFile: the name of the base's file, where it is one of GGUF.
   static func text(
     _ adapter: PEFTAdapter, _ load: LoadOptions?, _ name: String, _ facts: [(String, String)],
-    isOfImages: Bool = false
+    isOfImages: Bool = false, ggufFile: String? = nil
   ) -> String {
     let base = adapter.config.baseModel.map(FilePath.lastComponent(of:)) ?? "unknown"
     let rows =
@@ -37,19 +39,25 @@ enum AdapterCard {
 
       ## Use
 
-      \(isOfImages ? useOfImages(base) : use(adapter, base))
+      \(isOfImages ? useOfImages(base) : use(adapter, base, ggufFile))
 
       """
   }
 
-  private static func use(_ adapter: PEFTAdapter, _ base: String) -> String {
+  private static func use(
+    _ adapter: PEFTAdapter, _ base: String, _ ggufFile: String?
+  ) -> String {
     let isClassifier = adapter.config.taskType == PEFTAdapterConfig.classification
     let isOfReader = adapter.config.taskType == PEFTAdapterConfig.readingAndWriting
     let autoClass =
       "AutoModelFor"
       + (isClassifier ? "SequenceClassification" : isOfReader ? "Seq2SeqLM" : "CausalLM")
     let count = (try? adapter.labels(named: nil))?.count ?? 0
-    let arguments = isClassifier ? ", num_labels=\(count)" : ""
+    // transformers takes the folder of a GGUF file, qlora the file.
+    let arguments =
+      (ggufFile.map { ", gguf_file=\"\($0)\"" } ?? "")
+      + (isClassifier ? ", num_labels=\(count)" : "")
+    let folder = ggufFile == nil ? "BASE" : "FOLDER"
     let command = isClassifier ? "classify" : "generate"
     let text = isClassifier ? "--text" : "--prompt"
     return """
@@ -57,7 +65,7 @@ enum AdapterCard {
       from peft import PeftModel
       from transformers import \(autoClass)
 
-      base = \(autoClass).from_pretrained("BASE"\(arguments))  # where you keep \(base)
+      base = \(autoClass).from_pretrained("\(folder)"\(arguments))  # where you keep \(base)
       model = PeftModel.from_pretrained(base, "ADAPTER")  # this folder
       ```
 

@@ -9,9 +9,12 @@ enum AdapterExport {
   /// Writes the folder in one piece, so that it appears complete or not at all, and reads it back
   /// against its manifest. Its files carry no time, no
   /// path of the run and no run id, so equal runs give equal bytes.
+  ///
+  /// - Parameter base: where the base model is, if that is known.
   static func write(
     _ adapter: PEFTAdapter, trainedWith load: LoadOptions?, labels: [String]? = nil, name: String,
-    facts: [(String, String)] = [], isOfImages: Bool = false, to path: String,
+    facts: [(String, String)] = [], isOfImages: Bool = false, base: String? = nil,
+    to path: String,
     _ fileSystem: any FileSystem = PosixFileSystem()
   ) throws {
     let tensors = adapter.tensors()
@@ -35,7 +38,10 @@ enum AdapterExport {
         let text = TrainedWith.text(load, labels: labels)
         try pending.write(TrainedWith.fileName, Array(text.utf8))
       }
-      let card = AdapterCard.text(adapter, load, name, facts, isOfImages: isOfImages)
+      let model = base ?? adapter.config.baseModel ?? ""
+      let card = AdapterCard.text(
+        adapter, load, name, facts, isOfImages: isOfImages,
+        ggufFile: model.hasSuffix(".gguf") ? FilePath.lastComponent(of: model) : nil)
       try pending.write("README.md", Array(card.utf8))
       _ = try pending.commit()
     } catch {

@@ -30,6 +30,7 @@ package struct AdapterFolder {
     let inner = FilePath.join(path, "adapter")
     let folder = try exists(PEFTAdapterConfig.fileName, in: inner) ? inner : path
     let adapter = try PEFTAdapter.read(folder)
+    try adapter.checkRanks(in: folder)
     let recipe = try recipe(around: folder)
     let isRecorded = try exists(TrainedWith.fileName, in: folder)
     let record = isRecorded ? try TrainedWith.read(folder) : nil

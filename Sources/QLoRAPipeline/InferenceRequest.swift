@@ -11,7 +11,7 @@ struct InferenceRequest {
   var isOpen = false
   /// Why the open choice is not a GPU that is there.
   var problem: String?
-  /// Is told in a line what was chosen, where there was a choice.
+  /// Is told in a line what was chosen, where there was a choice, and what is not as it seems.
   var note: (String) -> Void = { _ in }
 
   /// What is to be loaded where, for passes as an evaluation's.

@@ -54,6 +54,7 @@ package struct LoadedModel {
     on machine: MachineMemory = MachineMemory(), progress: @escaping (Double) -> Void = { _ in }
   ) throws -> LoadedModel {
     let source = try ModelSource.open(request.model.path)
+    for warning in source.warnings { request.note("warning: \(warning)") }
     let text = try ModelText(source)
     let (chosen, layout) = try request.placed(source, adapterBytes: adapterBytes, on: machine)
     return try load(

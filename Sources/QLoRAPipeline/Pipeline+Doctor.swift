@@ -5,6 +5,7 @@ import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAHub
 import QLoRAPictures
+import QLoRASystem
 
 package struct DoctorFinding: Sendable {
   package var name: String
@@ -13,7 +14,7 @@ package struct DoctorFinding: Sendable {
 }
 
 extension Pipeline {
-  package static func doctor() -> [DoctorFinding] {
+  package static func doctor(on machine: MachineMemory = MachineMemory()) -> [DoctorFinding] {
     var findings = [DoctorFinding(name: "version", value: ToolVersion.text)]
     do {
       let backend = try CPUBackend()
@@ -22,6 +23,7 @@ extension Pipeline {
     } catch {
       findings.append(DoctorFinding(name: "backend", value: "\(error)"))
     }
+    findings.append(memoryFinding(machine))
     findings.append(
       DoctorFinding(
         name: "kernels", value: CPUBackend.instructionSets.joined(separator: ", ")))
@@ -39,6 +41,15 @@ extension Pipeline {
           : "install " + missing.map { "\($0.library) for \($0.rawValue)" }
             .joined(separator: ", ")))
     return findings + gpuFindings(ComputeDevice.survey())
+  }
+
+  /// What runs may take, as `plan` and `--max-memory` count it.
+  private static func memoryFinding(_ machine: MachineMemory) -> DoctorFinding {
+    guard let total = machine.totalBytes, let available = machine.availableBytes else {
+      return DoctorFinding(name: "memory", value: "the system does not say")
+    }
+    return DoctorFinding(
+      name: "memory", value: "\(available >> 20) of \(total >> 20) MiB available")
   }
 
   /// The libraries of a GPU that were found, what they know, the device, and the first thing

@@ -14,7 +14,7 @@ extension Pipeline {
     let folder = try AdapterFolder.open(source)
     try AdapterExport.write(
       folder.adapter, trainedWith: folder.load, labels: folder.labels,
-      name: FilePath.lastComponent(of: output), to: output)
+      name: FilePath.lastComponent(of: output), base: folder.basePath, to: output)
   }
 
   /// Folds an adapter into its base and writes a folder that transformers loads: plain, or, where
@@ -60,7 +60,8 @@ extension Pipeline {
     } catch let missing as Diagnostic
       where [.modelMissing, .hubNotCached].contains(missing.code)
     {
-      let command = HubReference(path).map { ", or fetch it with `\($0.downloadCommand)`" }
+      let reference = HubReference(path).flatMap { $0.isProbablyPath ? nil : $0 }
+      let command = reference.map { ", or fetch it with `\($0.downloadCommand)`" }
       throw Diagnostic(
         missing.code, "the base model that the adapter names is not there", at: .file(path),
         remedy: "give the place where it is now with --model"

@@ -5,6 +5,7 @@ import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
 import QLoRAModels
+import QLoRAReport
 import QLoRASystem
 import QLoRATensor
 
@@ -24,12 +25,14 @@ package struct InspectionReport: Sendable {
 extension Pipeline {
   /// Describes what is at `path`; `verify` reads every byte of it.
   ///
-  /// - Throws: as reading does; with `verify` also for NaN, infinities and digests that differ.
+  /// - Throws: as reading does; with `verify` also for NaN, infinities and digests that differ from
+  ///   those of a MANIFEST.json.
   package static func inspect(path: String, verify: Bool) throws -> InspectionReport {
     let files = PosixFileSystem()
     func has(_ name: String) throws -> Bool {
       try files.status(FilePath.join(path, name)) != nil
     }
+    if verify, try has(CheckpointManifest.fileName) { try checkManifest(path) }
     if try has(CheckpointManifest.fileName), try has("state.json") {
       return try checkpoint(path, verify)
     }
@@ -43,7 +46,18 @@ extension Pipeline {
       let file = try GGUFFile(path: path)
       if file.metadata["general.type"]?.string == "adapter" { return try adapter(file, verify) }
     }
+    if RunView.isRun(path) { throw isARun(path) }
     return try model(path, verify)
+  }
+
+  private static func isARun(_ path: String) -> Diagnostic {
+    let adapter = FilePath.join(path, "adapter")
+    let isThere = (try? PosixFileSystem().status(adapter)) ?? nil != nil
+    return Diagnostic(
+      .modelMissing, "this is the folder of a run, and neither a model nor an adapter",
+      at: .file(path),
+      remedy: "`qlora runs show \(path)` describes the run"
+        + (isThere ? ", `qlora inspect \(adapter)` its adapter" : ""))
   }
 
   private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {
@@ -103,6 +117,7 @@ extension Pipeline {
 
   private static func adapter(_ path: String, _ verify: Bool) throws -> InspectionReport {
     let adapter = try PEFTAdapter.read(path)
+    try adapter.checkRanks(in: path)
     let file = try SafetensorsFile(path: FilePath.join(path, PEFTAdapter.weightsName))
     if verify { try checkFinite([file]) }
     let config = adapter.config
@@ -147,7 +162,6 @@ extension Pipeline {
   }
 
   private static func checkpoint(_ path: String, _ verify: Bool) throws -> InspectionReport {
-    if verify { _ = try CheckpointManifest.verify(path) }
     let state = try JSONValue(
       parsing: try PosixFileSystem().readAll(FilePath.join(path, "state.json")))
     let files = try [PEFTAdapter.weightsName, "optimizer.safetensors"].map {
@@ -178,8 +192,20 @@ extension Pipeline {
   }
 }
 
-// MARK: Looking for non-finite values
+// MARK: Verifying
 extension Pipeline {
+  /// Every file that a folder's manifest lists against its digest.
+  private static func checkManifest(_ path: String) throws {
+    do throws(Diagnostic) {
+      try CheckpointManifest.verify(path)
+    } catch {
+      throw Diagnostic(
+        error.code, error.message, at: error.location,
+        remedy: "use a checkpoint that is intact, or export or merge again; a file that was edited "
+          + "on purpose differs, too")
+    }
+  }
+
   /// Floats that are looked at together.
   private static let pieceElements = 1 << 18
 

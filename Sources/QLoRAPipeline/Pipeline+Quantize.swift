@@ -57,7 +57,7 @@ extension Pipeline {
     let model = try ForeignModel.open(path)
     let supply = TensorSupply(model: model, backend: try Backends.make(), dtype: dtype)
     let writer = FolderWriter(
-      stem: model.stem, shardBytes: shardBytes,
+      stem: model.stem, shardBytes: shardBytes, origin: model.path,
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: dtype
       ).files())

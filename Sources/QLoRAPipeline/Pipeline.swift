@@ -28,7 +28,7 @@ package struct BaseOptions {
   package var cache: WeightCache?
   /// `cpu`, `cuda`, or `auto` for a GPU that has room, else the CPU.
   package var device: String
-  /// Is told in a line what `auto` took, where there was a choice.
+  /// Is told in a line what `auto` took, where there was a choice, and what is not as it seems.
   package var note: (String) -> Void
 
   package init(

@@ -107,6 +107,12 @@ extension Recipe {
       saveEvery: training.saveEvery, keep: training.keep, onNonFinite: nonFinitePolicy)
   }
 
+  /// Checkpoints that are on the disk at most, but for the one that is being written: of the best
+  /// evaluation there is another where not only the last state is evaluated.
+  var keptCheckpoints: Int {
+    training.keep + (training.evalEvery > 0 && !data.validation.isEmpty ? 1 : 0)
+  }
+
   private var nonFinitePolicy: NonFinitePolicy {
     switch training.onNonFinite {
     case .halt: .halt

@@ -22,7 +22,9 @@ package struct RunComparison: Sendable, Equatable {
     "tokensPerSecond", "peakMemoryBytes", "elapsedSeconds", "metricsByteCount",
   ]
 
-  private static let evaluationKeys: Set = ["isEvaluationPending", "bestEvaluationLoss"]
+  private static let evaluationKeys: Set = [
+    "isEvaluationPending", "bestEvaluationLoss", "bestEvaluationStep",
+  ]
 
   package let items: [Item]
 

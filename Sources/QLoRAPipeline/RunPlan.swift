@@ -148,7 +148,7 @@ struct PlannedRun {
     let operations = first.reduce(0) { $0 + rehearsal.step($1, policies).operations }
     let tokens = first.reduce(0) { $0 + $1.tokens.count }
     var disk = DiskForecast(
-      rehearsal.model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+      rehearsal.model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.keptCheckpoints,
       layerBytes: arrangement.layout.onDiskOnly.byteCount, output: recipe.output)
     // Beside a GPU paged states lie in the host's memory.
     if arrangement.device.isGPU { disk.pagedBytes = 0 }
@@ -163,6 +163,7 @@ struct PlannedRun {
       }.filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, tokens)),
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
-      disk: disk, warnings: try recipe.warnings(about: rehearsal.model))
+      disk: disk,
+      warnings: try source.warnings + recipe.warnings(about: rehearsal.model))
   }
 }

@@ -61,6 +61,6 @@ extension TrainingRun {
       adapter, trainedWith: recipe.recipe.loadOptions,
       labels: recipe.recipe.task == .classification ? recipe.recipe.data.labels : nil,
       name: recipe.recipe.name, facts: facts, isOfImages: recipe.recipe.task == .image,
-      to: run.adapterPath, run.fileSystem)
+      base: recipe.recipe.model.path, to: run.adapterPath, run.fileSystem)
   }
 }

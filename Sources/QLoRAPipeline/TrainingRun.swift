@@ -183,7 +183,7 @@ package struct TrainingRun {
   private func arrange(_ source: ModelSource, _ data: RunData) throws -> Arrangement {
     let (arrangement, rehearsal) = try RunMemory(recipe.recipe, source: source, data: data)
       .arrangement(on: machine)
-    for slip in try recipe.recipe.warnings(about: rehearsal.model) {
+    for slip in try source.warnings + recipe.recipe.warnings(about: rehearsal.model) {
       events(.training(.warning(slip)))
     }
     return arrangement

@@ -202,7 +202,10 @@ extension Recipe.Training: RecipeSection {
     Field(
       "saveEvery", \.saveEvery, .integer(0...1_000_000_000),
       "Optimizer steps between checkpoints; 0 means only at the end.", unit: "steps"),
-    Field("keep", \.keep, .integer(1...1_000_000), "Newest checkpoints that stay on disk."),
+    Field(
+      "keep", \.keep, .integer(1...1_000_000),
+      "Newest checkpoints that stay on disk, 2 or more to have another where one is damaged; that "
+        + "of the best evaluation stays besides."),
     Field(
       "logEvery", \.logEvery, .integer(1...1_000_000_000),
       "Optimizer steps between progress lines where stderr is not a terminal.", unit: "steps"),

@@ -64,8 +64,9 @@ package struct ResolvedRecipe: Sendable {
       return "`Scripts/fetch-smollm2.sh` fetches it"
     }
     let isModel = ["model.path", "adapter.initializeFrom"].contains(key)
-    if isModel || path.hasPrefix(HubReference.scheme), let reference = HubReference(path),
-      reference.id.contains("/")
+    let isNamed = path.hasPrefix(HubReference.scheme)
+    if isModel || isNamed, let reference = HubReference(path),
+      isNamed || !reference.isProbablyPath
     {
       return "correct the path; from the hub `\(reference.downloadCommand)` fetches it"
     }

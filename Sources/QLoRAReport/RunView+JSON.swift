@@ -11,6 +11,7 @@ extension RunView {
       ("step", .int(step)), ("steps", stepCount.map { .int($0) } ?? .null),
       ("loss", number(lastLoss)), ("evalLoss", number(evaluationLoss)),
       ("bestEvalLoss", number(history.bestEvaluation?.loss)),
+      ("bestEvalStep", history.bestEvaluation.map { .int($0.step) } ?? .null),
       ("elapsedSeconds", .double(history.elapsedSeconds)),
       ("tokensPerSecond", number(history.meanTokensPerSecond)),
       ("peakMemoryBytes", .int(history.peakMemoryBytes)),

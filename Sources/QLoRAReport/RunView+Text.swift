@@ -3,8 +3,9 @@
 extension RunView {
   package var summary: [(name: String, text: String)] {
     func number(_ value: Double?) -> String? { value.map { ProgressText.decimal($0, 4) } }
-    let best = history.bestEvaluation.map {
-      "\(ProgressText.decimal($0.loss, 4)) at step \($0.step)"
+    let best = history.bestEvaluation.map { found in
+      "\(ProgressText.decimal(found.loss, 4)) at step \(found.step)"
+        + (checkpoint(step: found.step).map { ", saved in \($0)" } ?? "")
     }
     let steps = checkpointSteps.sorted().map(String.init).joined(separator: ", ")
     let facts: [(String, String?)] = [

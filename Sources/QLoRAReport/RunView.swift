@@ -91,6 +91,12 @@ package struct RunView: Sendable {
   package var evaluationLoss: Double? { history.evaluations.last?.loss }
   package var evaluationAccuracy: Double? { history.evaluations.last?.accuracy }
 
+  /// The folder of the checkpoint that was saved at a step, where it is still there.
+  package func checkpoint(step: Int) -> String? {
+    guard checkpointSteps.contains(step) else { return nil }
+    return CheckpointStore(FilePath.join(path, RunDirectory.checkpointsName)).path(step: step)
+  }
+
   /// Seconds that the rest takes at the pace so far.
   package var secondsLeft: Double? {
     guard let stepCount, step > 0, step < stepCount else { return nil }

@@ -1,5 +1,6 @@
-// How much memory this process may still take: what the kernel calls available, under the limits of
-// the control groups (containers) that it belongs to. Linux only; elsewhere nothing is known.
+// How much memory there is, and how much this process may still take: what the kernel calls
+// available, under the limits of the control groups (containers) that it belongs to. Linux
+// only; elsewhere nothing is known.
 
 package struct MachineMemory: Sendable {
   private let fileSystem: any FileSystem
@@ -23,6 +24,24 @@ package struct MachineMemory: Sendable {
     return ((machine.map { [$0 * 1024] } ?? []) + groups).min()
   }
 
+  /// Bytes of the machine, or of the smallest of this process's groups if that has less; nil where
+  /// the system does not say.
+  package var totalBytes: Int? {
+    let machine = text("/proc/meminfo").flatMap { Self.value("MemTotal:", in: $0) }
+    let limits = groupFolders.flatMap { folder in
+      Self.groupFiles.compactMap { number("\(folder)/\($0.limit)") }
+    }
+    return ((machine.map { [$0 * 1024] } ?? []) + limits).min()
+  }
+
+  /// What a group's limit, its usage and pages that only cache files are called in both versions.
+  private static let groupFiles = [
+    (limit: "memory.max", usage: "memory.current", cache: "inactive_file"),
+    (
+      limit: "memory.limit_in_bytes", usage: "memory.usage_in_bytes", cache: "total_inactive_file"
+    ),
+  ]
+
   /// The folders of this process's groups and of all groups above them, of both versions.
   private var groupFolders: [String] {
     let lines = (text("/proc/self/cgroup") ?? "").split(separator: "\n")
@@ -41,15 +60,11 @@ package struct MachineMemory: Sendable {
 
   /// What a group's limit leaves; pages that only cache files can be had at once.
   private func room(_ folder: String) -> Int? {
-    let names = [
-      ("memory.max", "memory.current", "inactive_file"),
-      ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ]
-    for (limitName, usageName, cacheName) in names {
-      guard let limit = number("\(folder)/\(limitName)"),
-        let usage = number("\(folder)/\(usageName)")
+    for names in Self.groupFiles {
+      guard let limit = number("\(folder)/\(names.limit)"),
+        let usage = number("\(folder)/\(names.usage)")
       else { continue }
-      let cached = text("\(folder)/memory.stat").flatMap { Self.value(cacheName, in: $0) } ?? 0
+      let cached = text("\(folder)/memory.stat").flatMap { Self.value(names.cache, in: $0) } ?? 0
       return max(0, limit - max(0, usage - cached))
     }
     return nil

@@ -7,6 +7,10 @@ package enum Signals {
   /// before threads are started: they take over which signals are blocked.
   package static func install() { _ = qlora_signals_install() }
 
+  /// Makes broken pipes and file size limits ordinary write errors, so that what is half-written
+  /// is removed and the reason told; every other signal does as before.
+  package static func spareWrites() { _ = qlora_signals_spare_writes() }
+
   /// The first signal since `clear()`.
   package static var pending: Int32? {
     let number = qlora_signals_pending()

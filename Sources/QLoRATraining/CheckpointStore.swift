@@ -65,11 +65,11 @@ package struct CheckpointStore: Sendable {
   /// An intact checkpoint of this step is the same one, and stays. A damaged one, which a resume
   /// passed over, gives way.
   ///
-  /// - Parameter keptStep: of a checkpoint that stays, however many are newer.
+  /// - Parameter keptSteps: of checkpoints that stay, however many are newer.
   /// - Throws: a diagnostic; then the checkpoints before are as they were.
   package func save(
     step: Int, expectedByteCount: Int, facts: [JSONMember], keep: Int,
-    alsoKeeping keptStep: Int? = nil, _ writeFiles: (AtomicDirectory) throws -> Void
+    alsoKeeping keptSteps: Set<Int> = [], _ writeFiles: (AtomicDirectory) throws -> Void
   ) throws -> String {
     let path = path(step: step)
     if (try? CheckpointManifest.verify(path, fileSystem)) == nil {
@@ -85,7 +85,7 @@ package struct CheckpointStore: Sendable {
       }
       try CheckpointManifest.verify(path, fileSystem)
     }
-    prune(keep: keep, upTo: step, but: keptStep)
+    prune(keep: keep, upTo: step, but: keptSteps)
     return path
   }
 
@@ -106,12 +106,12 @@ package struct CheckpointStore: Sendable {
 
   /// Keeps the newest `keep` intact checkpoints up to `step`. A checkpoint that cannot be removed
   /// only costs space, so nothing is reported.
-  private func prune(keep: Int, upTo step: Int, but keptStep: Int?) {
+  private func prune(keep: Int, upTo step: Int, but keptSteps: Set<Int>) {
     var kept = 0
     for candidate in (try? steps()) ?? [] where candidate <= step {
       let path = path(step: candidate)
       let isIntact = (try? CheckpointManifest.verify(path, fileSystem)) != nil
-      if isIntact, kept < max(1, keep) || candidate == keptStep {
+      if isIntact, kept < max(1, keep) || keptSteps.contains(candidate) {
         kept += 1
       } else if kept > 0 {
         remove(path)

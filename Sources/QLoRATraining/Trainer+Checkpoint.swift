@@ -45,7 +45,8 @@ extension Trainer {
     let payload = (parameterTensors + optimizer.state).reduce(0) { $0 + $1.tensor.byteCount }
     let path = try run.checkpoints.save(
       step: state.step, expectedByteCount: payload + Self.smallFilesByteCount,
-      facts: manifestFacts, keep: options.keep, alsoKeeping: rollbackStep, writeFiles)
+      facts: manifestFacts, keep: options.keep,
+      alsoKeeping: Set([rollbackStep, state.bestEvaluationStep].compactMap { $0 }), writeFiles)
     lastSavedStep = state.step
     saveFailures = 0
     events(

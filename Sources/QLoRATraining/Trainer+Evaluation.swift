@@ -20,7 +20,7 @@ extension Trainer {
     let labelled = batches.reduce(0) { $0 + $1.labelledCount }
     let loss = sum / Double(max(1, labelled))
     let isBest = loss < state.bestEvaluationLoss ?? .infinity
-    if isBest { state.bestEvaluationLoss = loss }
+    if isBest { (state.bestEvaluationLoss, state.bestEvaluationStep) = (loss, state.step) }
     state.isEvaluationPending = false
     state.elapsedSeconds = elapsedSeconds
     let metrics = EvaluationMetrics(

@@ -14,6 +14,8 @@ package struct TrainingState: Sendable, Equatable {
   package var labelledTokens = 0
   package var elapsedSeconds = 0.0
   package var bestEvaluationLoss: Double?
+  /// Where it was measured; the checkpoint of that step, where there is one, is not pruned.
+  package var bestEvaluationStep: Int?
   /// The evaluation after `step` is due but was interrupted.
   package var isEvaluationPending = false
   package var recentLosses: [Double] = []
@@ -41,6 +43,7 @@ package struct TrainingState: Sendable, Equatable {
       ("formatVersion", .int(Self.formatVersion)), ("step", .int(step)), ("tokens", .int(tokens)),
       ("labelledTokens", .int(labelledTokens)), ("elapsedSeconds", .double(elapsedSeconds)),
       ("bestEvaluationLoss", bestEvaluationLoss.map { .double($0) } ?? .null),
+      ("bestEvaluationStep", bestEvaluationStep.map { .int($0) } ?? .null),
       ("isEvaluationPending", .bool(isEvaluationPending)),
       ("skippedSteps", .int(skippedSteps)), ("rollbacks", .int(rollbacks)),
       ("recentLosses", .list(recentLosses.map { .double($0) })),
@@ -83,7 +86,8 @@ package struct TrainingState: Sendable, Equatable {
     bestEvaluationLoss = json["bestEvaluationLoss"]?.doubleValue
     isEvaluationPending = isPending
     recentLosses = losses
-    // Earlier versions had neither.
+    // Earlier versions had none of these.
+    bestEvaluationStep = json["bestEvaluationStep"]?.intValue
     skippedSteps = json["skippedSteps"]?.intValue ?? 0
     rollbacks = json["rollbacks"]?.intValue ?? 0
     metricsByteCount = byteCount

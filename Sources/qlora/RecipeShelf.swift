@@ -30,7 +30,7 @@ struct RecipeShelf {
     }
     throw Diagnostic(
       .unknownRecipeName, "the Recipes folder was not found beside the program",
-      remedy: "run qlora from its checkout")
+      remedy: "run qlora from its checkout, or install it again with `make install`")
   }
 
   func recipes() throws(Diagnostic) -> [(name: String, path: String)] {

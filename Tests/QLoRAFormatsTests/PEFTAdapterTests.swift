@@ -49,6 +49,7 @@ struct PEFTAdapterTests {
     #"{"peft_type":"LORA","r":4}"#, #"{"peft_type":"LORA","r":4,"lora_alpha":"8"}"#,
     #"{"peft_type":"LORA","r":4,"lora_alpha":8,"target_modules":[1]}"#,
     #"{"peft_type":"LORA","r":4,"lora_alpha":8,"fan_in_fan_out":true}"#,
+    #"{"peft_type":"LORA","r":4,"lora_alpha":8,"use_dora":true}"#,
     #"{"peft_type":"LORA","r":4,"lora_alpha":8,"use_rslora":"yes"}"#,
     #"{"peft_type":"LORA","r":4,"lora_alpha":8,"rank_pattern":{"q":0}}"#,
     #"{"peft_type":"LORA","r":4,"lora_alpha":8,"alpha_pattern":{"q":"1"}}"#,

@@ -39,6 +39,36 @@ import Testing
     #expect(HubListing(record: record, commit: FakeHub.commit)?.files.count == hub.files.count)
   }
 
+  /// A repository of diffusers as FLUX.1's and Stable Diffusion's are: the parts, neither the same
+  /// weights in one file nor in another type.
+  @Test func ofAPipelineThePartsAreFetched() throws {
+    let wanted = [
+      "model_index.json", "LICENSE.md", "scheduler/scheduler_config.json",
+      "text_encoder/config.json", "text_encoder/model.safetensors",
+      "text_encoder_3/config.json", "text_encoder_3/model.safetensors.index.json",
+      "text_encoder_3/model-00001-of-00002.safetensors",
+      "text_encoder_3/model-00002-of-00002.safetensors", "tokenizer/tokenizer_config.json",
+      "tokenizer/merges.txt", "tokenizer/vocab.json", "tokenizer_3/tokenizer_config.json",
+      "tokenizer_3/spiece.model", "transformer/config.json",
+      "transformer/diffusion_pytorch_model.safetensors", "vae/config.json",
+      "vae/diffusion_pytorch_model.fp16.safetensors",
+    ]
+    let others = [
+      "flux1-dev.safetensors", "ae.safetensors", "README.md", "text_encoders/clip_g.safetensors",
+      "text_encoder/model.fp16.safetensors", "text_encoder/pytorch_model.bin",
+      "text_encoder_3/model.safetensors.index.fp16.json",
+      "text_encoder_3/model.fp16-00001-of-00002.safetensors", "a/deeper/config.json",
+    ]
+    let names = wanted + others
+    let hub = try FakeHub(
+      small: Dictionary(uniqueKeysWithValues: names.map { ($0, Array($0.utf8)) }))
+    let report = try hub.download()
+    #expect(report.files.map(\.name).sorted() == wanted.sorted())
+    for name in wanted { #expect(hub.content(name) == Array(name.utf8), "\(name)") }
+    let chosen = try hub.download(choice: FileChoice(exclude: ["vae/"]))
+    #expect(chosen.files.count == wanted.count - 2)
+  }
+
   @Test func theTokenStaysWithTheHub() throws {
     let hub = try hub()
     _ = try hub.download()

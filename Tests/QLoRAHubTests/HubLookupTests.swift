@@ -77,7 +77,10 @@ import Testing
     #expect(code("hf://datasets/x") == .hubNotCached)
     #expect(code("hf://a/../b") == .hubReferenceInvalid)
     // Paths stay what they are, there or not.
-    for path in ["/no/such", "./no", "model.gguf", "a/b/c", folder.path("x")] {
+    for path in [
+      "/no/such", "./no", "model.gguf", "a/b/c", folder.path("x"), "Models/FLUX.1-dev",
+      "runs/first", "org/model.gguf",
+    ] {
       #expect(try place(path) == path)
     }
   }

@@ -57,6 +57,26 @@ struct MergeTests {
     }
   }
 
+  @Test(arguments: MergeBase.allCases)
+  func whatIsNotFiniteIsNotMerged(base: MergeBase) throws {
+    let model = folder.path("damaged")
+    try FileManager.default.copyItem(atPath: self.base, toPath: model)
+    let name = "model.norm.weight"
+    let file = try SafetensorsFile(path: model + "/model.safetensors")
+    let place = try file.entry(name).byteRange.lowerBound + 5 * 4
+    var bytes = try Data(contentsOf: URL(filePath: model + "/model.safetensors"))
+    // Little-endian: a NaN.
+    bytes.replaceSubrange(place..<place + 4, with: [0, 0, 0xC0, 0x7F])
+    try FileManager.default.removeItem(atPath: model + "/model.safetensors")
+    try bytes.write(to: URL(filePath: model + "/model.safetensors"))
+    let found = #expect(throws: Diagnostic.self) {
+      try merge("merged", model: model, base: base)
+    }
+    #expect(found?.code == .nonFiniteWeight && found?.message.hasPrefix("element 5 ") == true)
+    #expect(found.map { "\($0)".contains(name) } == true)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("merged")))
+  }
+
   @Test(arguments: [DType.bfloat16, .float16])
   func narrowTypesAreFloat32Rounded(_ dtype: DType) throws {
     let adapter = try noisyAdapter()

@@ -9,6 +9,23 @@ import TestSupport
 import Testing
 
 @Suite struct PlanTests {
+  @Test func codeOfTheModelIsNamedOnce() throws {
+    let tiny = try TinyRun()
+    #expect(try Pipeline.plan(tiny.recipe("run")).warnings.isEmpty)
+    let config = String(decoding: try tiny.bytes("model/config.json"), as: UTF8.self)
+    let members = String(config.drop { $0 != "{" }.dropFirst())
+    try tiny.write(
+      "model/config.json", #"{"auto_map": {"AutoModel": "modeling_x.X"},"# + members)
+    #expect(try Pipeline.plan(tiny.recipe("run")).warnings.map(\.code.number) == ["E0256"])
+    var told: [String] = []
+    try tiny.train(
+      "run", ["training.steps=1"],
+      events: { event in
+        if case .training(.warning(let warning)) = event { told.append(warning.code.number) }
+      })
+    #expect(told == ["E0256"])
+  }
+
   private func plan(_ tiny: TinyRun, _ settings: [String] = []) throws -> RunPlan {
     try Pipeline.plan(tiny.recipe("run", settings))
   }

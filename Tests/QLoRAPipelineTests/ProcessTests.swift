@@ -198,6 +198,25 @@ import Testing
     #expect(try tiny.result("run") == expected)
   }
 
+  /// The same for commands that know nothing of signals: an error, and no piece of a file.
+  @Test(arguments: [
+    ["quantize", "model", "--output", "made"],
+    ["export", "run", "--format", "merged-gguf", "--output", "made"],
+    ["merge", "--adapter", "run", "--output", "made"],
+  ])
+  func aFullDiskLeavesNothing(command: [String]) throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let before = try FileManager.default.contentsOfDirectory(atPath: tiny.folder.path(""))
+    let end = try QLoRAProcess(
+      command, in: tiny.folder.url, shell: "ulimit -f 8; exec \"$0\" \"$@\""
+    ).finish()
+    #expect(end.code == 74, "\(end.text)")
+    #expect(end.text.contains("error[E07"), "\(end.text)")
+    let after = try FileManager.default.contentsOfDirectory(atPath: tiny.folder.path(""))
+    #expect(Set(after) == Set(before))
+  }
+
   @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full")))
   func lostOutputIsAnError() throws {
     let tiny = try TinyRun()

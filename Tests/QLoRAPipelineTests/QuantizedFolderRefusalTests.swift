@@ -61,6 +61,54 @@ import Testing
     }
   }
 
+  /// What is copied or converted is looked at, too, up to its last element.
+  @Test(arguments: [DType.float32, .bfloat16, .float16, .float64])
+  func copiedTensorsThatAreNotFinite(dtype: DType) throws {
+    let infinities: [DType: UInt64] = [
+      .float32: 0x7F80_0000, .bfloat16: 0x7F80, .float16: 0x7C00, .float64: 0x7FF0 << 48,
+    ]
+    let (infinity, count, size) = (infinities[dtype] ?? 0, 150_001, dtype.byteSize)
+    for (index, name) in [(count - 1, "norm.weight"), (7, "embed_tokens.weight")] {
+      var bytes = [UInt8](repeating: 0, count: count * size)
+      for byte in 0..<size {
+        bytes[index * size + byte] = UInt8(truncatingIfNeeded: infinity >> UInt64(8 * byte))
+      }
+      try folder.write(
+        [
+          ("q.weight", Tensor([1, 2], shape: [1, 2])),
+          (name, Tensor(bytes: bytes, shape: [count], dtype: dtype)),
+        ], to: "bad")
+      for output in [nil, DType.float32] {
+        var options = QuantizationOptions()
+        options.dtype = output
+        for body in [
+          { _ = try Pipeline.quantize(model: folder.path("bad"), options, to: folder.path("out")) },
+          {
+            try Pipeline.dequantize(
+              folder.path("bad"), dtype: output ?? .bfloat16, to: folder.path("out"))
+          },
+        ] {
+          try refusal(.nonFiniteWeight, names: name, body)
+          let found = #expect(throws: Diagnostic.self) { try body() }
+          #expect(found?.message.hasPrefix("element \(index) is ") == true, "\(dtype)")
+        }
+      }
+    }
+  }
+
+  @Test func numbersBeyondTheTypeThatIsWritten() throws {
+    try folder.write(
+      [("q.weight", Tensor([1, 2], shape: [1, 2])), ("norm.weight", Tensor([1, 1e6], shape: [2]))],
+      to: "wide")
+    var options = QuantizationOptions()
+    options.dtype = .float16
+    try refusal(.nonFiniteWeight, names: "norm.weight") {
+      _ = try Pipeline.quantize(model: folder.path("wide"), options, to: folder.path("out"))
+    }
+    options.dtype = .bfloat16
+    _ = try Pipeline.quantize(model: folder.path("wide"), options, to: folder.path("out"))
+  }
+
   @Test func nothingLeftToQuantize() throws {
     var options = QuantizationOptions()
     options.skip = [".*"]

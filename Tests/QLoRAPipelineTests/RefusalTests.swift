@@ -54,6 +54,83 @@ import Testing
     }
   }
 
+  /// PEFT refuses such a folder, whose scale would be another than was trained with.
+  @Test func ranksThatContradictTheTensorsAreRefused() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let config = "run/adapter/adapter_config.json"
+    let text = String(decoding: try tiny.bytes(config), as: UTF8.self)
+    let pattern = "\"rank_pattern\": {}"
+    #expect(text.contains("\"r\": 4,") && text.contains(pattern))
+    let adapter = tiny.folder.path("run/adapter")
+    for (changed, isRefused) in [
+      (text, false), (text.replacing("\"r\": 4,", with: "\"r\": 8,"), true),
+      (text.replacing(pattern, with: "\"rank_pattern\": {\"layers.0.*q_proj\": 2}"), true),
+      (
+        text.replacing("\"r\": 4,", with: "\"r\": 8,")
+          .replacing(pattern, with: "\"rank_pattern\": {\".*_proj\": 4}"), false
+      ),
+    ] {
+      try tiny.write(config, changed)
+      for reading in [
+        { try Pipeline.exportAdapter(adapter, to: tiny.folder.path("made")) },
+        { _ = try Pipeline.inspect(path: adapter, verify: false) },
+      ] {
+        let found = failure(reading)
+        #expect(found?.code.number == (isRefused ? "E0272" : nil), "\(changed)")
+      }
+      if !isRefused { try FileManager.default.removeItem(atPath: tiny.folder.path("made")) }
+    }
+  }
+
+  /// A bit that keeps every number finite, in each folder that is written with a manifest.
+  @Test func changedBytesAreFoundByTheManifest() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let adapter = tiny.folder.path("run/adapter")
+    try Pipeline.merge(
+      model: nil, adapter: adapter, base: .original, dtype: .float32,
+      to: tiny.folder.path("merged"))
+    let newest = try #require(
+      try CheckpointStore(tiny.folder.path("run/checkpoints")).newestIntact())
+    for (folder, name) in [
+      (adapter, "adapter_model.safetensors"), (adapter, "README.md"),
+      (tiny.folder.path("merged"), "model.safetensors"),
+      (newest.path, "adapter_model.safetensors"),
+    ] {
+      #expect(failure { _ = try Pipeline.inspect(path: folder, verify: true) } == nil)
+      let path = folder + "/" + name
+      var bytes = [UInt8](try Data(contentsOf: URL(filePath: path)))
+      bytes[bytes.count - 4] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+      let found = failure { _ = try Pipeline.inspect(path: folder, verify: true) }
+      #expect(found?.code == .checkpointDamaged, "\(name)")
+      #expect(found.map { "\($0)".contains(name) } == true)
+      #expect(failure { _ = try Pipeline.inspect(path: folder, verify: false) } == nil)
+      bytes[bytes.count - 4] ^= 1
+      try Data(bytes).write(to: URL(filePath: path))
+    }
+  }
+
+  private func failure(_ body: () throws -> Void) -> Diagnostic? {
+    do {
+      try body()
+      return nil
+    } catch {
+      return error as? Diagnostic
+    }
+  }
+
+  @Test func aRunIsNoModel() throws {
+    let tiny = try TinyRun()
+    try tiny.train("run", ["training.steps=1"])
+    let run = tiny.folder.path("run")
+    let found = failure { _ = try Pipeline.inspect(path: run, verify: false) }
+    #expect(found?.code.number == "E0250")
+    let text = found.map { "\($0)" } ?? ""
+    #expect(text.contains("`qlora runs show \(run)`") && text.contains("inspect \(run)/adapter`"))
+  }
+
   @Test func resumeNeedsARun() throws {
     let tiny = try TinyRun()
     for name in ["nothing", "model", "recipe.json"] {

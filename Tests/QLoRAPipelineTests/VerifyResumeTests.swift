@@ -63,7 +63,7 @@ import Testing
         atPath: run + "/checkpoints/step-00000008", toPath: store)
     }
     let message = try #require(proof.problem?.message)
-    #expect(message.contains("checkpoint/state.json: number 7"), "\(message)")
+    #expect(message.contains("checkpoint/state.json: number 8"), "\(message)")
     #expect(message.contains(#"{"skippedSteps":0}, is {"skippedSteps":1}"#), "\(message)")
   }
 

@@ -25,6 +25,7 @@ import Testing
     let (memory, folder) = try machine(Self.status.merging(Self.meminfo) { $1 })
     #expect(memory.residentBytes == 2 << 20)
     #expect(memory.availableBytes == 4 << 20)
+    #expect(memory.totalBytes == 9000 << 10)
     withExtendedLifetime(folder) {}
   }
 
@@ -37,6 +38,7 @@ import Testing
         "sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/b/memory.current": "7\n",
       ]) { $1 })
     #expect(memory.availableBytes == 2_600_000)
+    #expect(memory.totalBytes == 3_000_000)
     withExtendedLifetime(folder) {}
   }
 
@@ -49,12 +51,14 @@ import Testing
         "sys/fs/cgroup/memory/c/memory.stat": "total_inactive_file 100000\n",
       ]) { $1 })
     #expect(memory.availableBytes == 1_100_000)
+    #expect(memory.totalBytes == 1_500_000)
     withExtendedLifetime(folder) {}
   }
 
   @Test func nothingIsKnownElsewhere() throws {
     let (memory, folder) = try machine([:])
     #expect(memory.availableBytes == nil && memory.residentBytes == nil)
+    #expect(memory.totalBytes == nil)
     withExtendedLifetime(folder) {}
   }
 }

@@ -69,6 +69,18 @@ import Testing
       #expect(status == 3)
     }
 
+    /// What every command does; interrupts still end those that write nothing in steps.
+    @Test func writesAreSparedAlone() {
+      let status = statusOfChild {
+        Signals.spareWrites()
+        raise(SIGPIPE)
+        raise(SIGXFSZ)
+        raise(SIGTERM)
+        return 1
+      }
+      #expect(status == -SIGTERM)
+    }
+
     @Test func anIgnoredHangUpStaysIgnored() {
       let status = statusOfChild {
         signal(SIGHUP, SIG_IGN)

@@ -64,6 +64,44 @@ import Testing
     }
   }
 
+  /// Runs whose best evaluation is early, and runs where it is late. Stopped anywhere and resumed,
+  /// the same checkpoints stay.
+  @Test func keepsTheBestCheckpoint() throws {
+    var early = 0
+    for (keep, offset, decay) in [
+      (1, 0, 0.1), (1, -100, 0.1), (1, 100, 0.1), (2, 0, 15), (2, -100, 15), (2, 100, 15),
+    ] as [(Int, Float, Double)] {
+      let folder = try TemporaryFolder()
+      let run = ToyRun(
+        stepCount: 10, evalEvery: 2, saveEvery: 2, keep: keep, weightDecay: decay)
+      func model() -> ToyModel {
+        ToyModel { model, _ in model.gradientOffset = model.step > 4 ? offset : 0 }
+      }
+      _ = try run.train(folder.path("whole"), model: model())
+      let whole = try ToyResult(folder.path("whole"))
+      let evaluations = try whole.metrics.map { try JSONValue(parsing: Array($0.utf8)) }
+        .compactMap { line in
+          line["evalLoss"]?.doubleValue.flatMap { loss in
+            line["step"]?.intValue.map { (step: $0, loss: loss) }
+          }
+        }
+      let best = try #require(evaluations.min { $0.loss < $1.loss }).step
+      early += best < 8 ? 1 : 0
+      let expected = Set([10, 8].prefix(keep) + [best])
+      #expect(try Set(CheckpointStore(folder.path("whole/checkpoints")).steps()) == expected)
+      for polls in stride(from: 1, to: 42, by: 8) {
+        let path = folder.path("stopped-\(polls)")
+        let stop = StopAfter(polls: polls)
+        _ = try run.train(path, model: model(), interruption: stop.poll)
+        #expect(stop.hasFired)
+        _ = try run.train(path, model: model())
+        #expect(try Set(CheckpointStore(path + "/checkpoints").steps()) == expected, "\(polls)")
+        #expect(try ToyResult(path) == whole)
+      }
+    }
+    #expect(early > 0)
+  }
+
   @Test func withoutAnIntervalSavesOnlyAtTheEnd() throws {
     let folder = try TemporaryFolder()
     var run = ToyRun()

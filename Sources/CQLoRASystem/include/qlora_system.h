@@ -72,8 +72,10 @@ int32_t qlora_process_id(void);
 bool qlora_process_exists(int32_t process);
 
 /* SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU set a flag; a second SIGINT leaves at once
- * with status 130; SIGPIPE is ignored. */
+ * with status 130; writes are spared as below. */
 int32_t qlora_signals_install(void);
+/* A reader that is gone (SIGPIPE) and a file over its limit (SIGXFSZ) are errors of the write. */
+int32_t qlora_signals_spare_writes(void);
 /* The first signal since the last clear, or 0. */
 int32_t qlora_signals_pending(void);
 void qlora_signals_clear(void);

@@ -49,13 +49,13 @@ extension PEFTAdapterConfig {
     guard let alpha = value("lora_alpha")?.doubleValue, alpha.isFinite else {
       throw failure("lora_alpha", "a number")
     }
-    for key in ["fan_in_fan_out", "lora_bias", "use_qalora"] where try flag(key) {
+    for key in ["fan_in_fan_out", "lora_bias", "use_dora", "use_qalora"] where try flag(key) {
       throw failure(key, "false; this program does not apply it")
     }
     self.init(
       baseModel: value("base_model_name_or_path")?.stringValue, rank: rank, alpha: alpha,
       dropout: value("lora_dropout")?.doubleValue ?? 0, targets: .list([]),
-      usesRankStabilizedScale: try flag("use_rslora"), usesDoRA: try flag("use_dora"),
+      usesRankStabilizedScale: try flag("use_rslora"),
       bias: value("bias")?.stringValue ?? "none", layersPattern: nil,
       taskType: value("task_type")?.stringValue)
     switch value("target_modules") {

@@ -19,7 +19,6 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
   package var dropout: Double
   package var targets: Targets
   package var usesRankStabilizedScale: Bool
-  package var usesDoRA: Bool
   package var bias: String
   package var modulesToSave: [String]
   /// Module pattern to rank, and to alpha, where they differ.
@@ -39,7 +38,7 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
 
   package init(
     baseModel: String?, rank: Int, alpha: Double, dropout: Double = 0, targets: Targets,
-    usesRankStabilizedScale: Bool = false, usesDoRA: Bool = false, bias: String = "none",
+    usesRankStabilizedScale: Bool = false, bias: String = "none",
     modulesToSave: [String] = [], rankPattern: [String: Int] = [:],
     alphaPattern: [String: Double] = [:], layersToTransform: [Int]? = nil,
     layersPattern: String? = nil, taskType: String? = "CAUSAL_LM"
@@ -50,7 +49,6 @@ package struct PEFTAdapterConfig: Sendable, Equatable {
     self.dropout = dropout
     self.targets = targets
     self.usesRankStabilizedScale = usesRankStabilizedScale
-    self.usesDoRA = usesDoRA
     self.bias = bias
     self.modulesToSave = modulesToSave
     self.rankPattern = rankPattern
@@ -99,7 +97,7 @@ extension PEFTAdapterConfig {
       ("loftq_config", .dictionary([])), ("lora_bias", .bool(false)),
       ("megatron_core", .string("megatron.core")), ("peft_type", .string("LORA")),
       ("peft_version", .string(Self.peftVersion)), ("qalora_group_size", .int(16)),
-      ("use_qalora", .bool(false)),
+      ("use_dora", .bool(false)), ("use_qalora", .bool(false)),
     ]
     let ranks = rankPattern.sorted { $0.key < $1.key }.map { ($0.key, JSONValue.int($0.value)) }
     let alphas = alphaPattern.sorted { $0.key < $1.key }.map { ($0.key, Self.number($0.value)) }
@@ -119,7 +117,6 @@ extension PEFTAdapterConfig {
       ("rank_pattern", .dictionary(ranks)),
       ("target_modules", Self.value(targets)),
       ("task_type", taskType.map { .string($0) } ?? .null),
-      ("use_dora", .bool(usesDoRA)),
       ("use_rslora", .bool(usesRankStabilizedScale)),
     ]
     return absent + fixed + chosen

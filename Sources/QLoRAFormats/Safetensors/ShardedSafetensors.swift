@@ -50,7 +50,7 @@ package struct ShardedSafetensors: Sendable {
         .fileIsPickle,
         "the weights are a PyTorch pickle, which could run code when read; there is no "
           + singleName, at: .file(file.path),
-        remedy: "use the model's safetensors files, or convert it with save_pretrained")
+        remedy: "use the model's safetensors files; `qlora explain E0205` tells how to make them")
     }
     return nil
   }

@@ -1,6 +1,7 @@
 // Opens a base model by path: a Hugging Face folder, one safetensors file beside its config.json,
 // or a GGUF file. It downloads nothing and builds nothing.
 import QLoRADiagnostics
+import QLoRAJSON
 import QLoRASystem
 import QLoRATensor
 
@@ -22,6 +23,8 @@ package struct ModelSource: Sendable {
   package let digestInputs: [InputFile]
   /// How weights that are stored in 8 bits meet activations, where the folder says so.
   package var int8Spec: Int8Spec?
+  /// What of its files counts for nothing here, though somebody meant it to count.
+  package internal(set) var warnings: [Diagnostic] = []
   /// Whether its files say that embedding and head are one, which is no longer so.
   package internal(set) var isUntied = false
 
@@ -104,7 +107,19 @@ package struct ModelSource: Sendable {
     return ModelSource(
       config: config, weights: seen, origin: .folder(folder),
       digestInputs: [file] + files.files.map(\.file),
-      int8Spec: try QuantizationEntry.int8Spec(json, path: configPath))
+      int8Spec: try QuantizationEntry.int8Spec(json, path: configPath),
+      warnings: [ownCode(json, config, configPath)].compactMap { $0 })
+  }
+
+  private static func ownCode(
+    _ json: JSONValue, _ config: ModelConfig, _ path: String
+  ) -> Diagnostic? {
+    let key = "auto_map"
+    guard let names = json[key]?.objectMembers, !names.isEmpty else { return nil }
+    return Diagnostic(
+      .ownCodeIgnored,
+      "\(key) names code of the model's own, which is not run: it is computed as "
+        + "\"\(config.family.rawValue)\"", at: .file(path))
   }
 }
 

@@ -14,8 +14,13 @@ package struct ImageFolder: Sendable {
   /// Configurations are some kilobytes.
   private static let largestConfiguration = 1 << 20
 
-  /// - Throws: what is wrong with the transformer's files.
+  /// - Throws: `modelMissing`; what is wrong with the transformer's files.
   package init(_ path: String) throws {
+    guard try PosixFileSystem().status(FilePath.join(path, ".")) != nil else {
+      throw Diagnostic(
+        .modelMissing, "there is no folder of this name", at: .file(path),
+        remedy: "check the path; `qlora download ORG/NAME` fetches a pipeline of the hub")
+    }
     self.path = path
     isPipeline = try InputFile.openIfPresent(FilePath.join(path, Self.indexName)) != nil
     transformer = try PartFolder(isPipeline ? FilePath.join(path, "transformer") : path)

@@ -205,9 +205,19 @@ extension PEFTAdapterConfig {
   }
 
   private func alpha(of module: String) throws -> Double {
-    let pattern = try alphaPattern.sorted { $0.key < $1.key }.first { entry in
+    try Self.value(of: module, in: alphaPattern) ?? alpha
+  }
+
+  func rank(of module: String) throws -> Int {
+    try Self.value(of: module, in: rankPattern) ?? rank
+  }
+
+  /// That of the first pattern that matches, in the order in which PEFT writes them.
+  private static func value<Value>(
+    of module: String, in patterns: [String: Value]
+  ) throws -> Value? {
+    try patterns.sorted { $0.key < $1.key }.first { entry in
       try ModulePatterns(["(.*\\.)?(\(entry.key))"]).matches(module)
-    }
-    return pattern?.value ?? alpha
+    }?.value
   }
 }

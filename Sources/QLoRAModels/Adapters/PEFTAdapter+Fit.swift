@@ -8,6 +8,30 @@ extension PEFTAdapter {
   /// How many of the findings a message lists.
   private static let listedFindings = 8
 
+  /// Compares the ranks of the tensors with those of the configuration, by which PEFT makes the
+  /// modules that the tensors must fit.
+  ///
+  /// - Throws: `adapterKeys` listing modules whose ranks differ; `badModulePattern`.
+  package func checkRanks(in folder: String) throws {
+    let findings = try pairs.compactMap { pair -> String? in
+      let expected = try config.rank(of: pair.module)
+      return expected == pair.rank
+        ? nil : "\"\(pair.module)\": expected rank \(expected), found \(pair.rank)"
+    }
+    guard !findings.isEmpty else { return }
+    throw Diagnostic(
+      .adapterKeys,
+      "the tensors contradict r and rank_pattern of \(PEFTAdapterConfig.fileName): "
+        + Self.list(findings), at: .file(folder),
+      remedy: "use both files of one adapter as they were saved together")
+  }
+
+  private static func list(_ findings: [String]) -> String {
+    let rest = findings.count - listedFindings
+    return findings.prefix(listedFindings).joined(separator: "; ")
+      + (rest > 0 ? "; and \(rest) more" : "")
+  }
+
   /// - Throws: as `checkFit` below, for the linears of a model's files.
   package func checkFit(_ source: ModelSource) throws {
     let suffix = ".weight"
@@ -32,12 +56,8 @@ extension PEFTAdapter {
     findings += modules.filter { config.names($0) && !present.contains($0) }
       .map { "\"\($0)\": the configuration names it, the weights lack it" }
     guard findings.isEmpty else {
-      let rest = findings.count - Self.listedFindings
       throw Diagnostic(
-        .adapterMismatch,
-        "the adapter does not fit this model: "
-          + findings.prefix(Self.listedFindings).joined(separator: "; ")
-          + (rest > 0 ? "; and \(rest) more" : ""),
+        .adapterMismatch, "the adapter does not fit this model: \(Self.list(findings))",
         remedy: "use the base model that adapter_config.json names")
     }
     for pair in pairs {

@@ -4,6 +4,7 @@
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAJSON
+import QLoRAModels
 import QLoRASystem
 import QLoRATensor
 
@@ -14,10 +15,14 @@ package struct FolderWriter {
   /// What weight files are called, before `.safetensors` and before a shard's number.
   var stem = ShardedSafetensors.stems[0]
   var shardBytes = FolderWriter.shardBytes
+  /// The model that tensors are of, for messages.
+  let origin: String
   /// Small files, by name.
   let companions: [(name: String, contents: [UInt8])]
 
   /// Writes every tensor once, and removes what a killed start left of the same output.
+  ///
+  /// - Throws: `nonFiniteWeight` for a NaN or an infinity, which leaves nothing behind.
   func write(_ tensors: [FolderTensors], to output: String) throws {
     var shards = shards(tensors)
     let (name, parent) = (FilePath.lastComponent(of: output), FilePath.parent(of: output))
@@ -99,8 +104,28 @@ package struct FolderWriter {
       tensors.declarations.first.flatMap { places[$0.name] } ?? 0
     }
     for tensors in shard.tensors.sorted(by: { place($0) < place($1) }) {
-      try tensors.make { try writer.write(bytes: $1, of: $0) }
+      let types = Dictionary(tensors.declarations.map { ($0.name, $0.dtype) }) { $1 }
+      var done: [String: Int] = [:]
+      try tensors.make { name, bytes in
+        if let dtype = types[name], dtype.isFloatingPoint {
+          let before = done[name, default: 0]
+          if let index = dtype.firstNonFinite(in: bytes) {
+            throw nonFinite(name, before / dtype.byteSize + index, dtype)
+          }
+          done[name] = before + bytes.count
+        }
+        try writer.write(bytes: bytes, of: name)
+      }
     }
     return try writer.finish()
+  }
+
+  private func nonFinite(_ name: String, _ index: Int, _ dtype: DType) -> Diagnostic {
+    Diagnostic(
+      .nonFiniteWeight, "element \(index) is a NaN or an infinity as \(dtype.rawValue)",
+      at: .tensor(file: origin, name: name),
+      remedy: dtype == .float16
+        ? "get the model again from its source; numbers beyond 65,504 need another --dtype"
+        : "get the model again from its source")
   }
 }

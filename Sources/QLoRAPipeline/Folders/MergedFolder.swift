@@ -18,7 +18,7 @@ struct MergedFolder {
   func write(to output: String) throws {
     // The small files first: what they refuse should not come after gigabytes were written.
     let writer = FolderWriter(
-      shardBytes: shardBytes,
+      shardBytes: shardBytes, origin: source.path,
       companions: try FolderCompanions(
         origin: source.origin, config: source.config, dtype: dtype, head: head,
         isUntied: source.isUntied

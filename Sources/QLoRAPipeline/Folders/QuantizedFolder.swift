@@ -22,7 +22,7 @@ struct QuantizedFolder {
   func write(to output: String) throws {
     let (linears, kept, skipped) = try choose()
     let writer = FolderWriter(
-      stem: model.stem, shardBytes: options.shardBytes,
+      stem: model.stem, shardBytes: options.shardBytes, origin: model.path,
       companions: try FolderCompanions(
         origin: model.origin, config: model.config, dtype: options.dtype,
         quantization: QuantizationEntry.json(

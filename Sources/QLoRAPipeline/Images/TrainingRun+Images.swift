@@ -76,7 +76,7 @@ extension Pipeline {
     model.recomputedBlocks = 0
     let plain = try rehearsal.step(data.largestBatch).operations
     var disk = DiskForecast(
-      model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.training.keep,
+      model.parameters, optimizer: recipe.optimizerOptions, keep: recipe.keptCheckpoints,
       output: recipe.output)
     // Beside a GPU paged states lie in the host's memory.
     if arrangement.device.isGPU { disk.pagedBytes = 0 }

@@ -37,8 +37,9 @@ struct RequantizedFolder {
       quantization: QuantizationEntry.json(
         requantization.quantization, computeDType: dtype,
         skippedModules: choice.skippedModules(kept)), isUntied: source.isUntied)
-    try FolderWriter(shardBytes: shardBytes, companions: try companions.files())
-      .write(tensors, to: output)
+    try FolderWriter(
+      shardBytes: shardBytes, origin: source.path, companions: try companions.files()
+    ).write(tensors, to: output)
   }
 
   private func linear(_ name: String, _ shape: Shape) -> FolderTensors {

@@ -21,8 +21,9 @@ extension DiagnosticCode {
   package static let fileIsPickle = DiagnosticCode(
     "E0205", .badData,
     "The file is a Python pickle (.bin, .pt, .pth). Reading one can run code of its author, so "
-      + "it is never read here. Convert it with the safetensors library, on a machine that may "
-      + "run that code.")
+      + "it is never read here. Convert it on a machine that may run that code: `python3 -c \"from "
+      + "transformers import AutoModelForCausalLM as M; M.from_pretrained('FOLDER', "
+      + "dtype='auto').save_pretrained('NEW')\"`, and copy the tokenizer's files beside it.")
   package static let fileIsForeign = DiagnosticCode(
     "E0206", .badData,
     "The file is of another kind than its place or name says, such as a web page that was saved "

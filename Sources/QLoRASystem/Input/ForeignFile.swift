@@ -29,7 +29,7 @@ package enum ForeignFile {
     if isZip || isPickle {
       return Diagnostic(
         .fileIsPickle, "this is a PyTorch pickle, which could run code when read", at: place,
-        remedy: "convert it to safetensors, or use the model's safetensors files")
+        remedy: "use the model's safetensors files; `qlora explain E0205` tells how to make them")
     }
     if head.starts(with: "GGUF".utf8) {
       return Diagnostic(

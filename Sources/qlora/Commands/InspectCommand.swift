@@ -9,6 +9,8 @@ struct InspectCommand: ParsableCommand {
     commandName: "inspect",
     abstract: "Shows the tensors, dtypes and sizes of a model, adapter, checkpoint or GGUF file.",
     discussion: """
+      Checkpoints, and adapters and models that qlora wrote, have a MANIFEST.json.
+
       Example:
         qlora inspect Models/SmolLM2-135M-Instruct.Q4_1.gguf
         qlora inspect runs/tool-calls/adapter --json
@@ -17,7 +19,10 @@ struct InspectCommand: ParsableCommand {
   @Argument(help: "A model folder, adapter, checkpoint, safetensors or GGUF file.")
   var path: String
 
-  @Flag(help: "Reads every byte: checksums of a checkpoint, and that no weight is NaN.")
+  @Flag(
+    help: ArgumentHelp(
+      "Reads every byte: that no weight is NaN, and, where a MANIFEST.json lies in the folder, "
+        + "that each file has the digest that it was written with."))
   var verify = false
 
   @OptionGroup var output: OutputOptions
