@@ -5,16 +5,17 @@ extension DiagnosticCode {
   package static let cudaLibraryMissing = DiagnosticCode(
     "E0811", .usage,
     """
-    The recipe asks for a GPU, and a library that this takes is not there: NVIDIA's driver \
-    (libcuda), NVRTC or cuBLASLt. `qlora doctor` says which. The driver comes with the system's \
-    packages; the other two with the CUDA toolkit, or with pip: nvidia-cuda-nvrtc-cu12 and \
-    nvidia-cublas-cu12. Elsewhere, name their folder in QLORA_CUDA_PATH. With device "cpu" none \
-    is needed.
+    The recipe asks for a GPU, and a library that this takes is not there, does not load or does \
+    not start: NVIDIA's driver (libcuda), NVRTC or cuBLASLt. `qlora doctor` says which. The \
+    driver comes with the system's packages; the other two with the CUDA toolkit, or with pip: \
+    nvidia-cuda-nvrtc-cu12 and nvidia-cublas-cu12. Elsewhere, name their folder in \
+    QLORA_CUDA_PATH. With device "cpu" none is needed.
     """)
   package static let cudaDriverTooOld = DiagnosticCode(
     "E0812", .usage,
     """
-    The GPU's driver is older than what the kernels need, which is CUDA 12. Update the driver.
+    The GPU's driver is older than what the kernels need, which is CUDA 12: it says so, or lacks \
+    functions that such a driver has. Update the driver; device "cpu" needs none.
     """)
   package static let cudaDeviceMissing = DiagnosticCode(
     "E0813", .usage,
