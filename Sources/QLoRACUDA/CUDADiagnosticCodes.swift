@@ -26,9 +26,11 @@ extension DiagnosticCode {
   package static let deviceMemoryExhausted = DiagnosticCode(
     "E0814", .wouldNotFit,
     """
-    The GPU has not enough free memory for the run. `qlora plan` shows what is needed for what. \
-    Set training.activationMemory to "full", lower training.batchSize or data.maxTokens, or end \
-    other programs that use the GPU (nvidia-smi lists them).
+    The GPU has not enough free memory, or the host has none that the GPU could reach. For a run \
+    `qlora plan` shows what is needed for what: set training.activationMemory to "full", lower \
+    training.batchSize or data.maxTokens. For an answer, shorten the prompt or hold the model \
+    smaller with --quantization nf4. End other programs that use the GPU (nvidia-smi lists them). \
+    A run keeps its checkpoints, and `qlora resume` goes on from the last where there is room again.
     """)
   package static let kernelNotCompiled = DiagnosticCode(
     "E0815", .internalError,
@@ -40,9 +42,9 @@ extension DiagnosticCode {
   package static let deviceLost = DiagnosticCode(
     "E0816", .stoppedResumable,
     """
-    The GPU stopped answering in the middle of a run: it fell off the bus, was reset, or a kernel \
-    failed. What was computed since the last checkpoint is lost and nothing else; `qlora resume` \
-    goes on from there. Where it happens again, look into the system's log for messages of the \
+    The GPU stopped answering: it fell off the bus, was reset, or a kernel failed. Of a run, what \
+    was computed since the last checkpoint is lost and nothing else; `qlora resume` goes on from \
+    there. Where it happens again, look into the system's log for messages of the \
     driver.
     """)
 
