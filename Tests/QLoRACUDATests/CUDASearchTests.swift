@@ -49,6 +49,17 @@ import QLoRACUDA
     #expect(found.candidates(.compiler).contains(file))
   }
 
+  /// Where pip puts what a user installs beside a system's Python.
+  @Test(arguments: ["HOME", "PYTHONUSERBASE"])
+  func theUsersOwnPackagesAreAsked(variable: String) throws {
+    let folder = try TemporaryFolder()
+    let below = variable == "HOME" ? ".local/" : ""
+    let file = try place(
+      below + "lib/python3.12/site-packages/nvidia/cublas/lib/libcublasLt.so.12", folder)
+    let found = CUDASearch(environment: ["PATH": "/nowhere", variable: folder.url.path])
+    #expect(found.candidates(.products).contains(file))
+  }
+
   /// A file that is no library is passed over like one that is not there.
   @Test func theFirstThingMissingIsNamed() throws {
     let folder = try TemporaryFolder()
@@ -63,7 +74,6 @@ import QLoRACUDA
     #expect(survey.missing?.remedy != nil && survey.libraries == nil)
     #expect(throws: Diagnostic.self) { try survey.require() }
   }
-}
 
   /// Libraries as the simulator has them, where a folder has their files.
   private func survey(
@@ -124,3 +134,4 @@ import QLoRACUDA
     }
     #expect(survey.missing == nil && survey.libraries != nil && survey.found.count == 3)
   }
+}
