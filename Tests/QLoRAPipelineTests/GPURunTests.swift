@@ -1,5 +1,6 @@
 // Whole runs on the simulated GPU: recipes, plans, checkpoints that move, a device that is lost.
 import CUDASimulator
+import Foundation
 import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAPipeline
@@ -9,9 +10,12 @@ import Testing
 @Suite(.serialized) struct GPURunTests {
   /// On a machine whose libraries are the simulator's.
   @discardableResult
-  private func onGPU<Result>(_ body: () throws -> Result) rethrows -> Result {
+  private func onGPU<Result>(
+    _ driver: qlora_cuda_driver = cuda_simulator_frail_driver().pointee,
+    _ body: () throws -> Result
+  ) rethrows -> Result {
     let libraries = CUDALibraries(
-      driver: cuda_simulator_frail_driver().pointee,
+      driver: driver,
       compiler: cuda_simulator_compiler().pointee,
       products: cuda_simulator_products().pointee)
     return try ComputeDevice.$libraries.withValue(libraries, operation: body)
@@ -206,5 +210,67 @@ import Testing
     cuda_simulator_lose_after(-1)
     try onGPU { try tiny.resume("lost") }
     #expect(try tiny.result("lost") == tiny.result("whole"))
+  }
+
+  /// The adapter is there already; answers that nobody computed are not put beside it.
+  @Test func aDeviceLostAfterTrainingLeavesNoAnswers() throws {
+    let tiny = try TinyRun()
+    defer { cuda_simulator_lose_after(-1) }
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU {
+        try tiny.train(
+          "run", ["device=cuda"],
+          events: { if case .exported = $0 { cuda_simulator_lose_after(20) } })
+      }
+    }
+    #expect(found?.code == .deviceLost)
+    let samples = { FileManager.default.fileExists(atPath: tiny.folder.path("run/samples.jsonl")) }
+    #expect(!samples())
+    cuda_simulator_lose_after(-1)
+    try onGPU { try tiny.resume("run") }
+    #expect(samples())
+  }
+
+  /// What does not fit is planned all the same: the table says what is too much.
+  @Test(arguments: ["text", "images"])
+  func aRunThatDoesNotFitIsPlanned(kind: String) throws {
+    cuda_simulator_set_memory(20 << 20)
+    defer { cuda_simulator_set_memory(1 << 30) }
+    let plan = try onGPU {
+      if kind == "text" {
+        let tiny = try TinyRun()
+        return try Pipeline.plan(tiny.recipe("plan", ["device=cuda"]))
+      }
+      let tiny = try TinyImageRun("tiny-flux")
+      return try Pipeline.plan(tiny.recipe([tiny.override("device", "cuda")]))
+    }
+    #expect(!plan.fits && plan.problem?.code == .deviceMemoryExhausted)
+    let memory = plan.memory
+    #expect(memory.parts.reduce(0) { $0 + $1.bytes } == memory.trainingPeakBytes)
+    #expect(memory.parts.contains { $0.key == "slack" && $0.bytes == 64 << 20 })
+  }
+
+  /// Memory that others take between a look at what is free and the first that is asked for.
+  @Test func memoryThatEndsInARunLeavesTheCheckpoint() throws {
+    let tiny = try TinyRun()
+    let stop = StopAfter(polls: 18)
+    defer { cuda_simulator_set_memory(1 << 30) }
+    let cut = try onGPU {
+      try tiny.train("cut", ["device=cuda"], interruption: stop.poll)
+    }
+    #expect(cut.interrupted)
+    var driver = cuda_simulator_frail_driver().pointee
+    driver.memory_info = { free, total in
+      (free.pointee, total.pointee) = (1 << 30, 1 << 30)
+      return 0
+    }
+    cuda_simulator_set_memory(1 << 20)
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU(driver) { try tiny.resume("cut") }
+    }
+    #expect(found?.code == .deviceMemoryExhausted)
+    #expect(found?.message.contains("; the plan was weights") == true)
+    #expect(found?.message.contains("the last checkpoint is of step ") == true)
+    #expect(found?.remedy?.contains("qlora resume") == true)
   }
 }

@@ -34,7 +34,7 @@ struct InferenceMemory {
   /// Every layer on the GPU, and what that takes there.
   func onGPU() throws -> (MemoryForecast, WeightLayout) {
     let (memory, rehearsal) = try forecast(processBytes: 0)
-    return (memory, rehearsal.layoutOnGPU())
+    return (memory.onDevice, rehearsal.layoutOnGPU())
   }
 
   private func forecast(processBytes: Int) throws -> (MemoryForecast, Rehearsal) {
