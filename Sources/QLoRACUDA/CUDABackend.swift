@@ -107,6 +107,12 @@ package final class CUDABackend: @unchecked Sendable {
     if let failure = device.failure { throw failure }
   }
 
+  /// The driver's, and what the pool has taken and not lent.
+  package var roomBytes: Int? {
+    let statistics = pool.statistics
+    return device.freeBytes + statistics.takenBytes - statistics.liveBytes
+  }
+
   // MARK: Where tensors lie
 
   private func mirror(_ tensor: Tensor) -> any DevicePlace {

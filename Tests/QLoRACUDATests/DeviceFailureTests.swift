@@ -6,6 +6,7 @@ import QLoRASystem
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 import QLoRACUDA
 
@@ -74,6 +75,17 @@ import QLoRACUDA
     #expect(found?.code == .deviceMemoryExhausted)
     #expect(found?.message.contains("the host has no memory left") == true)
     #expect(found?.remedy?.contains("training.batchSize") == false)
+  }
+
+  /// Asked beforehand, since a device that has refused memory computes nothing more.
+  @Test func whetherKeysAndValuesHaveRoomIsKnown() throws {
+    let backend = try BothBackends.cuda(host: CPUBackend(threads: 1), growthBytes: 4 << 20)
+    let model = try TinyLlama(.nf4dq, on: backend, computeDType: .float32, dropout: 0).model
+    let cache = model.makeCache()
+    #expect(model.hasRoom(for: 1_000, cache) && !model.hasRoom(for: 1 << 36, cache))
+    _ = model.logitsTensor(after: [1, 2, 3], cache)
+    #expect(model.hasRoom(for: 61, cache) && !model.hasRoom(for: 1 << 36, cache))
+    try backend.checkHealth()
   }
 
   @Test func compiledKernelsAreKept() throws {

@@ -4,6 +4,7 @@ import Foundation
 import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAPipeline
+import QLoRAServing
 import QLoRATraining
 import Testing
 
@@ -229,6 +230,36 @@ import Testing
     cuda_simulator_lose_after(-1)
     try onGPU { try tiny.resume("run") }
     #expect(samples())
+  }
+
+  /// The device is lost while a request is answered: that one, those that wait and those that come
+  /// are told, and the server's work ends.
+  @Test func aServerEndsWithItsDevice() throws {
+    let tiny = try TinyRun()
+    let base = BaseOptions(
+      model: tiny.modelPath, adapter: nil, quantization: "nf4", computeDType: "float32",
+      threads: 1, device: "cuda")
+    let model = try onGPU { try Pipeline.loadSwitched(base, []) }
+    let server = ModelServer(
+      ServedText(model), queue: JobQueue(capacity: 4), key: nil, isLocal: true)
+    let body = #"{"model": "model", "prompt": "Dim the lights"}"#
+    let request = LocalRequest(
+      method: "POST", path: "/v1/completions", contentType: "application/json",
+      body: .bytes(Array(body.utf8)))
+    func status(_ request: LocalRequest) -> Int {
+      guard case .whole(let response) = server.answer(request) else { return 200 }
+      return response.status
+    }
+    let waiting = (0..<2).map { _ in server.answer(request) }
+    #expect(status(LocalRequest(path: "/health")) == 200)
+    cuda_simulator_lose_after(10)
+    defer { cuda_simulator_lose_after(-1) }
+    let found = #expect(throws: Diagnostic.self) {
+      try server.work(with: model, until: { false })
+    }
+    #expect(found?.code == .deviceLost && found?.remedy?.contains("resume") == false)
+    #expect(status(LocalRequest(path: "/health")) == 503 && status(request) == 503)
+    withExtendedLifetime(waiting) {}
   }
 
   /// What does not fit is planned all the same: the table says what is too much.
