@@ -304,4 +304,29 @@ import Testing
     #expect(found?.message.contains("the last checkpoint is of step ") == true)
     #expect(found?.remedy?.contains("qlora resume") == true)
   }
+
+  /// Its memory by part, and what a product reaches; weights outside change no bit.
+  @Test func aMeasuredStepSaysWhatItTakes() throws {
+    let tiny = try TinyRun()
+    func measure(_ maxMemory: Int? = nil) throws -> StepMeasurement {
+      try onGPU {
+        let request = ModelRequest(
+          path: tiny.modelPath, threads: 1, maxMemory: maxMemory,
+          device: try ComputeDevice.choose("cuda"))
+        return try Pipeline.measureSteps(
+          request,
+          StepWorkload(
+            sequences: 1, length: 32, rank: 2, activationMemory: .everything, steps: 1))
+      }
+    }
+    let found = try measure()
+    #expect(found.memory.processBytes == 0 && found.deviceMemoryBytes != nil)
+    #expect(found.memory.parts.reduce(0) { $0 + $1.bytes } == found.memory.trainingPeakBytes)
+    #expect(found.peak.map { $0.operationsPerSecond > 0 && $0.tokens == 32 } == true)
+    let outside = try measure(found.memory.peakBytes - 1)
+    #expect(outside.memory.weightBytes < found.memory.weightBytes && outside.peak == nil)
+    #expect(outside.steps.map(\.loss) == found.steps.map(\.loss))
+    let refused = #expect(throws: Diagnostic.self) { try measure(1 << 20) }
+    #expect(refused?.code.exitCode == .wouldNotFit)
+  }
 }
