@@ -143,9 +143,10 @@ package struct TrainingRun {
       guard let memory = planned.memory else { throw failure }
       throw afterFailure(
         failure, "; the plan was \(memory.words)",
-        remedy: "end other programs that use the GPU, and `qlora resume \(run.path)` goes on from "
-          + "there; or begin anew with training.activationMemory \"full\", a smaller "
-          + "training.batchSize or data.maxTokens")
+        remedy: (failure.remedy.map { "\($0); " } ?? "")
+          + "where there is room again, `qlora resume \(run.path)` goes on from there; or begin "
+          + "anew with training.activationMemory \"full\", a smaller training.batchSize or "
+          + "data.maxTokens")
     }
   }
 

@@ -83,6 +83,8 @@ import QLoRACUDA
     let model = try TinyLlama(.nf4dq, on: backend, computeDType: .float32, dropout: 0).model
     let cache = model.makeCache()
     #expect(model.hasRoom(for: 1_000, cache) && !model.hasRoom(for: 1 << 36, cache))
+    let most = try #require(model.cachedTokensWithRoom)
+    #expect(model.hasRoom(for: most, cache) && !model.hasRoom(for: 2 * most, cache))
     _ = model.logitsTensor(after: [1, 2, 3], cache)
     #expect(model.hasRoom(for: 61, cache) && !model.hasRoom(for: 1 << 36, cache))
     try backend.checkHealth()

@@ -15,12 +15,15 @@ import Testing
 @Suite struct ModelServerTests {
   private static let body = #"{"model": "tiny", "messages": [{"role": "user", "content": "on"}]}"#
 
-  private func server(key: String? = nil, capacity: Int = 2) throws -> ModelServer {
+  private func server(
+    key: String? = nil, capacity: Int = 2, room: Int? = nil
+  ) throws -> ModelServer {
     let tokenizer = try Tokenizer.load(folder: Goldens.path("tiny-chat"))
     let template = try ChatTemplate(
       source: tokenizer.chatTemplateSource ?? "", bosToken: "", eosToken: "")
     return ModelServer(
-      ServedText(names: ["tiny", "a/b"], tokenizer: tokenizer, template: template, positions: 64),
+      ServedText(names: ["tiny", "a/b"], tokenizer: tokenizer, template: template, positions: 64,
+        room: room),
       queue: JobQueue(capacity: capacity), key: key, isLocal: true)
   }
 
@@ -70,6 +73,12 @@ import Testing
       let request = post(#"{"model": "tiny", "prompt": \#(prompt)}"#, path: "/v1/completions")
       #expect(try status(server, request) == 400, "\(prompt)")
     }
+  }
+
+  @Test(arguments: [(nil, 200), (3, 200), (2, 400)])
+  func promptsMustHaveRoom(room: Int?, expected: Int) throws {
+    let request = post(#"{"model": "tiny", "prompt": [5, 6, 7]}"#, path: "/v1/completions")
+    #expect(try status(try server(room: room), request) == expected)
   }
 
   @Test(arguments: [

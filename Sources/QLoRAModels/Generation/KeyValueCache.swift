@@ -112,6 +112,16 @@ extension DecoderModel {
     KeyValueCache(blockCount: blocks.count, backend: backend, recordsSteps: recordsSteps)
   }
 
+  /// Tokens that a new cache could hold on the device as it is now, when it has doubled as often as
+  /// it can; nil where the device does not say, or the cache is of another kind.
+  package var cachedTokensWithRoom: Int? {
+    guard !readsAndWrites, let room = backend.roomBytes else { return nil }
+    let most = room / (config.keyValueWidth * activationDType.byteSize)
+    var tokens = 1
+    while tokens <= most / 2 { tokens *= 2 }
+    return tokens
+  }
+
   /// Whether the device has room for the keys and values of so many more tokens; true where it
   /// does not say.
   package func hasRoom(for tokens: Int, _ cache: KeyValueCache) -> Bool {
