@@ -86,9 +86,15 @@ package struct MemoryForecast: Sendable, Equatable {
     ] + (slackBytes > 0 ? [("slack", "slack", slackBytes)] : [])
   }
 
-  /// The parts that are not nothing, for a message.
+  /// What adds up to the peak of a step, or of an evaluation or answer where that is higher, for a
+  /// message; without what is nothing.
   package var words: String {
-    parts.filter { $0.bytes > 0 }.map { "\($0.name) \(ByteCount.spell($0.bytes))" }
+    var shown = parts
+    if evaluationBytes > step.poolBytes {
+      shown.removeAll { ["activations", "workspace"].contains($0.key) }
+      shown.append(("evaluation", "passes without gradients", evaluationBytes))
+    }
+    return shown.filter { $0.bytes > 0 }.map { "\($0.name) \(ByteCount.spell($0.bytes))" }
       .joined(separator: ", ")
   }
 

@@ -159,6 +159,7 @@ import Testing
       try onGPU { try answer(tiny, device: "cuda", computeDType: "float32") }
     }
     #expect(found?.code == .deviceMemoryExhausted && found?.code.exitCode == .wouldNotFit)
+    #expect(found?.message.contains("passes without gradients") == true)
     var notes: [String] = []
     _ = try onGPU {
       try answer(tiny, device: "auto", computeDType: "float32", note: { notes.append($0) })
