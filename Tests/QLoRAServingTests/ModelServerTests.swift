@@ -22,7 +22,8 @@ import Testing
     let template = try ChatTemplate(
       source: tokenizer.chatTemplateSource ?? "", bosToken: "", eosToken: "")
     return ModelServer(
-      ServedText(names: ["tiny", "a/b"], tokenizer: tokenizer, template: template, positions: 64,
+      ServedText(
+        names: ["tiny", "a/b"], tokenizer: tokenizer, template: template, positions: 64,
         room: room),
       queue: JobQueue(capacity: capacity), key: key, isLocal: true)
   }
