@@ -178,7 +178,7 @@ let package = Package(
     tests("QLoRAImport", ["QLoRARecipe"]),
     tests("QLoRAReport"),
     tests("QLoRAServing"),
-    tests("QLoRAPipeline", ["QLoRACPU", "QLoRACUDA", "CUDASimulator"]),
+    tests("QLoRAPipeline", ["QLoRACPU", "QLoRACUDA", "QLoRAServing", "CUDASimulator"]),
     tests("QLoRA"),
     .testTarget(name: "TidyTests", dependencies: ["TestSupport"]),
   ],

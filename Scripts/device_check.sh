@@ -241,6 +241,9 @@ part 60 compile "$folder/qlora-bench" compile --level "${level:-90}"
 part 60 device "$folder/qlora-bench" device
 part 50 kept-outside bash -c 'step --shape llama-8b --sequences 1 --length 2048 --steps 2 \
   --activation-memory host'
+# Less than the step takes, so that weights wait in the host's memory.
+part 60 weights-outside bash -c 'step --shape llama-8b --sequences 1 --length 512 --steps 2 \
+  --checkpointing --max-memory 4GiB'
 part 40 paged bash -c 'step --shape llama-8b --sequences 1 --length 512 --steps 2 \
   --checkpointing --optimizer pagedadamw'
 # 4. The same by others, on this card.

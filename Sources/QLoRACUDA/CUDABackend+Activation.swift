@@ -52,6 +52,7 @@ extension CUDABackend {
     precondition(outputGradient.dtype == .float32 && outputGradient.count == gate.count)
     precondition((up == nil) == (upGradient == nil) && up?.count ?? gate.count == gate.count)
     precondition([nil, gateGradient.stride].contains(upGradient?.stride))
+    precondition([nil, gateGradient.dtype].contains(upGradient?.dtype))
     // Without anything between the rows they are one.
     let rows = gateGradient.stride == gate.shape[-1] ? 1 : gate.count / gate.shape[-1]
     let columns = gate.count / rows

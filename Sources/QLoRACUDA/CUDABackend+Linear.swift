@@ -128,6 +128,8 @@ extension CUDABackend {
   ) {
     let (tokens, rows) = (term.output.shape[0], weight.outFeatures)
     var scratch: Tensor?
+    // What `right` lies in.
+    defer { withExtendedLifetime(scratch) {} }
     let right =
       input.width == weight.inFeatures
       ? whole(weight, input.matrix.dtype, scratch: &scratch)

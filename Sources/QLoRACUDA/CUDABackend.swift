@@ -40,7 +40,8 @@ package final class CUDABackend: @unchecked Sendable {
   ///   - weightBytes: what weights may take of the device's memory; those that follow wait in the
   ///     host's, which the device reads by itself. nil: all that they need.
   ///   - growthBytes: what is taken from the driver at once otherwise.
-  /// - Throws: where a kernel does not compile or the device's memory is taken.
+  /// - Throws: where a kernel does not compile, cuBLASLt does not start, or the device's memory is
+  ///   taken.
   package init(
     _ device: CUDADevice, host: any WeightArchiving, cache: KernelCache? = nil,
     poolBytes: Int? = nil, weightBytes: Int? = nil, growthBytes: Int = CUDABackend.growthBytes
@@ -51,7 +52,7 @@ package final class CUDABackend: @unchecked Sendable {
       device.isHollow ? KernelLibrary(hollow: device) : try KernelLibrary(device, cache: cache)
     pool = DevicePool(device, firstBytes: poolBytes, growthBytes: growthBytes)
     stock = DevicePool(device, growthBytes: growthBytes)
-    products = MatrixProducts(device, pool, kernels)
+    products = try MatrixProducts(device, pool, kernels)
     staging = PinnedStaging(device)
     readAhead = WeightReadAhead(stock)
     shelf = HostShelf(pool)
@@ -104,6 +105,12 @@ package final class CUDABackend: @unchecked Sendable {
 
   package func checkHealth() throws {
     if let failure = device.failure { throw failure }
+  }
+
+  /// The driver's, and what the pool has taken and not lent.
+  package var roomBytes: Int? {
+    let statistics = pool.statistics
+    return device.freeBytes + statistics.takenBytes - statistics.liveBytes
   }
 
   // MARK: Where tensors lie

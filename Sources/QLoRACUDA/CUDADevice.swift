@@ -46,6 +46,8 @@ package final class CUDADevice: @unchecked Sendable {
     func check(_ call: String, _ status: Int32) throws {
       guard status != 0 else { return }
       let failure = Self.failure(call, status, driver)
+      // A context takes memory, too.
+      if status == DeviceFailure.outOfMemory { throw failure.diagnostic(device: "the GPU") }
       throw Diagnostic(
         .cudaDeviceMissing, "the driver shows no usable GPU: \(call) returned \(failure.name)",
         remedy: "see `nvidia-smi`, and CUDA_VISIBLE_DEVICES")
@@ -129,8 +131,7 @@ package final class CUDADevice: @unchecked Sendable {
   static func failure(
     _ call: String, _ status: Int32, _ driver: qlora_cuda_driver
   ) -> DeviceFailure {
-    // cuBLASLt has numbers of its own, which the driver does not know.
-    if call.hasPrefix("cublasLt") {
+    if DeviceFailure.isOfProducts(call) {
       return DeviceFailure(call: call, status: status, name: "a cuBLAS status")
     }
     var text: UnsafePointer<CChar>?
@@ -162,6 +163,17 @@ package final class CUDADevice: @unchecked Sendable {
     if status == 0 { return true }
     if !isRefusalToRecord(status) { fail(call, status, detail: detail()) }
     return false
+  }
+
+  /// Makes a call that gives something back, which a failure does not stop: others may have use for
+  /// it.
+  func giveBack(_ call: String, _ body: (qlora_cuda_driver) -> Int32) {
+    if failure == nil {
+      attempt(call) { body($0) }
+    } else {
+      _ = libraries.driver.context_set(context)
+      _ = body(libraries.driver)
+    }
   }
 
   // MARK: Memory and time

@@ -5,16 +5,17 @@ extension DiagnosticCode {
   package static let cudaLibraryMissing = DiagnosticCode(
     "E0811", .usage,
     """
-    The recipe asks for a GPU, and a library that this takes is not there: NVIDIA's driver \
-    (libcuda), NVRTC or cuBLASLt. `qlora doctor` says which. The driver comes with the system's \
-    packages; the other two with the CUDA toolkit, or with pip: nvidia-cuda-nvrtc-cu12 and \
-    nvidia-cublas-cu12. Elsewhere, name their folder in QLORA_CUDA_PATH. With device "cpu" none \
-    is needed.
+    The recipe asks for a GPU, and a library that this takes is not there, does not load or does \
+    not start: NVIDIA's driver (libcuda), NVRTC or cuBLASLt. `qlora doctor` says which. The \
+    driver comes with the system's packages; the other two with the CUDA toolkit, or with pip: \
+    nvidia-cuda-nvrtc-cu12 and nvidia-cublas-cu12. Elsewhere, name their folder in \
+    QLORA_CUDA_PATH. With device "cpu" none is needed.
     """)
   package static let cudaDriverTooOld = DiagnosticCode(
     "E0812", .usage,
     """
-    The GPU's driver is older than what the kernels need, which is CUDA 12. Update the driver.
+    The GPU's driver is older than what the kernels need, which is CUDA 12: it says so, or lacks \
+    functions that such a driver has. Update the driver; device "cpu" needs none.
     """)
   package static let cudaDeviceMissing = DiagnosticCode(
     "E0813", .usage,
@@ -25,9 +26,11 @@ extension DiagnosticCode {
   package static let deviceMemoryExhausted = DiagnosticCode(
     "E0814", .wouldNotFit,
     """
-    The GPU has not enough free memory for the run. `qlora plan` shows what is needed for what. \
-    Set training.activationMemory to "full", lower training.batchSize or data.maxTokens, or end \
-    other programs that use the GPU (nvidia-smi lists them).
+    The GPU has not enough free memory, or the host has none that the GPU could reach. For a run \
+    `qlora plan` shows what is needed for what: set training.activationMemory to "full", lower \
+    training.batchSize or data.maxTokens. For an answer, shorten the prompt or hold the model \
+    smaller with --quantization nf4. End other programs that use the GPU (nvidia-smi lists them). \
+    A run keeps its checkpoints, and `qlora resume` goes on from the last where there is room again.
     """)
   package static let kernelNotCompiled = DiagnosticCode(
     "E0815", .internalError,
@@ -39,9 +42,9 @@ extension DiagnosticCode {
   package static let deviceLost = DiagnosticCode(
     "E0816", .stoppedResumable,
     """
-    The GPU stopped answering in the middle of a run: it fell off the bus, was reset, or a kernel \
-    failed. What was computed since the last checkpoint is lost and nothing else; `qlora resume` \
-    goes on from there. Where it happens again, look into the system's log for messages of the \
+    The GPU stopped answering: it fell off the bus, was reset, or a kernel failed. Of a run, what \
+    was computed since the last checkpoint is lost and nothing else; `qlora resume` goes on from \
+    there. Where it happens again, look into the system's log for messages of the \
     driver.
     """)
 

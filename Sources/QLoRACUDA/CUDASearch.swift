@@ -99,12 +99,15 @@ package struct CUDASearch: Sendable {
     }
   }
 
-  /// Those of the first `python3` that a shell would run.
+  /// Those of the first `python3` that a shell would run, and where pip puts packages apart from
+  /// it: Debian's and Ubuntu's for root, everyone's for users.
   private var pathPythons: [String] {
     let folders = (variable("PATH") ?? "").split(separator: ":").map(String.init)
     let first = folders.first {
       ((try? files.status(FilePath.join($0, "python3"))) ?? nil) != nil
     }
-    return first.map { python(FilePath.parent(of: $0)) } ?? []
+    let user = variable("PYTHONUSERBASE") ?? variable("HOME").map { FilePath.join($0, ".local") }
+    let roots = [first.map { FilePath.parent(of: $0) }, "/usr/local", user].compactMap { $0 }
+    return roots.flatMap(python)
   }
 }

@@ -24,29 +24,29 @@ package struct CUDASurvey: @unchecked Sendable {
   /// The oldest driver whose interface is enough.
   private static let oldestMajor = 12
 
-  package init(_ search: CUDASearch) {
-    let driver = load(.driver, search.candidates(.driver), qlora_cuda_load_driver)
-    let driverVersion = driver.flatMap { CUDALibraries.version(of: $0.table) }
+  /// - Parameter loader: what a test gives in place of this machine's libraries.
+  package init(_ search: CUDASearch, _ loader: CUDALoader = CUDALoader()) {
+    let driver = load(search.candidates(.driver), loader.driver)
+    keep(.driver, driver) { text(CUDALibraries.version(of: $0)) }
+    let driverVersion = driver.library.flatMap { CUDALibraries.version(of: $0.table) }
+    // Before what must suit it: of an old driver nothing does.
+    if let driverVersion, driverVersion.major < Self.oldestMajor {
+      lack(Self.tooOld("is of CUDA \(driverVersion.major).\(driverVersion.minor)"))
+    }
     // Code of a newer major version than the driver's is refused by it.
     let most = driverVersion?.major ?? .max
-    let compiler = load(.compiler, search.candidates(.compiler), qlora_cuda_load_compiler) {
+    let compiler = load(search.candidates(.compiler), loader.compiler) {
       (CUDALibraries.version(of: $0)?.major ?? 0) <= most
     }
-    let products = load(.products, search.candidates(.products), qlora_cuda_load_products) {
+    let products = load(search.candidates(.products), loader.products) {
       $0.version() / 10_000 <= most
     }
-    self.compiler = compiler.map { KernelCompiler($0.table) }
-    keep(.driver, driver.map { ($0.path, text(CUDALibraries.version(of: $0.table))) })
-    keep(.compiler, compiler.map { ($0.path, text(CUDALibraries.version(of: $0.table))) })
-    keep(.products, products.map { ($0.path, productsVersion($0.table.version())) })
-    if let driverVersion, driverVersion.major < Self.oldestMajor {
-      lack(
-        Diagnostic(
-          .cudaDriverTooOld,
-          "the GPU's driver is of CUDA \(driverVersion.major).\(driverVersion.minor), and the "
-            + "kernels need CUDA \(Self.oldestMajor)", remedy: "update NVIDIA's driver"))
-    }
-    guard missing == nil, let driver, let compiler, let products else { return }
+    self.compiler = compiler.library.map { KernelCompiler($0.table) }
+    keep(.compiler, compiler) { text(CUDALibraries.version(of: $0)) }
+    keep(.products, products) { productsVersion($0.version()) }
+    guard missing == nil, let driver = driver.library, let compiler = compiler.library,
+      let products = products.library
+    else { return }
     libraries = CUDALibraries(
       driver: driver.table, compiler: compiler.table, products: products.table)
   }
@@ -58,7 +58,7 @@ package struct CUDASurvey: @unchecked Sendable {
     var found: [(path: String, compiler: KernelCompiler)] = []
     // The loader gives one library for each name of a file, so each candidate is loaded by itself.
     for candidate in search.candidates(.compiler) {
-      guard let library = load(.compiler, [candidate], qlora_cuda_load_compiler) else { continue }
+      guard let library = load([candidate], qlora_cuda_load_compiler).library else { continue }
       let compiler = KernelCompiler(library.table)
       if found.contains(where: { $0.compiler.version == compiler.version }) { continue }
       found.append((library.path, compiler))
@@ -72,17 +72,28 @@ package struct CUDASurvey: @unchecked Sendable {
     throw missing ?? Diagnostic(.cudaLibraryMissing, "the libraries of CUDA are missing")
   }
 
-  private mutating func keep(_ kind: CUDALibraryKind, _ library: (path: String, version: String)?) {
-    if let library {
-      found.append(FoundLibrary(kind: kind, path: library.path, version: library.version))
+  private mutating func keep<Table>(
+    _ kind: CUDALibraryKind, _ found: LoadedLibrary<Table>, version: (Table) -> String
+  ) {
+    if let library = found.library {
+      self.found.append(
+        FoundLibrary(kind: kind, path: library.path, version: version(library.table)))
+    } else if kind == .driver, case .lacking(let path, let function)? = found.obstacle {
+      lack(Self.tooOld("(\(path)) lacks \(function)"))
     } else {
-      lack(Self.absence(kind))
+      lack(Self.absence(kind, found.obstacle))
     }
   }
 
   private mutating func lack(_ diagnostic: Diagnostic) { missing = missing ?? diagnostic }
 
-  private static func absence(_ kind: CUDALibraryKind) -> Diagnostic {
+  private static func tooOld(_ what: String) -> Diagnostic {
+    Diagnostic(
+      .cudaDriverTooOld, "the GPU's driver \(what), and the kernels need CUDA \(oldestMajor)",
+      remedy: "update NVIDIA's driver, or set device to \"cpu\"")
+  }
+
+  private static func absence(_ kind: CUDALibraryKind, _ obstacle: LoadingObstacle?) -> Diagnostic {
     let remedy =
       switch kind {
       case .driver: "install NVIDIA's driver, or set device to \"cpu\""
@@ -93,8 +104,9 @@ package struct CUDASurvey: @unchecked Sendable {
         "install the CUDA toolkit, or `pip install nvidia-cublas-cu12` and name its folder in "
           + "QLORA_CUDA_PATH"
       }
+    let why = obstacle.map { ": \($0)" } ?? ""
     return Diagnostic(
-      .cudaLibraryMissing, "no \(kind.name) (\(kind.fileNames[0])) that suits was found",
+      .cudaLibraryMissing, "no \(kind.name) (\(kind.fileNames[0])) that suits was found\(why)",
       remedy: remedy)
   }
 }
@@ -106,36 +118,4 @@ private func text(_ version: (major: Int, minor: Int)?) -> String {
 /// 120903 is 12.9.3.
 private func productsVersion(_ number: Int) -> String {
   "\(number / 10_000).\(number / 100 % 100).\(number % 100)"
-}
-
-// SAFETY: `functions` fills the table that it gets, or leaves it; the path's buffer has its length.
-/// The first candidate that loads, has all functions and suits.
-private func load<Table>(
-  _ kind: CUDALibraryKind, _ candidates: [String],
-  _ functions: (
-    UnsafePointer<CChar>, UnsafeMutablePointer<Table>, UnsafeMutablePointer<CChar>, Int
-  ) -> qlora_cuda_outcome, where suits: (Table) -> Bool = { _ in true }
-) -> (table: Table, path: String)? {
-  for candidate in candidates {
-    // A table without functions has nothing to be initialised with: the loader writes all of it.
-    let memory = UnsafeMutablePointer<Table>.allocate(capacity: 1)
-    defer { memory.deallocate() }
-    var reason = [CChar](repeating: 0, count: 512)
-    guard functions(candidate, memory, &reason, reason.count) == qlora_cuda_loaded else { continue }
-    let table = memory.pointee
-    if suits(table) { return (table, path(of: table) ?? candidate) }
-  }
-  return nil
-}
-
-/// The file that a table's functions came from.
-private func path<Table>(of table: Table) -> String? {
-  var text = [CChar](repeating: 0, count: 4096)
-  let isKnown = withUnsafeBytes(of: table) { bytes in
-    // The first word of every table is a function.
-    let function = bytes.load(as: UnsafeRawPointer?.self)
-    return function.map { qlora_cuda_library_path($0, &text, text.count) } ?? false
-  }
-  guard isKnown else { return nil }
-  return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
 }

@@ -59,7 +59,7 @@ final class DevicePool: Sendable {
   deinit {
     state.withLock { state in
       for region in state.regions {
-        device.attempt("cuMemFree") { $0.free(region.start) }
+        device.giveBack("cuMemFree") { $0.free(region.start) }
       }
     }
   }

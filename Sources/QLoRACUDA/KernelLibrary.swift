@@ -22,7 +22,8 @@ final class KernelLibrary: @unchecked Sendable {
   private let entries = Mutex<[String: Entry]>([:])
 
   /// - Parameter cache: where compiled kernels are kept between runs.
-  /// - Throws: `kernelNotCompiled`, or where the driver refuses the code.
+  /// - Throws: `kernelNotCompiled`, also where the driver refuses the code, and
+  ///   `deviceMemoryExhausted`.
   init(_ device: CUDADevice, cache: KernelCache?) throws {
     self.device = device
     let compiler = KernelCompiler(device.libraries.compiler)
@@ -38,7 +39,10 @@ final class KernelLibrary: @unchecked Sendable {
     }
     self.modules = modules
     if let failure = device.failure {
-      throw Diagnostic(.kernelNotCompiled, failure.message, remedy: "update the GPU's driver")
+      if failure.code == .deviceMemoryExhausted { throw failure }
+      throw Diagnostic(
+        .kernelNotCompiled, failure.message,
+        remedy: "update the GPU's driver, or use device \"cpu\"")
     }
   }
 

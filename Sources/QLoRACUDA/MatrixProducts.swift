@@ -1,6 +1,7 @@
 // Matrix products by cuBLASLt, whose proposals are asked for once for each shape, and by a plain
 // kernel where it has none.
 import CQLoRACUDA
+import QLoRADiagnostics
 import QLoRATensor
 import Synchronization
 
@@ -95,7 +96,8 @@ final class MatrixProducts: @unchecked Sendable {
   let kernels: KernelLibrary
   private let ways = Mutex<[ProductShape: Way]>([:])
 
-  init(_ device: CUDADevice, _ pool: DevicePool, _ kernels: KernelLibrary) {
+  /// - Throws: where cuBLASLt does not start.
+  init(_ device: CUDADevice, _ pool: DevicePool, _ kernels: KernelLibrary) throws(Diagnostic) {
     self.device = device
     self.pool = pool
     self.kernels = kernels
@@ -103,8 +105,27 @@ final class MatrixProducts: @unchecked Sendable {
     workspace = pool.borrow(Self.workspaceBytes)
     var handle: qlora_cuda_handle?
     let functions = functions
-    device.attempt("cublasLtCreate") { _ in functions.create(&handle) }
+    var status: Int32 = 0
+    device.attempt(Self.start) { _ in
+      status = functions.create(&handle)
+      return 0
+    }
     self.handle = handle
+    if status != 0 { throw Self.refusal(status, device) }
+  }
+
+  private static let start = "cublasLtCreate"
+
+  /// The device is well, and another try would end as this one.
+  private static func refusal(_ status: Int32, _ device: CUDADevice) -> Diagnostic {
+    let failure = CUDADevice.failure(start, status, device.libraries.driver)
+      .diagnostic(device: device.name)
+    if failure.code == .deviceMemoryExhausted { return failure }
+    return Diagnostic(
+      .cudaLibraryMissing,
+      "cuBLASLt does not start with this driver: \(start) returned \(status)",
+      remedy: "install a cuBLAS of the driver's CUDA (`qlora doctor` has both versions), or use "
+        + "device \"cpu\"")
   }
 
   deinit {

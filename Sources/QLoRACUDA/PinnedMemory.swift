@@ -22,7 +22,7 @@ final class PinnedMemory: DevicePlace, @unchecked Sendable {
   /// nil where the host has none left, of which the device's failure says more.
   init?(_ byteCount: Int, _ device: CUDADevice) {
     var found: UnsafeMutableRawPointer?
-    let didAllocate = device.attempt("cuMemHostAlloc", detail: "\(byteCount) bytes of the host's") {
+    let didAllocate = device.attempt(DeviceFailure.pinning, detail: "\(byteCount) bytes") {
       $0.allocate_pinned(&found, max(1, byteCount), 0)
     }
     guard didAllocate, let found else { return nil }
@@ -34,7 +34,7 @@ final class PinnedMemory: DevicePlace, @unchecked Sendable {
   deinit {
     place?.weight.reader.finish()
     device.synchronize()
-    device.attempt("cuMemFreeHost") { $0.free_pinned(memory) }
+    device.giveBack("cuMemFreeHost") { $0.free_pinned(memory) }
   }
 
   func isOn(_ device: CUDADevice) -> Bool { self.device === device }

@@ -48,7 +48,10 @@ package enum ComputeDevice: Sendable {
     if usesInt16 { return (.cpu, nil) }
     let survey = libraries == nil ? survey() : nil
     guard let found = libraries ?? survey?.libraries else {
-      let hasDriver = survey?.found.contains { $0.kind == .driver } ?? false
+      // One that is too old to load is a driver, too.
+      let hasDriver =
+        survey?.found.contains { $0.kind == .driver } ?? false
+        || survey?.missing?.code == .cudaDriverTooOld
       return (.cpu, hasDriver ? survey?.missing?.message : nil)
     }
     do {

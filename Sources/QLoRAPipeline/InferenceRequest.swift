@@ -26,7 +26,7 @@ struct InferenceRequest {
     var memory: MemoryForecast
     (memory, layout) = try InferenceMemory(source, model, adapterBytes: adapterBytes)
       .onGPU()
-    let (needed, free) = (memory.neededOnDevice, gpu.freeBytes)
+    let (needed, free) = (memory.peakBytes, gpu.freeBytes)
     let need = ComputeDevice.need("the model", needed, gpu, free)
     if needed <= free {
       if isOpen { note(ComputeDevice.choice("device cpu", gpu: gpu, need)) }
@@ -40,7 +40,7 @@ struct InferenceRequest {
     }
     if isOpen { return try placedOnCPU(source, adapterBytes, machine, since: need) }
     throw Diagnostic(
-      .deviceMemoryExhausted, need + ": " + memory.wordsOnDevice,
+      .deviceMemoryExhausted, need + ": " + memory.words,
       remedy: "hold it smaller with --quantization nf4, or say --device cpu")
   }
 

@@ -22,6 +22,8 @@ package struct MemoryForecast: Sendable, Equatable {
   package var step: StepForecast
   /// Of the pool, in an evaluation; 0 without validation data.
   package var evaluationBytes = 0
+  /// Of a GPU, beside what is planned.
+  package private(set) var slackBytes = 0
 
   init(
     processBytes: Int, weightBytes: Int, adapterBytes: Int, optimizerBytes: Int,
@@ -54,20 +56,18 @@ package struct MemoryForecast: Sendable, Equatable {
     readAheadBytes = placement.readAheadBytes
   }
 
-  /// A GPU's memory is lent in pieces, whose ends are lost, and small arrays that stay from step to
-  /// step are in no rehearsal.
-  static let deviceSlackBytes = 64 << 20
-
-  /// What a GPU must have free.
-  var neededOnDevice: Int { peakBytes + Self.deviceSlackBytes }
-
-  /// The parts of that, for a message.
-  var wordsOnDevice: String { "\(words), slack \(ByteCount.spell(Self.deviceSlackBytes))" }
+  /// The same on a GPU, where memory is lent in pieces, whose ends are lost, and small arrays that
+  /// stay from step to step are in no rehearsal.
+  var onDevice: MemoryForecast {
+    var memory = self
+    memory.slackBytes = 64 << 20
+    return memory
+  }
 
   /// Lets weights wait in the host's memory, as many as `free` bytes of a GPU do not hold.
   /// - Returns: their bytes; nil, and nothing changes, where even that is not enough.
   mutating func placeWeights(in free: Int, host: Int?) -> Int? {
-    let lacking = neededOnDevice + bufferBytes - free
+    let lacking = peakBytes + bufferBytes - free
     guard lacking <= weightBytes, lacking <= host ?? .max else { return nil }
     weightBytes -= lacking
     readAheadBytes = bufferBytes
@@ -83,12 +83,18 @@ package struct MemoryForecast: Sendable, Equatable {
       ("optimizer", "optimizer", optimizerBytes),
       ("activations", "activations", step.activationBytes),
       ("workspace", "workspace", step.workspaceBytes),
-    ]
+    ] + (slackBytes > 0 ? [("slack", "slack", slackBytes)] : [])
   }
 
-  /// The parts that are not nothing, for a message.
+  /// What adds up to the peak of a step, or of an evaluation or answer where that is higher, for a
+  /// message; without what is nothing.
   package var words: String {
-    parts.filter { $0.bytes > 0 }.map { "\($0.name) \(ByteCount.spell($0.bytes))" }
+    var shown = parts
+    if evaluationBytes > step.poolBytes {
+      shown.removeAll { ["activations", "workspace"].contains($0.key) }
+      shown.append(("evaluation", "passes without gradients", evaluationBytes))
+    }
+    return shown.filter { $0.bytes > 0 }.map { "\($0.name) \(ByteCount.spell($0.bytes))" }
       .joined(separator: ", ")
   }
 
@@ -96,7 +102,9 @@ package struct MemoryForecast: Sendable, Equatable {
 
   /// While weights are read; the buffers that they are read through are small. A layer that goes
   /// to the disk is prepared where the buffers will be.
-  package var loadingPeakBytes: Int { processBytes + weightBytes + readAheadBytes }
+  package var loadingPeakBytes: Int {
+    processBytes + weightBytes + readAheadBytes + slackBytes
+  }
 
   package var trainingPeakBytes: Int { residentBytes + step.poolBytes }
 
@@ -112,6 +120,7 @@ package struct MemoryForecast: Sendable, Equatable {
 
   /// What stays from step to step.
   private var residentBytes: Int {
-    processBytes + weightBytes + readAheadBytes + adapterBytes + gradientBytes + optimizerBytes
+    processBytes + weightBytes + readAheadBytes + slackBytes + adapterBytes + gradientBytes
+      + optimizerBytes
   }
 }

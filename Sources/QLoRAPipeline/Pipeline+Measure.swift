@@ -5,6 +5,7 @@ import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAFormats
 import QLoRAModels
+import QLoRARecipe
 import QLoRASystem
 import QLoRATensor
 import QLoRATraining
@@ -33,6 +34,8 @@ package struct StepMeasurement: Sendable {
   package var memory: MemoryForecast
   /// What the run took of a GPU's memory; nil on the processor.
   package var deviceMemoryBytes: Int?
+  /// What a large product reaches there; nil on the processor, and without room for it.
+  package var peak: MeasuredPeak?
   package var placement: LayerPlacement
   /// Of the layers on disk, in all steps.
   package var reading: ReadStatistics
@@ -108,9 +111,8 @@ extension Pipeline {
     _ request: ModelRequest, _ workload: StepWorkload, shape: ModelShape? = nil,
     whenWarm: @escaping () -> Void = {}, whenDone: @escaping () -> Void = {}
   ) throws -> StepMeasurement {
-    let (memory, policies, layout) = try forecast(request, workload, shape)
     var request = request
-    request.poolBytes = memory.poolBytes
+    let (memory, policies, layout) = try forecast(&request, workload, shape)
     let (model, load) = try measuredLoad(request, shape, layout)
     if let adapter = workload.adapter {
       try model.addAdapters(try AdapterFolder.open(adapter).adapter)
@@ -142,9 +144,12 @@ extension Pipeline {
     }
     if workload.warmup == 0 { whenWarm() }
     _ = try trainer.train()
+    let takenBytes = (model.backend as? CUDABackend)?.takenBytes
+    // Where weights wait outside, the product's would, too.
+    let hasPeak = request.deviceWeightBytes == nil
     return StepMeasurement(
-      load: load, memory: memory,
-      deviceMemoryBytes: (model.backend as? CUDABackend)?.takenBytes,
+      load: load, memory: memory, deviceMemoryBytes: takenBytes,
+      peak: hasPeak ? try MeasuredPeak(model, tokens: batches.map(\.tokens.count).max() ?? 0) : nil,
       placement: layout.placement,
       reading: (model.blockStore as? StreamedBlocks)?.statistics ?? ReadStatistics(),
       allStepSeconds: steps.reduce(0) { $0 + Double($1.tokens) / $1.tokensPerSecond },
@@ -154,12 +159,14 @@ extension Pipeline {
         adapterParameters: model.parameters.reduce(0) { $0 + $1.value.count }))
   }
 
-  /// What the steps will take, in this process as it is now.
+  /// What the steps will take, in this process as it is now, or of a GPU; the request gets what the
+  /// backend should know of it.
   private static func forecast(
-    _ request: ModelRequest, _ workload: StepWorkload, _ shape: ModelShape?
+    _ request: inout ModelRequest, _ workload: StepWorkload, _ shape: ModelShape?
   ) throws -> (MemoryForecast, [ActivationPolicy], WeightLayout) {
     let machine = MachineMemory()
-    let processBytes = machine.residentBytes ?? 0
+    let isOnGPU = request.device.isGPU
+    let processBytes = isOnGPU ? 0 : machine.residentBytes ?? 0
     let budget = MemoryBudget(maxMemory: request.maxMemory, by: "--max-memory", on: machine)
     let rehearsal = try Rehearsal(try source(request, shape), request) { model, tensor in
       if let adapter = workload.adapter {
@@ -176,9 +183,19 @@ extension Pipeline {
     var memory = MemoryForecast(
       rehearsal, optimizer: workload.optimizer, step: rehearsal.step(largest, policies),
       processBytes: processBytes)
-    let layout =
-      request.device.isGPU ? rehearsal.layoutOnGPU() : try rehearsal.layout(&memory, budget)
-    return (memory, policies, layout)
+    request.poolBytes = memory.poolBytes
+    guard isOnGPU else { return (memory, policies, try rehearsal.layout(&memory, budget)) }
+    memory = memory.onDevice
+    if let most = request.maxMemory, memory.peakBytes > most {
+      guard memory.placeWeights(in: most, host: machine.availableBytes) != nil else {
+        throw Diagnostic(
+          .memoryBudgetTooSmall,
+          "--max-memory allows \(ByteCount.spell(most)) of the GPU, and without weights the step "
+            + "takes more: \(memory.words)", remedy: "allow more, or take --checkpointing")
+      }
+      request.deviceWeightBytes = memory.weightBytes
+    }
+    return (memory, policies, rehearsal.layoutOnGPU())
   }
 
   /// Tokens per second of each of `rounds` rounds of `count` greedy tokens after `prompt` random

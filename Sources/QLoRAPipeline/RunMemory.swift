@@ -21,6 +21,8 @@ struct Arrangement {
   var deviceWeightBytes: Int?
   /// What device `auto` took and why, where there was a choice.
   var choice: String?
+  /// Why it can't be run: the GPU that was asked for has no room.
+  var problem: Diagnostic?
 
   /// A recipe's request, for what was arranged.
   func request(_ recipe: Recipe) -> ModelRequest {
@@ -46,8 +48,8 @@ struct RunMemory {
   ///   process takes now.
   /// - Returns: beside the arrangement what it was found by; that takes tens of megabytes for small
   ///   pieces of what it stands for, so nobody may hold it while a run goes on.
-  /// - Throws: `activationBudgetTooSmall`, `memoryBudgetTooSmall` and `deviceMemoryExhausted` (exit
-  ///   81), and what a GPU lacks that the recipe asks for.
+  /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81), and what a machine
+  ///   lacks for the GPU that the recipe asks for.
   func arrangement(on machine: MachineMemory) throws -> (Arrangement, Rehearsal) {
     let isOpen = recipe.device == "auto"
     let (device, problem) =
@@ -59,7 +61,7 @@ struct RunMemory {
     }
     let (onGPU, rehearsal) = try arrangement(on: device)
     var arrangement = onGPU
-    let (needed, free) = (arrangement.memory.neededOnDevice, gpu.freeBytes)
+    let (needed, free) = (arrangement.memory.peakBytes, gpu.freeBytes)
     let need = ComputeDevice.need("the run", needed, gpu, free)
     if needed <= free {
       if isOpen { arrangement.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }
@@ -73,10 +75,11 @@ struct RunMemory {
       return (arrangement, rehearsal)
     }
     if isOpen { return try arrangementOnCPU(machine, since: need) }
-    throw Diagnostic(
-      .deviceMemoryExhausted, need + ": " + arrangement.memory.wordsOnDevice,
+    arrangement.problem = Diagnostic(
+      .deviceMemoryExhausted, need + ": " + arrangement.memory.words,
       remedy: "set training.activationMemory to \"full\", lower training.batchSize or "
         + "data.maxTokens, or set device to \"auto\", which lets weights wait in the host's memory")
+    return (arrangement, rehearsal)
   }
 
   /// On a GPU the process's own memory is another matter.
@@ -85,7 +88,7 @@ struct RunMemory {
     let (policies, memory) = try forecast(rehearsal, processBytes: 0)
     return (
       Arrangement(
-        policies: policies, layout: rehearsal.layoutOnGPU(), memory: memory, device: gpu),
+        policies: policies, layout: rehearsal.layoutOnGPU(), memory: memory.onDevice, device: gpu),
       rehearsal
     )
   }

@@ -33,11 +33,14 @@ package struct RunPlan {
   package var disk: DiskForecast
   /// What is probably a slip.
   package var warnings: [Diagnostic]
+  /// Why the GPU that was asked for is not enough.
+  var deviceProblem: Diagnostic?
 
-  package var fits: Bool { memory.peakBytes <= memoryLimitBytes ?? .max && disk.fits }
+  package var fits: Bool { problem == nil }
 
   /// Why it does not fit; nil where it does.
   package var problem: Diagnostic? {
+    if let deviceProblem { return deviceProblem }
     if let limit = memoryLimitBytes, memory.peakBytes > limit {
       return Diagnostic(
         .memoryExceeded,
@@ -164,6 +167,7 @@ struct PlannedRun {
       operationsPerToken: operations / Double(max(1, tokens)),
       recomputedFraction: arrangement.memory.step.operations / plain.operations - 1,
       disk: disk,
-      warnings: try source.warnings + recipe.warnings(about: rehearsal.model))
+      warnings: try source.warnings + recipe.warnings(about: rehearsal.model),
+      deviceProblem: arrangement.problem)
   }
 }

@@ -89,6 +89,8 @@ struct RunRecords {
           base: loaded.model.withoutAdapters { answer(prompt) }, trained: answer(prompt)))
     }
     guard !samples.isEmpty else { return }
+    // A device that has failed answers with what happened to be there.
+    try loaded.model.backend.checkHealth()
     write(run.samplesPath, String(decoding: AnswerSample.fileBytes(samples), as: UTF8.self))
   }
 

@@ -56,6 +56,7 @@ package struct TrainingRun {
   private let isResuming: Bool
   /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
+  private let planned = PlannedMemory()
   let events: (RunEvent) -> Void
 
   /// Starts a run in a directory without a committed checkpoint.
@@ -136,17 +137,34 @@ package struct TrainingRun {
         outcome: .interrupted(step: step, signal: stop.signal, path: nil), output: run.path,
         adapterPath: nil)
     } catch let failure as Diagnostic where failure.code == .deviceLost {
-      throw naming(failure)
+      throw afterFailure(failure, remedy: "`qlora resume \(run.path)` goes on from there")
+    } catch let failure as Diagnostic where failure.code == .deviceMemoryExhausted {
+      // What was refused before anything was computed has said all.
+      guard let memory = planned.memory else { throw failure }
+      throw afterFailure(
+        failure, "; the plan was \(memory.words)",
+        remedy: (failure.remedy.map { "\($0); " } ?? "")
+          + "where there is room again, `qlora resume \(run.path)` goes on from there; or begin "
+          + "anew with training.activationMemory \"full\", a smaller training.batchSize or "
+          + "data.maxTokens")
     }
   }
 
-  /// A device was lost: says what is left of the run.
-  private func naming(_ failure: Diagnostic) -> Diagnostic {
+  /// A device failed: says what is left of the run.
+  private func afterFailure(
+    _ failure: Diagnostic, _ more: String = "", remedy: String
+  ) -> Diagnostic {
     let last = ((try? run.checkpoints.steps()) ?? []).max()
     let kept = last.map { "the last checkpoint is of step \($0)" } ?? "there is no checkpoint yet"
     return Diagnostic(
-      .deviceLost, "\(failure.message); \(kept)", at: .file(run.path),
-      remedy: "`qlora resume \(run.path)` goes on from there")
+      failure.code, "\(failure.message)\(more); \(kept)", at: .file(run.path), remedy: remedy)
+  }
+
+  /// Puts on record what the run will take.
+  /// - Throws: the problem, if there is one.
+  func plan(_ memory: MemoryForecast, _ problem: Diagnostic?) throws {
+    if let problem { throw problem }
+    planned.memory = memory
   }
 
   private func loadAndTrain() throws -> RunResult {
@@ -183,6 +201,7 @@ package struct TrainingRun {
   private func arrange(_ source: ModelSource, _ data: RunData) throws -> Arrangement {
     let (arrangement, rehearsal) = try RunMemory(recipe.recipe, source: source, data: data)
       .arrangement(on: machine)
+    try plan(arrangement.memory, arrangement.problem)
     for slip in try source.warnings + recipe.recipe.warnings(about: rehearsal.model) {
       events(.training(.warning(slip)))
     }
@@ -307,4 +326,9 @@ package struct TrainingRun {
 /// Ends a load that was asked to stop: nothing is lost, and a model may take minutes.
 private struct StoppedWhileLoading: Error {
   let signal: Int32
+}
+
+/// What a run will take, once that is known.
+private final class PlannedMemory {
+  var memory: MemoryForecast?
 }

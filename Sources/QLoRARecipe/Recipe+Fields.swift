@@ -20,8 +20,8 @@ extension Recipe: RecipeSection {
     Field(section: "training", \.training, "How to train."),
     Field(
       "device", \.device, .choice(["auto", "cpu", "cuda"]),
-      "Where to compute; auto takes the fastest device that is present, and lets layers wait on "
-        + "the disk that do not fit into its memory."),
+      "Where to compute; auto takes the fastest device that is present. What does not fit into its "
+        + "memory waits: layers on the disk, or weights in the host's memory where it is a GPU."),
     Field(section: "maxMemory", \.maxMemory, "What the run may take of each device's memory."),
     Field(
       "threads", \.threads, .integer(0...4096), "Threads of the CPU backend; 0 means all cores.",

@@ -52,6 +52,8 @@ package struct LocalServer: Sendable {
   private final class Ending: Sendable {
     let problem = Mutex<Diagnostic?>(nil)
     let hasCome = Mutex(false)
+    /// Whether the work has failed.
+    let isNear = Mutex(false)
     let isReached = DispatchSemaphore(value: 0)
   }
 
@@ -60,22 +62,24 @@ package struct LocalServer: Sendable {
   /// - Parameters:
   ///   - ready: is told the port, once requests are answered.
   ///   - work: what this thread does meanwhile; it returns soon after its argument says that the
-  ///     server has come to its end.
-  /// - Throws: `portUnusable`.
+  ///     server has come to its end. Where it throws, the server ends, too.
+  /// - Throws: `portUnusable`, and what the work throws.
   package func run(
     ready: @escaping @Sendable (UInt16) -> Void, until isAsked: @escaping @Sendable () -> Bool,
-    meanwhile work: (_ isOver: @escaping @Sendable () -> Bool) -> Void = { _ in }
-  ) throws(Diagnostic) {
+    meanwhile work: (_ isOver: @escaping @Sendable () -> Bool) throws -> Void = { _ in }
+  ) throws {
     let ending = Ending()
     // Commands are synchronous; only those that serve have something to wait for.
     Task {
-      let problem = await serve(ready, isAsked)
+      let problem = await serve(ready) { isAsked() || ending.isNear.withLock { $0 } }
       ending.problem.withLock { $0 = problem }
       ending.hasCome.withLock { $0 = true }
       ending.isReached.signal()
     }
-    work { ending.hasCome.withLock { $0 } }
+    let result = Result { try work { ending.hasCome.withLock { $0 } } }
+    if case .failure = result { ending.isNear.withLock { $0 = true } }
     ending.isReached.wait()
+    try result.get()
     if let problem = ending.problem.withLock({ $0 }) { throw problem }
   }
 
@@ -90,7 +94,8 @@ package struct LocalServer: Sendable {
       group.addTask { try? await pool.run() }
       group.addTask { await accept(socket) }
       ready(port)
-      while !isAsked() { try? await Task.sleep(for: Self.pause) }
+      // The last pause is for answers that are on their way.
+      repeat { try? await Task.sleep(for: Self.pause) } while !isAsked()
       group.cancelAll()
     }
     try? socket.close()

@@ -1,7 +1,6 @@
 // What a device must be able to do. Operations are coarse; outputs are passed `into:`; calls are
 // enqueued in order and `synchronize()` waits. Activations are `float32` or `bfloat16` tensors
-// (sums are always float32); gradients of activations and parameters are `float32`, but for those
-// that only a product reads, which `productGradientType` may have narrower.
+// (sums are always float32); gradients of activations and parameters are `float32`.
 
 /// A weight in a layout of its backend's own: quantized or dense, ready for products.
 package protocol PreparedWeight: AnyObject, Sendable {

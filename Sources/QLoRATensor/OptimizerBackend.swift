@@ -149,6 +149,9 @@ package protocol OptimizerBackend: AnyObject, Sendable {
   /// - Throws: why the device failed.
   func checkHealth() throws
 
+  /// Bytes that tensors may still take; nil where the device does not say.
+  var roomBytes: Int? { get }
+
   /// Whether there is memory outside of the device's own, in which paged states lie.
   var hasOutsideMemory: Bool { get }
   /// Zeros that take nothing of the device's own memory, only where there is memory outside of it.
@@ -176,6 +179,9 @@ package protocol OptimizerBackend: AnyObject, Sendable {
 extension OptimizerBackend {
   /// Nothing fails where the host itself computes.
   package func checkHealth() throws {}
+
+  /// The host's memory is planned, or pages.
+  package var roomBytes: Int? { nil }
 
   /// What the host computes with is its own memory.
   package var hasOutsideMemory: Bool { false }

@@ -29,26 +29,12 @@ struct DeviceBenchmark: ParsableCommand {
   }
 }
 
-/// Times calls that are enqueued together; of several rounds the fastest.
 private struct DeviceTimer {
   let backend: CUDABackend
   let rounds: Int
 
-  /// Enough that waiting for the end is little beside them.
-  private static let calls = 10
-
   func seconds(_ body: () -> Void) -> Double {
-    let clock = ContinuousClock()
-    body()
-    let times = (0..<rounds).map { _ in
-      backend.synchronize()
-      let start = clock.now
-      for _ in 0..<Self.calls { body() }
-      backend.synchronize()
-      let apart = (clock.now - start).components
-      return (Double(apart.seconds) + Double(apart.attoseconds) * 1e-18) / Double(Self.calls)
-    }
-    return times.min() ?? 0
+    EnqueuedCalls(backend, rounds: rounds).seconds(body)
   }
 
   private func show(_ operation: String, _ seconds: Double, _ fields: String) {

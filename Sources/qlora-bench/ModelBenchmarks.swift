@@ -24,7 +24,10 @@ struct MeasuredModelOptions: ParsableArguments {
   @Option(help: "cpu, cuda, or auto for a GPU where there is one.")
   var device = "cpu"
 
-  @Option(help: "Memory for the process, such as 4GiB; layers that do not fit wait on the disk.")
+  @Option(
+    help: ArgumentHelp(
+      "Memory for the process, such as 4GiB; layers that do not fit wait on the disk. With a GPU "
+        + "what `step` takes of its memory; weights that do not fit wait in the host's."))
   var maxMemory: String?
 
   @Flag(help: "Prints JSON instead of text.")

@@ -76,6 +76,7 @@ struct StepBenchmark: ParsableCommand {
     else { throw ValidationError("no training happened") }
     let rates = measured.map(\.tokensPerSecond)
     let cost = measurement.cost
+    let operations = cost.operationsPerToken(recomputing: checkpointing)
     func list(_ values: [Double]) -> String { "\(values)" }
     base.show(
       base.fields(measurement.load) + [
@@ -83,25 +84,45 @@ struct StepBenchmark: ParsableCommand {
         ("labelledTokens", "\(last.labelledTokens)"), ("headWeights", "\(cost.headWeights)"),
         ("adapterParameters", "\(cost.adapterParameters)"),
         ("attentionPerToken", "\(cost.attention)"),
-        ("operationsPerToken", "\(cost.operationsPerToken(recomputing: checkpointing))"),
+        ("operationsPerToken", "\(operations)"),
         ("tokensPerSecond", "\(rates.max() ?? 0)"),
         ("medianTokensPerSecond", "\(median(rates))"),
         ("stepSeconds", list(rates.map { Double(last.tokens) / $0 })),
         ("loadedMemoryBytes", "\(measurement.load.peakMemoryBytes)"),
         ("peakMemoryBytes", "\(last.peakMemoryBytes)"),
         ("predictedPeakMemoryBytes", "\(measurement.memory.peakBytes)"),
+        ("predictedMemoryBytes", parts(measurement.memory)),
         ("activationMemory", "\"\(checkpointing ? "full" : activationMemory)\""),
         ("activationBytes", "\(measurement.memory.step.activationBytes)"),
         ("workspaceBytes", "\(measurement.memory.step.workspaceBytes)"),
         ("optimizer", "\"\(optimizer)\""),
-      ] + gpu(measurement) + disk(measurement) + [
+      ] + gpu(measurement, operationsPerSecond: operations * (rates.max() ?? 0))
+        + disk(measurement) + [
         ("losses", list(measured.map(\.loss))),
         ("gradientNorms", list(measured.map(\.gradientNorm))),
       ] + times)
   }
 
-  private func gpu(_ measurement: StepMeasurement) -> [(String, String)] {
-    measurement.deviceMemoryBytes.map { [("deviceMemoryBytes", "\($0)")] } ?? []
+  /// What adds up to the predicted peak.
+  private func parts(_ memory: MemoryForecast) -> String {
+    "{" + memory.parts.map { "\"\($0.key)\": \($0.bytes)" }.joined(separator: ", ") + "}"
+  }
+
+  /// What the steps reach of the GPU, beside what a large product does.
+  private func gpu(
+    _ measurement: StepMeasurement, operationsPerSecond: Double
+  ) -> [(String, String)] {
+    guard let bytes = measurement.deviceMemoryBytes else { return [] }
+    let fields = [
+      ("deviceMemoryBytes", "\(bytes)"),
+      ("stepTeraflops", "\(rounded(operationsPerSecond / 1e12))"),
+    ]
+    guard let peak = measurement.peak else { return fields }
+    return fields + [
+      ("peakProduct", "[\(peak.tokens), \(peak.outFeatures), \(peak.inFeatures)]"),
+      ("peakTeraflops", "\(rounded(peak.operationsPerSecond / 1e12))"),
+      ("shareOfPeak", "\(rounded(operationsPerSecond / peak.operationsPerSecond))"),
+    ]
   }
 
   /// Of all steps, those that warmed up included.

@@ -1,4 +1,5 @@
 // Where NVIDIA's libraries are looked for, and what is said of those that are not there.
+import CUDASimulator
 import Foundation
 import QLoRADiagnostics
 import TestSupport
@@ -48,6 +49,17 @@ import QLoRACUDA
     #expect(found.candidates(.compiler).contains(file))
   }
 
+  /// Where pip puts what a user installs beside a system's Python.
+  @Test(arguments: ["HOME", "PYTHONUSERBASE"])
+  func theUsersOwnPackagesAreAsked(variable: String) throws {
+    let folder = try TemporaryFolder()
+    let below = variable == "HOME" ? ".local/" : ""
+    let file = try place(
+      below + "lib/python3.12/site-packages/nvidia/cublas/lib/libcublasLt.so.12", folder)
+    let found = CUDASearch(environment: ["PATH": "/nowhere", variable: folder.url.path])
+    #expect(found.candidates(.products).contains(file))
+  }
+
   /// A file that is no library is passed over like one that is not there.
   @Test func theFirstThingMissingIsNamed() throws {
     let folder = try TemporaryFolder()
@@ -61,5 +73,65 @@ import QLoRACUDA
     #expect(survey.missing?.message.contains("libcuda.so.1") == true)
     #expect(survey.missing?.remedy != nil && survey.libraries == nil)
     #expect(throws: Diagnostic.self) { try survey.require() }
+  }
+
+  /// Libraries as the simulator has them, where a folder has their files.
+  private func survey(
+    _ folder: TemporaryFolder, driver: @escaping LibraryFunctions<qlora_cuda_driver>
+  ) throws -> CUDASurvey {
+    _ = try place("libcuda.so.1", folder)
+    var loader = CUDALoader()
+    loader.driver = driver
+    loader.compiler = { _, table, _, _ in
+      table.initialize(to: cuda_simulator_compiler().pointee)
+      return qlora_cuda_loaded
+    }
+    loader.products = { _, table, _, _ in
+      table.initialize(to: cuda_simulator_products().pointee)
+      return qlora_cuda_loaded
+    }
+    return CUDASurvey(CUDASearch(environment: ["QLORA_CUDA_PATH": folder.url.path]), loader)
+  }
+
+  /// Whatever else does not suit it: it is what has to be new first.
+  @Test func anOldDriverIsSaidFirst() throws {
+    let survey = try survey(TemporaryFolder()) { _, table, _, _ in
+      var driver = cuda_simulator_driver().pointee
+      driver.version = { version in
+        version.pointee = 11_080
+        return 0
+      }
+      table.initialize(to: driver)
+      return qlora_cuda_loaded
+    }
+    #expect(survey.missing?.code == .cudaDriverTooOld && survey.libraries == nil)
+    #expect(survey.missing?.message.contains("CUDA 11.8") == true)
+    #expect(survey.found.contains { $0.kind == CUDALibraryKind.driver && $0.version == "11.8" })
+  }
+
+  @Test func aDriverWithoutNewFunctionsIsOld() throws {
+    let survey = try survey(TemporaryFolder()) { _, _, reason, _ in
+      for (index, byte) in "cuNewer".utf8CString.enumerated() { reason[index] = byte }
+      return qlora_cuda_lacking
+    }
+    #expect(survey.missing?.code == .cudaDriverTooOld)
+    #expect(survey.missing?.message.contains("libcuda.so.1) lacks cuNewer") == true)
+  }
+
+  @Test func aFileThatDoesNotLoadSaysWhy() throws {
+    let survey = try survey(TemporaryFolder()) { _, _, reason, _ in
+      for (index, byte) in "invalid ELF header".utf8CString.enumerated() { reason[index] = byte }
+      return qlora_cuda_not_loaded
+    }
+    #expect(survey.missing?.code == .cudaLibraryMissing)
+    #expect(survey.missing?.message.hasSuffix(": invalid ELF header") == true)
+  }
+
+  @Test func librariesThatSuitLackNothing() throws {
+    let survey = try survey(TemporaryFolder()) { _, table, _, _ in
+      table.initialize(to: cuda_simulator_driver().pointee)
+      return qlora_cuda_loaded
+    }
+    #expect(survey.missing == nil && survey.libraries != nil && survey.found.count == 3)
   }
 }

@@ -6,6 +6,7 @@ import QLoRASystem
 import QLoRATensor
 import TestSupport
 import Testing
+import TinyModel
 
 import QLoRACUDA
 
@@ -32,6 +33,61 @@ import QLoRACUDA
     let found = #expect(throws: Diagnostic.self) { try both.cuda.checkHealth() }
     #expect(found?.code == .deviceLost && found?.code.exitCode == .stoppedResumable)
     #expect(found?.message.contains("qlora_attention_piece") == true)
+  }
+
+  /// What a start meets on a GPU that others have filled, and with a cuBLAS that does not suit.
+  @Test func aStartThatIsRefusedSaysWhy() throws {
+    func start(
+      _ change: (inout qlora_cuda_driver, inout qlora_cuda_products) -> Void
+    ) throws -> Diagnostic {
+      var driver = cuda_simulator_driver().pointee
+      var products = cuda_simulator_products().pointee
+      change(&driver, &products)
+      let libraries = CUDALibraries(
+        driver: driver, compiler: cuda_simulator_compiler().pointee, products: products)
+      return try #require(
+        #expect(throws: Diagnostic.self) {
+          try CUDABackend(CUDADevice(libraries), host: CPUBackend(threads: 1), growthBytes: 0)
+        })
+    }
+    #expect(try start { driver, _ in driver.context_retain = { _, _ in 2 } }.code
+      == .deviceMemoryExhausted)
+    #expect(try start { driver, _ in driver.context_retain = { _, _ in 100 } }.code
+      == .cudaDeviceMissing)
+    #expect(try start { driver, _ in driver.module_load = { _, _ in 2 } }.code
+      == .deviceMemoryExhausted)
+    let refused = try start { driver, _ in driver.module_load = { _, _ in 209 } }
+    #expect(refused.code == .kernelNotCompiled && refused.remedy?.contains("\"cpu\"") == true)
+    // No scheduler should try again what will end alike.
+    let products = try start { _, products in products.create = { _ in 1 } }
+    #expect(products.code == .cudaLibraryMissing && products.code.exitCode == .usage)
+    #expect(products.message.contains("cuBLASLt does not start with this driver"))
+    #expect(try start { _, products in products.create = { _ in 3 } }.code
+      == .deviceMemoryExhausted)
+  }
+
+  @Test func memoryOfTheHostIsNamedAsSuch() throws {
+    var driver = cuda_simulator_driver().pointee
+    driver.allocate_pinned = { _, _, _ in 2 }
+    let backend = try BothBackends.cuda(host: CPUBackend(threads: 1), driver: driver)
+    _ = backend.outsideZeros([8], .float32)
+    let found = #expect(throws: Diagnostic.self) { try backend.checkHealth() }
+    #expect(found?.code == .deviceMemoryExhausted)
+    #expect(found?.message.contains("the host has no memory left") == true)
+    #expect(found?.remedy?.contains("training.batchSize") == false)
+  }
+
+  /// Asked beforehand, since a device that has refused memory computes nothing more.
+  @Test func whetherKeysAndValuesHaveRoomIsKnown() throws {
+    let backend = try BothBackends.cuda(host: CPUBackend(threads: 1), growthBytes: 4 << 20)
+    let model = try TinyLlama(.nf4dq, on: backend, computeDType: .float32, dropout: 0).model
+    let cache = model.makeCache()
+    #expect(model.hasRoom(for: 1_000, cache) && !model.hasRoom(for: 1 << 36, cache))
+    let most = try #require(model.cachedTokensWithRoom)
+    #expect(model.hasRoom(for: most, cache) && !model.hasRoom(for: 2 * most, cache))
+    _ = model.logitsTensor(after: [1, 2, 3], cache)
+    #expect(model.hasRoom(for: 61, cache) && !model.hasRoom(for: 1 << 36, cache))
+    try backend.checkHealth()
   }
 
   @Test func compiledKernelsAreKept() throws {

@@ -1,17 +1,22 @@
 // Whole runs on the simulated GPU: recipes, plans, checkpoints that move, a device that is lost.
 import CUDASimulator
+import Foundation
 import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAPipeline
+import QLoRAServing
 import QLoRATraining
 import Testing
 
 @Suite(.serialized) struct GPURunTests {
   /// On a machine whose libraries are the simulator's.
   @discardableResult
-  private func onGPU<Result>(_ body: () throws -> Result) rethrows -> Result {
+  private func onGPU<Result>(
+    _ driver: qlora_cuda_driver = cuda_simulator_frail_driver().pointee,
+    _ body: () throws -> Result
+  ) rethrows -> Result {
     let libraries = CUDALibraries(
-      driver: cuda_simulator_frail_driver().pointee,
+      driver: driver,
       compiler: cuda_simulator_compiler().pointee,
       products: cuda_simulator_products().pointee)
     return try ComputeDevice.$libraries.withValue(libraries, operation: body)
@@ -154,6 +159,7 @@ import Testing
       try onGPU { try answer(tiny, device: "cuda", computeDType: "float32") }
     }
     #expect(found?.code == .deviceMemoryExhausted && found?.code.exitCode == .wouldNotFit)
+    #expect(found?.message.contains("passes without gradients") == true)
     var notes: [String] = []
     _ = try onGPU {
       try answer(tiny, device: "auto", computeDType: "float32", note: { notes.append($0) })
@@ -206,5 +212,122 @@ import Testing
     cuda_simulator_lose_after(-1)
     try onGPU { try tiny.resume("lost") }
     #expect(try tiny.result("lost") == tiny.result("whole"))
+  }
+
+  /// The adapter is there already; answers that nobody computed are not put beside it.
+  @Test func aDeviceLostAfterTrainingLeavesNoAnswers() throws {
+    let tiny = try TinyRun()
+    defer { cuda_simulator_lose_after(-1) }
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU {
+        try tiny.train(
+          "run", ["device=cuda"],
+          events: { if case .exported = $0 { cuda_simulator_lose_after(20) } })
+      }
+    }
+    #expect(found?.code == .deviceLost)
+    let samples = { FileManager.default.fileExists(atPath: tiny.folder.path("run/samples.jsonl")) }
+    #expect(!samples())
+    cuda_simulator_lose_after(-1)
+    try onGPU { try tiny.resume("run") }
+    #expect(samples())
+  }
+
+  /// The device is lost while a request is answered: that one, those that wait and those that come
+  /// are told, and the server's work ends.
+  @Test func aServerEndsWithItsDevice() throws {
+    let tiny = try TinyRun()
+    let base = BaseOptions(
+      model: tiny.modelPath, adapter: nil, quantization: "nf4", computeDType: "float32",
+      threads: 1, device: "cuda")
+    let model = try onGPU { try Pipeline.loadSwitched(base, []) }
+    let server = ModelServer(
+      ServedText(model), queue: JobQueue(capacity: 4), key: nil, isLocal: true)
+    let body = #"{"model": "model", "prompt": "Dim the lights"}"#
+    let request = LocalRequest(
+      method: "POST", path: "/v1/completions", contentType: "application/json",
+      body: .bytes(Array(body.utf8)))
+    func status(_ request: LocalRequest) -> Int {
+      guard case .whole(let response) = server.answer(request) else { return 200 }
+      return response.status
+    }
+    let waiting = (0..<2).map { _ in server.answer(request) }
+    #expect(status(LocalRequest(path: "/health")) == 200)
+    cuda_simulator_lose_after(10)
+    defer { cuda_simulator_lose_after(-1) }
+    let found = #expect(throws: Diagnostic.self) {
+      try server.work(with: model, until: { false })
+    }
+    #expect(found?.code == .deviceLost && found?.remedy?.contains("resume") == false)
+    #expect(status(LocalRequest(path: "/health")) == 503 && status(request) == 503)
+    withExtendedLifetime(waiting) {}
+  }
+
+  /// What does not fit is planned all the same: the table says what is too much.
+  @Test(arguments: ["text", "images"])
+  func aRunThatDoesNotFitIsPlanned(kind: String) throws {
+    cuda_simulator_set_memory(20 << 20)
+    defer { cuda_simulator_set_memory(1 << 30) }
+    let plan = try onGPU {
+      if kind == "text" {
+        let tiny = try TinyRun()
+        return try Pipeline.plan(tiny.recipe("plan", ["device=cuda"]))
+      }
+      let tiny = try TinyImageRun("tiny-flux")
+      return try Pipeline.plan(tiny.recipe([tiny.override("device", "cuda")]))
+    }
+    #expect(!plan.fits && plan.problem?.code == .deviceMemoryExhausted)
+    let memory = plan.memory
+    #expect(memory.parts.reduce(0) { $0 + $1.bytes } == memory.trainingPeakBytes)
+    #expect(memory.parts.contains { $0.key == "slack" && $0.bytes == 64 << 20 })
+  }
+
+  /// Memory that others take between a look at what is free and the first that is asked for.
+  @Test func memoryThatEndsInARunLeavesTheCheckpoint() throws {
+    let tiny = try TinyRun()
+    let stop = StopAfter(polls: 18)
+    defer { cuda_simulator_set_memory(1 << 30) }
+    let cut = try onGPU {
+      try tiny.train("cut", ["device=cuda"], interruption: stop.poll)
+    }
+    #expect(cut.interrupted)
+    var driver = cuda_simulator_frail_driver().pointee
+    driver.memory_info = { free, total in
+      (free.pointee, total.pointee) = (1 << 30, 1 << 30)
+      return 0
+    }
+    cuda_simulator_set_memory(1 << 20)
+    let found = #expect(throws: Diagnostic.self) {
+      try onGPU(driver) { try tiny.resume("cut") }
+    }
+    #expect(found?.code == .deviceMemoryExhausted)
+    #expect(found?.message.contains("; the plan was weights") == true)
+    #expect(found?.message.contains("the last checkpoint is of step ") == true)
+    #expect(found?.remedy?.contains("qlora resume") == true)
+  }
+
+  /// Its memory by part, and what a product reaches; weights outside change no bit.
+  @Test func aMeasuredStepSaysWhatItTakes() throws {
+    let tiny = try TinyRun()
+    func measure(_ maxMemory: Int? = nil) throws -> StepMeasurement {
+      try onGPU {
+        let request = ModelRequest(
+          path: tiny.modelPath, threads: 1, maxMemory: maxMemory,
+          device: try ComputeDevice.choose("cuda"))
+        return try Pipeline.measureSteps(
+          request,
+          StepWorkload(
+            sequences: 1, length: 32, rank: 2, activationMemory: .everything, steps: 1))
+      }
+    }
+    let found = try measure()
+    #expect(found.memory.processBytes == 0 && found.deviceMemoryBytes != nil)
+    #expect(found.memory.parts.reduce(0) { $0 + $1.bytes } == found.memory.trainingPeakBytes)
+    #expect(found.peak.map { $0.operationsPerSecond > 0 && $0.tokens == 32 } == true)
+    let outside = try measure(found.memory.peakBytes - 1)
+    #expect(outside.memory.weightBytes < found.memory.weightBytes && outside.peak == nil)
+    #expect(outside.steps.map(\.loss) == found.steps.map(\.loss))
+    let refused = #expect(throws: Diagnostic.self) { try measure(1 << 20) }
+    #expect(refused?.code.exitCode == .wouldNotFit)
   }
 }

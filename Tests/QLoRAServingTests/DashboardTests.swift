@@ -82,12 +82,12 @@ import Testing
 
     init(port: UInt16, _ dashboard: Dashboard) {
       Thread.detachNewThread { [self] in
-        do throws(Diagnostic) {
+        do {
           try LocalServer(port: port, answer: { .whole(dashboard.answer($0)) }).run(
             ready: { found in self.port.withLock { $0 = found } },
             until: { self.isAsked.withLock { $0 } })
         } catch {
-          problem.withLock { $0 = error }
+          problem.withLock { $0 = error as? Diagnostic }
         }
         isOver.withLock { $0 = true }
       }

@@ -15,12 +15,16 @@ import Testing
 @Suite struct ModelServerTests {
   private static let body = #"{"model": "tiny", "messages": [{"role": "user", "content": "on"}]}"#
 
-  private func server(key: String? = nil, capacity: Int = 2) throws -> ModelServer {
+  private func server(
+    key: String? = nil, capacity: Int = 2, room: Int? = nil
+  ) throws -> ModelServer {
     let tokenizer = try Tokenizer.load(folder: Goldens.path("tiny-chat"))
     let template = try ChatTemplate(
       source: tokenizer.chatTemplateSource ?? "", bosToken: "", eosToken: "")
     return ModelServer(
-      ServedText(names: ["tiny", "a/b"], tokenizer: tokenizer, template: template, positions: 64),
+      ServedText(
+        names: ["tiny", "a/b"], tokenizer: tokenizer, template: template, positions: 64,
+        room: room),
       queue: JobQueue(capacity: capacity), key: key, isLocal: true)
   }
 
@@ -72,6 +76,12 @@ import Testing
     }
   }
 
+  @Test(arguments: [(nil, 200), (3, 200), (2, 400)])
+  func promptsMustHaveRoom(room: Int?, expected: Int) throws {
+    let request = post(#"{"model": "tiny", "prompt": [5, 6, 7]}"#, path: "/v1/completions")
+    #expect(try status(try server(room: room), request) == expected)
+  }
+
   @Test(arguments: [
     (nil, 401), ("Bearer secret", 200), ("bearer secret", 200), ("Bearer secre", 401),
     ("Bearer secrets", 401), ("secret", 401), ("Bearer ", 401),
@@ -113,6 +123,27 @@ import Testing
     withExtendedLifetime((first.events, third.events)) {}
   }
 
+  @Test func aClosedQueueTellsThoseThatWait() async throws {
+    let queue = JobQueue(capacity: 2)
+    let (job, events) = try job()
+    #expect(queue.add(job))
+    queue.close("the device is lost")
+    #expect(try !queue.add(self.job().job) && queue.closed == "the device is lost")
+    #expect(queue.next(withinMilliseconds: 1) == nil)
+    var said: [String] = []
+    for await event in events { if case .failed(let message) = event { said.append(message) } }
+    #expect(said == ["the device is lost"])
+  }
+
+  private struct NoDevice: Error {}
+
+  @Test func workThatFailsEndsTheServer() throws {
+    let server = LocalServer(port: 0) { _ in .whole(.failure(503, "")) }
+    #expect(throws: NoDevice.self) {
+      try server.run(ready: { _ in }, until: { false }, meanwhile: { _ in throw NoDevice() })
+    }
+  }
+
   @Test func answersComeOverASocket() async throws {
     let folder = try TemporaryFolder()
     for name in ["tiny-llama/config.json", "tiny-llama/model.safetensors",
@@ -140,7 +171,7 @@ import Testing
         queue: JobQueue(capacity: 4), key: nil, isLocal: true)
       try? LocalServer(port: 0, answer: server.answer).run(
         ready: { found in port.withLock { $0 = found } }, until: { isAsked.withLock { $0 } },
-        meanwhile: { server.work(with: model, until: $0) })
+        meanwhile: { try server.work(with: model, until: $0) })
     }
     while port.withLock({ $0 == nil }), isOver.withLock({ !$0 }) {
       try await Task.sleep(for: .milliseconds(5))

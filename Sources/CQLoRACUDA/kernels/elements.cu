@@ -69,7 +69,7 @@ QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_t
   });
 }
 
-// `gate_gradient` may be `gradient` where it is float32.
+// `gate_gradient` may be `gradient` where it is float32 and no wider.
 QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
              const void *gate, int gate_type, const void *up, int up_type, void *gate_gradient,
              void *up_gradient, int out_type, i64 rows, i64 columns, i64 out_width) {

@@ -149,6 +149,9 @@ extension ModelConfig {
     role(of: module)?.role.isLinear ?? (module == family.classifier?.pooler)
   }
 
+  /// Elements of the keys and values of one token, in all layers.
+  package var keyValueWidth: Int { layers * 2 * kvHeads * headDim }
+
   /// Weights of the blocks' linears that a token meets: of experts those that it takes.
   package var linearWeightsPerToken: Int {
     (0..<layers).reduce(0) { all, block in

@@ -47,6 +47,16 @@ package final class KeyValueCache {
     return Variable(attended)
   }
 
+  /// The most that it has room for when it has grown for so many tokens more, fed in pieces; nil
+  /// where it need not grow.
+  func grownCapacity(by tokens: Int) -> Int? {
+    let needed = count + tokens
+    if needed <= capacity { return nil }
+    var grown = max(capacity, 1)
+    while grown < needed { grown *= 2 }
+    return grown
+  }
+
   /// Tokens that have room before it grows again.
   var capacity: Int { keys.first.flatMap { $0?.shape[0] } ?? 0 }
 
@@ -100,6 +110,25 @@ extension DecoderModel {
   /// - Parameter recordsSteps: whether a device that can may make one launch of a step.
   package func makeCache(recordsSteps: Bool = true) -> KeyValueCache {
     KeyValueCache(blockCount: blocks.count, backend: backend, recordsSteps: recordsSteps)
+  }
+
+  /// Tokens that a new cache could hold on the device as it is now, when it has doubled as often as
+  /// it can; nil where the device does not say, or the cache is of another kind.
+  package var cachedTokensWithRoom: Int? {
+    guard !readsAndWrites, let room = backend.roomBytes else { return nil }
+    let most = room / (config.keyValueWidth * activationDType.byteSize)
+    var tokens = 1
+    while tokens <= most / 2 { tokens *= 2 }
+    return tokens
+  }
+
+  /// Whether the device has room for the keys and values of so many more tokens; true where it
+  /// does not say.
+  package func hasRoom(for tokens: Int, _ cache: KeyValueCache) -> Bool {
+    guard let grown = cache.grownCapacity(by: tokens), let room = backend.roomBytes else {
+      return true
+    }
+    return grown * config.keyValueWidth * activationDType.byteSize <= room
   }
 
   /// As `logitsTensor`, in the host's memory.

@@ -1,5 +1,6 @@
 // Text from a prompt, token by token.
 
+import QLoRACUDA
 import QLoRADiagnostics
 import QLoRAJSON
 import QLoRAModels
@@ -38,10 +39,21 @@ package struct Generator {
   /// - Parameters:
   ///   - memory: of this model as it is now; afterwards it has this prompt and answer.
   ///   - isStopped: is asked before every token.
-  /// - Throws: `emptyPrompt`, `promptTooLong`.
+  /// - Throws: `emptyPrompt`, `promptTooLong`, `deviceMemoryExhausted`, `deviceLost`.
   package func answer(
     to prompt: [Int32], _ options: AnswerOptions, memory: PromptMemory? = nil,
     isStopped: () -> Bool = { false }, emit: (AnswerPiece) -> Void = { _ in }
+  ) throws -> Answer {
+    do {
+      return try write(prompt, options, memory, isStopped, emit)
+    } catch let failure as Diagnostic {
+      throw failure.ofAnswer
+    }
+  }
+
+  private func write(
+    _ prompt: [Int32], _ options: AnswerOptions, _ memory: PromptMemory?,
+    _ isStopped: () -> Bool, _ emit: (AnswerPiece) -> Void
   ) throws -> Answer {
     let room = try loaded.room(after: prompt)
     let memory = memory ?? PromptMemory(loaded.model, reuse: .wholeChunks)
@@ -118,6 +130,17 @@ package struct Generator {
     let template = try loaded.text.requireTemplate(loaded.source.path)
     let segments = try template.render(messages, addsGenerationPrompt: true)
     return loaded.text.tokenizer.encode(segments).ids
+  }
+}
+
+extension Diagnostic {
+  /// The same, with what helps an answer where a GPU's memory is short.
+  var ofAnswer: Diagnostic {
+    guard code == .deviceMemoryExhausted else { return self }
+    return Diagnostic(
+      code, message, at: location,
+      remedy: "shorten the prompt, hold the model smaller with --quantization nf4, end other "
+        + "programs that use the GPU, or say --device cpu")
   }
 }
 

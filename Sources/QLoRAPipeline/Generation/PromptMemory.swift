@@ -1,5 +1,7 @@
 // Keys and values of the last conversation, so that the next prompt pays only for its new tokens.
 
+import QLoRACUDA
+import QLoRADiagnostics
 import QLoRAModels
 import QLoRATensor
 
@@ -49,6 +51,7 @@ package final class PromptMemory {
       return isStopped() ? nil : (try append(model.open(prompt, cache)), 0)
     }
     let reused = forget(allBut: prompt)
+    try checkRoom(prompt.count - reused)
     var logits: Tensor?
     while tokens.count < prompt.count {
       if isStopped() { return nil }
@@ -62,7 +65,19 @@ package final class PromptMemory {
   }
 
   /// Logits of the token after one more.
-  package func feed(_ token: Int32) throws -> Tensor { try append([token]) }
+  package func feed(_ token: Int32) throws -> Tensor {
+    try checkRoom(1)
+    return try append([token])
+  }
+
+  /// A device that has refused memory computes nothing any more, so it is asked before.
+  /// - Throws: `deviceMemoryExhausted`; the device is well.
+  private func checkRoom(_ new: Int) throws {
+    if model.hasRoom(for: new, cache) { return }
+    throw Diagnostic(
+      .deviceMemoryExhausted,
+      "\(model.backend.name) has no room for the keys and values of \(tokens.count + new) tokens")
+  }
 
   private func append(_ new: [Int32]) throws -> Tensor {
     let logits = model.logitsTensor(after: new, cache)

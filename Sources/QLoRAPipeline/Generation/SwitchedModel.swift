@@ -57,6 +57,17 @@ package final class SwitchedModel {
   }
 }
 
+extension SwitchedModel {
+  /// - Throws: why the device computes nothing any more.
+  package func checkHealth() throws {
+    do {
+      try loaded.model.backend.checkHealth()
+    } catch let failure as Diagnostic {
+      throw failure.ofAnswer
+    }
+  }
+}
+
 extension Pipeline {
   /// A base model with any number of adapters.
   ///

@@ -11,10 +11,12 @@ struct ImageArrangement {
   let recomputedBlocks: Int
   /// What device `auto` took and why, where there was a choice.
   var choice: String?
+  /// Why it can't be run: the GPU that was asked for has no room.
+  var problem: Diagnostic?
 
   /// - Returns: also what it was found by, which nobody may hold while a run goes on.
-  /// - Throws: `activationBudgetTooSmall`, `memoryBudgetTooSmall` and `deviceMemoryExhausted` (exit
-  ///   81), and what a GPU lacks that the recipe asks for.
+  /// - Throws: `activationBudgetTooSmall` and `memoryBudgetTooSmall` (exit 81), and what a machine
+  ///   lacks for the GPU that the recipe asks for.
   static func find(
     _ recipe: Recipe, _ folder: ImageFolder, _ data: ImageRunData, on machine: MachineMemory
   ) throws -> (ImageArrangement, ImageRehearsal) {
@@ -34,17 +36,18 @@ struct ImageArrangement {
     guard case .cuda(let gpu) = device else { return try onCPU(since: problem) }
     var found = try rehearsed(recipe, folder, data, on: device, processBytes: 0)
     // The inputs of a micro-batch, which come from the host, are in no rehearsal.
-    let (needed, free) = (found.0.memory.neededOnDevice, gpu.freeBytes)
+    let (needed, free) = (found.0.memory.peakBytes, gpu.freeBytes)
     let need = ComputeDevice.need("the run", needed, gpu, free)
     if needed <= free {
       if isOpen { found.0.choice = ComputeDevice.choice("set device=cpu", gpu: gpu, need) }
       return found
     }
     if isOpen { return try onCPU(since: need) }
-    throw Diagnostic(
-      .deviceMemoryExhausted, need + ": " + found.0.memory.wordsOnDevice,
+    found.0.problem = Diagnostic(
+      .deviceMemoryExhausted, need + ": " + found.0.memory.words,
       remedy: "set training.activationMemory to \"full\", lower training.batchSize, quantize the "
         + "model, or set device to \"auto\"")
+    return found
   }
 
   private static func rehearsed(
@@ -55,7 +58,8 @@ struct ImageArrangement {
     let memory = try rehearsal.forecast(processBytes: processBytes)
     return (
       ImageArrangement(
-        device: device, memory: memory, recomputedBlocks: rehearsal.model.recomputedBlocks),
+        device: device, memory: device.isGPU ? memory.onDevice : memory,
+        recomputedBlocks: rehearsal.model.recomputedBlocks),
       rehearsal
     )
   }

@@ -21,6 +21,7 @@ extension TrainingRun {
     try record(identity)
     // In a scope of its own, so that nothing of it takes memory while the run goes on.
     let arrangement = try ImageArrangement.find(recipe, folder, data, on: machine).0
+    try plan(arrangement.memory, arrangement.problem)
     let request = arrangement.request(recipe)
     let backend = try Backends.make(request)
     let model = try ImageModel(folder.transformer, backend: backend, options: request.load) {
@@ -93,7 +94,7 @@ extension Pipeline {
         .filter { $0.1 > 0 },
       operationsPerToken: operations / Double(max(1, first.reduce(0) { $0 + $1.tokens.count })),
       recomputedFraction: memory.step.operations / plain - 1,
-      disk: disk, warnings: [])
+      disk: disk, warnings: [], deviceProblem: arrangement.problem)
   }
 }
 

@@ -34,7 +34,7 @@ struct InferenceMemory {
   /// Every layer on the GPU, and what that takes there.
   func onGPU() throws -> (MemoryForecast, WeightLayout) {
     let (memory, rehearsal) = try forecast(processBytes: 0)
-    return (memory, rehearsal.layoutOnGPU())
+    return (memory.onDevice, rehearsal.layoutOnGPU())
   }
 
   private func forecast(processBytes: Int) throws -> (MemoryForecast, Rehearsal) {
@@ -57,9 +57,7 @@ struct InferenceMemory {
   }
 
   private func keyValueBytes(_ tokens: Int) -> Int {
-    let config = source.config
-    let width = 2 * config.kvHeads * config.headDim * request.load.computeDType.byteSize
-    return config.layers * width * tokens
+    source.config.keyValueWidth * request.load.computeDType.byteSize * tokens
   }
 
   /// Where a file may lie that is as large as a model: on a disk, which the folder for small

@@ -48,6 +48,12 @@ package final class AnswerJob: Sendable {
     self.events = events
   }
 
+  /// Says why nothing is computed any more.
+  func fail(_ message: String) {
+    events.yield(.failed(message))
+    events.finish()
+  }
+
   /// Whether nobody waits for it any more.
   package var isGone: Bool { gone.withLock { $0 } }
 
@@ -69,8 +75,7 @@ package final class AnswerJob: Sendable {
           if answer.finishReason == .cancelled { return }
           events.yield(.ended(choice: choice, answer))
         } catch {
-          events.yield(.failed("\(error)"))
-          return
+          return fail("\(error)")
         }
         choice += 1
       }
@@ -80,18 +85,36 @@ package final class AnswerJob: Sendable {
 
 /// First come, first served, up to a number that waits.
 package final class JobQueue: Sendable {
+  private struct State {
+    var jobs: [AnswerJob] = []
+    /// Why nothing is taken any more.
+    var closed: String?
+  }
+
   private let capacity: Int
-  private let jobs = Mutex<[AnswerJob]>([])
+  private let state = Mutex(State())
   private let arrivals = DispatchSemaphore(value: 0)
 
   package init(capacity: Int) { self.capacity = capacity }
 
-  /// False where too many wait already.
+  /// Why nothing is taken any more; nil as long as something is.
+  package var closed: String? { state.withLock { $0.closed } }
+
+  /// Takes nothing any more, and tells those that wait why.
+  package func close(_ reason: String) {
+    let waiting = state.withLock { state in
+      defer { state = State(closed: reason) }
+      return state.jobs
+    }
+    for job in waiting { job.fail(reason) }
+  }
+
+  /// False where too many wait already, or it is closed.
   package func add(_ job: AnswerJob) -> Bool {
-    let isTaken = jobs.withLock { jobs in
-      jobs.removeAll(where: \.isGone)
-      guard jobs.count < capacity else { return false }
-      jobs.append(job)
+    let isTaken = state.withLock { state in
+      state.jobs.removeAll(where: \.isGone)
+      guard state.jobs.count < capacity, state.closed == nil else { return false }
+      state.jobs.append(job)
       return true
     }
     if isTaken { arrivals.signal() }
@@ -101,9 +124,9 @@ package final class JobQueue: Sendable {
   /// The next job that somebody waits for, or nil where none comes in time.
   package func next(withinMilliseconds limit: Int) -> AnswerJob? {
     guard arrivals.wait(timeout: .now() + .milliseconds(limit)) == .success else { return nil }
-    return jobs.withLock { jobs in
-      jobs.removeAll(where: \.isGone)
-      return jobs.isEmpty ? nil : jobs.removeFirst()
+    return state.withLock { state in
+      state.jobs.removeAll(where: \.isGone)
+      return state.jobs.isEmpty ? nil : state.jobs.removeFirst()
     }
   }
 }

@@ -22,10 +22,19 @@ package struct ModelServer: Sendable {
   }
 
   /// Computes what is in the queue until the server ends.
-  package func work(with model: SwitchedModel, until isOver: () -> Bool) {
+  ///
+  /// - Throws: why the model's device computes nothing any more; whoever waits has been told.
+  package func work(with model: SwitchedModel, until isOver: () -> Bool) throws {
     let patience = 100
     while !isOver() {
-      queue.next(withinMilliseconds: patience)?.perform(with: model, isOver)
+      guard let job = queue.next(withinMilliseconds: patience) else { continue }
+      job.perform(with: model, isOver)
+      do {
+        try model.checkHealth()
+      } catch {
+        queue.close("\(error)")
+        throw error
+      }
     }
   }
 
@@ -43,6 +52,7 @@ package struct ModelServer: Sendable {
     }
     if request.path == "/health" {
       try require("GET", request)
+      if queue.closed != nil { throw refusal }
       return .whole(LocalResponse(json: .dictionary([("status", "ok")])))
     }
     try checkKey(request)
@@ -82,16 +92,22 @@ package struct ModelServer: Sendable {
     let wanted = try CompletionRequest(try body(request), endpoint)
     let prompts = try text.prompts(of: wanted)
     let (job, events) = AnswerJob.make(wanted, prompts)
-    guard queue.add(job) else {
-      throw APIError(
-        "Too many requests are waiting; try again later.", status: 429, code: "queue_full")
-    }
+    guard queue.add(job) else { throw refusal }
     let name = UUID().uuidString.filter { $0 != "-" }.lowercased()
     let writer = ResponseWriter(
       wanted, promptTokens: prompts.map(\.count),
       id: (endpoint == .chat ? "chatcmpl-" : "cmpl-") + name,
       created: Int(Date().timeIntervalSince1970))
     return .pieces(type: writer.contentType, ResponsePieces(events, writer))
+  }
+
+  /// Why the queue takes nothing.
+  private var refusal: APIError {
+    if let reason = queue.closed {
+      return APIError("The server ends: \(reason)", status: 503, code: "unavailable")
+    }
+    return APIError(
+      "Too many requests are waiting; try again later.", status: 429, code: "queue_full")
   }
 
   private func body(_ request: LocalRequest) throws(APIError) -> [UInt8] {

@@ -11,20 +11,25 @@ package struct ServedText: Sendable {
   package let template: ChatTemplate?
   /// Positions of the model.
   package let positions: Int
+  /// Tokens whose keys and values have room on the device; nil where it does not say.
+  private let room: Int?
 
   package init(
-    names: [String], tokenizer: Tokenizer, template: ChatTemplate?, positions: Int
+    names: [String], tokenizer: Tokenizer, template: ChatTemplate?, positions: Int,
+    room: Int? = nil
   ) {
     self.names = names
     self.tokenizer = tokenizer
     self.template = template
     self.positions = positions
+    self.room = room
   }
 
   package init(_ model: SwitchedModel) {
     self.init(
       names: model.names, tokenizer: model.loaded.text.tokenizer,
-      template: model.loaded.text.template, positions: model.loaded.source.config.maxPositions)
+      template: model.loaded.text.template, positions: model.loaded.source.config.maxPositions,
+      room: model.loaded.model.cachedTokensWithRoom)
   }
 
   /// Tokens of each prompt.
@@ -80,6 +85,11 @@ package struct ServedText: Sendable {
       throw APIError(
         "'\(field)' has \(prompt.count) tokens, the model \(positions) positions.",
         parameter: field, code: "context_length_exceeded")
+    }
+    guard prompt.count <= room ?? .max else {
+      throw APIError(
+        "'\(field)' has \(prompt.count) tokens, and the device has room for keys and values of "
+          + "\(room ?? 0).", parameter: field, code: "context_length_exceeded")
     }
   }
 }

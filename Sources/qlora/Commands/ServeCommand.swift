@@ -60,6 +60,6 @@ struct ServeCommand: ParsableCommand {
     let shown = host.contains(":") ? "[\(host)]" : host
     try LocalServer(host: host, port: port, answer: server.answer).run(
       ready: { Console.output("http://\(shown):\($0)/v1") }, until: { stop() != nil },
-      meanwhile: { isOver in server.work(with: model) { isOver() || stop() != nil } })
+      meanwhile: { isOver in try server.work(with: model) { isOver() || stop() != nil } })
   }
 }
