@@ -53,7 +53,7 @@ package struct TrainingRun {
   let run: RunDirectory
   private let cache: WeightCache?
   let machine: MachineMemory
-  private let isResuming: Bool
+  let isResuming: Bool
   /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
   let events: (RunEvent) -> Void
@@ -76,7 +76,7 @@ package struct TrainingRun {
     let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let recipe = try recipe.withLabels()
+    let recipe = try recipe.withLabels().withInitialAdapter()
     let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
@@ -183,6 +183,8 @@ package struct TrainingRun {
   private func arrange(_ source: ModelSource, _ data: RunData) throws -> Arrangement {
     let (arrangement, rehearsal) = try RunMemory(recipe.recipe, source: source, data: data)
       .arrangement(on: machine)
+    // What a run began with stays, whatever a later version would say of it.
+    if !isResuming { try recipe.checkTargets(rehearsal.model) }
     for slip in try recipe.recipe.warnings(about: rehearsal.model) {
       events(.training(.warning(slip)))
     }
