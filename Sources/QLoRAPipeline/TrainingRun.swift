@@ -100,7 +100,7 @@ package struct TrainingRun {
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
-    let saved = try RecipeLoader.load(path: run.recipePath)
+    let saved = try savedRecipe(of: run) { events(.training(.warning($0))) }
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
@@ -191,18 +191,6 @@ package struct TrainingRun {
     return arrangement
   }
 
-  /// Puts what the inputs are on record, unless an earlier stretch of the run has.
-  func record(_ identity: RunIdentity) throws {
-    var recorded = recipe.recipe
-    recorded.digests = Dictionary(identity.digests.map { ($0.name, $0.value) }) { $1 }
-    if recorded.digests != recipe.recipe.digests { try save(recorded) }
-  }
-
-  private func save(_ recipe: Recipe) throws {
-    let text = JSONWriter.text(recipe.recipeJSON, style: .indented) + "\n"
-    try AtomicFile.write(run.recipePath, Array(text.utf8), run.fileSystem)
-  }
-
   /// Puts the adapters on the model. Returns their configuration.
   private func prepare(_ model: DecoderModel) throws -> PEFTAdapterConfig {
     let initial = try recipe.recipe.addAdapters(to: model)
@@ -229,17 +217,6 @@ package struct TrainingRun {
         guard !arrangement.layout.placement.usesDisk else { return }
         try records.sample(loaded, data.validation, recipe, until: { interruption() != nil })
       })
-  }
-
-  func artifacts(
-    _ config: PEFTAdapterConfig, _ identity: RunIdentity, device: String
-  ) -> CheckpointArtifacts {
-    CheckpointArtifacts(
-      codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
-      identity: identity.artifacts,
-      provenance: [
-        .init("tool", ToolVersion.text), .init(CheckpointArtifacts.deviceFact, device),
-      ])
   }
 
   /// Trains to the end and writes what a finished run leaves.
