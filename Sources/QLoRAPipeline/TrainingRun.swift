@@ -160,7 +160,7 @@ package struct TrainingRun {
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
-    let identity = try RunIdentity(recipe, base: content, text: text, data: data)
+    let identity = try RunIdentity(recipe, source, base: content, text: text, data: data)
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
