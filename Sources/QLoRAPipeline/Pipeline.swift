@@ -149,12 +149,13 @@ extension Pipeline {
         remedy: "use it with `qlora classify`, or with `qlora eval --format classification`")
     }
     let loaded = try LoadedModel.load(
-      try base.request(loadOptions(base, trained: adapter?.load)),
+      try base.request(heldOptions(base, trained: adapter?.load)),
       cache: base.cache, adapterBytes: adapter?.adapter.memoryBytes ?? 0, progress: progress)
     if let adapter { try loaded.model.addAdapters(adapter.adapter) }
     return loaded
   }
 
+  /// As the user said, else as the adapter was trained.
   static func loadOptions(_ base: BaseOptions, trained: LoadOptions?) -> LoadOptions {
     var options = trained ?? LoadOptions(quantization: nil, computeDType: .float32)
     if let word = base.quantization {

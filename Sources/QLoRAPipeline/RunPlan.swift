@@ -128,7 +128,7 @@ struct PlannedRun {
   init(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws {
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let resolved = try resolved.withLabels().withInitialAdapter()
+    let resolved = try resolved.withLabels().withInitialAdapter().withStoredQuantization()
     let recipe = resolved.recipe
     source = try ModelSource.open(recipe.model.path)
     try recipe.checkModulesToSave(source.config)

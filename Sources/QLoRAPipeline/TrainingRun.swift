@@ -76,7 +76,7 @@ package struct TrainingRun {
     let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let recipe = try recipe.withLabels().withInitialAdapter()
+    let recipe = try recipe.withLabels().withInitialAdapter().withStoredQuantization()
     let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(

@@ -54,8 +54,9 @@ extension DiagnosticCode {
   package static let recipeContradiction = DiagnosticCode(
     "E0108", .usage,
     """
-    Two keys contradict each other: each value alone would be accepted. The message names both; \
-    change or delete one.
+    Two keys contradict each other, or a key an input that has the last word, such as a model that \
+    is quantized already: each alone would be accepted. The message names both; change or delete \
+    one.
     """)
   package static let recipeUnavailable = DiagnosticCode(
     "E0109", .usage,

@@ -65,7 +65,7 @@ extension Pipeline {
   static func imagePlan(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws -> RunPlan {
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let resolved = try resolved.withInitialAdapter()
+    let resolved = try resolved.withInitialAdapter().withStoredQuantization()
     let recipe = resolved.recipe
     let folder = try ImageFolder(recipe.model.path)
     let data = try ImageRunData(recipe, try ImageModelSize(folder.transformer))
