@@ -39,6 +39,16 @@ import Testing
     #expect(HubListing(record: record, commit: FakeHub.commit)?.files.count == hub.files.count)
   }
 
+  /// Every try of one handle says what was wrong, and nothing of options.
+  @Test func anUnknownHostIsNamed() throws {
+    let hub = try hub()
+    let found = #expect(throws: Diagnostic.self) {
+      try hub.download(environment: ["HF_ENDPOINT": "https://nohost.invalid"])
+    }
+    #expect(found?.code.exitCode == .network)
+    #expect(found?.message.contains("resolve host") == true, "\(String(describing: found))")
+  }
+
   @Test func theTokenStaysWithTheHub() throws {
     let hub = try hub()
     _ = try hub.download()
