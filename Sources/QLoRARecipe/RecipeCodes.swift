@@ -5,7 +5,7 @@ extension DiagnosticCode {
   package static let recipeUnreadable = DiagnosticCode(
     "E0100", .inputMissing,
     """
-    The recipe file does not exist or cannot be read. Check the path; `qlora recipes ls` lists \
+    The recipe file does not exist or is no plain file. Check the path; `qlora recipes ls` lists \
     the recipes that come with qlora.
     """)
   package static let recipeSyntax = DiagnosticCode(

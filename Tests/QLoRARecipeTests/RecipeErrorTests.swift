@@ -1,4 +1,5 @@
 // The exact words and places of every kind of error.
+import Foundation
 import QLoRADiagnostics
 import QLoRAJSON
 import QLoRARecipe
@@ -302,6 +303,12 @@ import Testing
     #expect(
       try message(folder.path(""))
         == "\(folder.path("")): error[E0100]: the recipe is a folder; name a file in it")
+    // What the system refuses to open, whoever asks.
+    let circle = folder.path("circle.json")
+    try FileManager.default.createSymbolicLink(atPath: circle, withDestinationPath: circle)
+    let refused = #expect(throws: Diagnostics.self) { try RecipeLoader.load(path: circle) }
+    #expect(refused?.all.map(\.code.number) == ["E0202"])
+    #expect(refused?.all.map(\.code.exitCode) == [.permission])
   }
 
   @Test func codesAreDistinctAndExplained() {
