@@ -83,6 +83,8 @@ extension AdapterFolder {
 enum TrainedWith {
   static let fileName = "qlora.json"
   private static let maximumFileBytes = 1 << 16
+  private static let remedy =
+    "restore the file, or delete it and say --quantization and --compute-dtype"
 
   static func text(_ options: LoadOptions, labels: [String]? = nil) -> String {
     let classes = labels.map { [JSONMember("labels", .list($0.map { .string($0) }))] } ?? []
@@ -100,18 +102,22 @@ enum TrainedWith {
     ])
   }
 
+  /// - Throws: `adapterRecordDamaged`.
   static func read(_ folder: String) throws -> (load: LoadOptions, labels: [String]?) {
     let path = FilePath.join(folder, fileName)
     let file = try InputFile(fileName, in: folder)
-    let json = try JSONValue.read(file, limit: maximumFileBytes, code: .adapterBaseUnknown)
+    let json = try JSONValue.read(file, limit: maximumFileBytes, code: .adapterRecordDamaged)
     guard let dtype = json["computeDType"]?.stringValue.flatMap({ DType(rawValue: $0) }) else {
-      throw Diagnostic(.adapterBaseUnknown, "computeDType is missing", at: .file(path))
+      throw Diagnostic(
+        .adapterRecordDamaged, "computeDType is missing or none that is known", at: .file(path),
+        remedy: remedy)
     }
     var quantization: WeightQuantization?
     if let held = json["quantization"], !held.isNull {
       quantization = WeightQuantization(json: held)
       guard quantization != nil else {
-        throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path))
+        throw Diagnostic(
+          .adapterRecordDamaged, "quantization is incomplete", at: .file(path), remedy: remedy)
       }
     }
     let skip = json["skip"]?.arrayValue?.compactMap(\.stringValue) ?? []
