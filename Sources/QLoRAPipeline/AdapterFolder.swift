@@ -29,6 +29,7 @@ package struct AdapterFolder {
   package static func open(_ path: String) throws -> AdapterFolder {
     let inner = FilePath.join(path, "adapter")
     let folder = try exists(PEFTAdapterConfig.fileName, in: inner) ? inner : path
+    try requireTrained(folder)
     let adapter = try PEFTAdapter.read(folder)
     let recipe = try recipe(around: folder)
     let isRecorded = try exists(TrainedWith.fileName, in: folder)
@@ -42,6 +43,19 @@ package struct AdapterFolder {
       path: folder, adapter: adapter, load: load,
       basePath: recipe?.model.path ?? adapter.config.baseModel,
       validation: recipe?.data.validation.first?.dataSource, labels: labels)
+  }
+
+  /// - Throws: `adapterMissing` for a run that has no adapter yet, with what helps.
+  private static func requireTrained(_ folder: String) throws {
+    guard try !exists(PEFTAdapterConfig.fileName, in: folder),
+      try exists(RunDirectory.recipeName, in: folder)
+    else { return }
+    let store = CheckpointStore(FilePath.join(folder, RunDirectory.checkpointsName))
+    let newest = try store.newestIntact()?.path
+    throw Diagnostic(
+      .adapterMissing, "this run is not finished, and has no adapter yet", at: .file(folder),
+      remedy: "`qlora resume \(folder)` finishes it"
+        + (newest.map { "; the adapter so far is \($0)" } ?? ""))
   }
 
   /// Whether `open` would look for an adapter here, and not for a model.

@@ -87,13 +87,13 @@ extension Pipeline {
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, cache: WeightCache? = nil,
+    runDirectory: String, moved: [RecipeOverride] = [], cache: WeightCache? = nil,
     on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.resume(
-        runDirectory, cache: cache, on: machine, interruption: interruption,
+        runDirectory, moved: moved, cache: cache, on: machine, interruption: interruption,
         secondsLeft: secondsLeft, events: $0)
     }
   }

@@ -12,13 +12,15 @@ extension TrainingRun {
   /// The recipe of a run. Where its file is lost or is no JSON any more, the newest intact
   /// checkpoint has it, and it is written again.
   ///
-  /// - Parameter warn: is told what was wrong with the file.
+  /// - Parameters:
+  ///   - moved: where inputs are now.
+  ///   - warn: is told what was wrong with the file.
   /// - Throws: what is wrong with it, where no checkpoint helps.
   static func savedRecipe(
-    of run: RunDirectory, warn: (Diagnostic) -> Void
+    of run: RunDirectory, moved: [RecipeOverride], warn: (Diagnostic) -> Void
   ) throws -> ResolvedRecipe {
     do {
-      return try RecipeLoader.load(path: run.recipePath)
+      return try RecipeLoader.load(path: run.recipePath, overrides: moved)
     } catch {
       let lost: [DiagnosticCode] = [.recipeUnreadable, .recipeSyntax]
       guard let problem = error.all.first(where: { lost.contains($0.code) }),
@@ -30,7 +32,7 @@ extension TrainingRun {
           "\(problem.message); the recipe is taken from \(FilePath.lastComponent(of: checkpoint))",
           at: problem.location))
       try write(recipe, to: run)
-      return try RecipeLoader.load(path: run.recipePath)
+      return try RecipeLoader.load(path: run.recipePath, overrides: moved)
     }
   }
 
@@ -44,7 +46,7 @@ extension TrainingRun {
   /// Puts what the inputs are on record, unless an earlier stretch of the run has.
   func record(_ identity: RunIdentity) throws {
     let recorded = recorded(identity)
-    if recorded.digests != recipe.recipe.digests { try save(recorded) }
+    if hasMovedInputs || recorded.digests != recipe.recipe.digests { try save(recorded) }
   }
 
   private func recorded(_ identity: RunIdentity) -> Recipe {

@@ -54,6 +54,8 @@ package struct TrainingRun {
   private let cache: WeightCache?
   let machine: MachineMemory
   let isResuming: Bool
+  /// Whether the recipe in the run names other places of inputs.
+  var hasMovedInputs = false
   /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
   let events: (RunEvent) -> Void
@@ -92,19 +94,22 @@ package struct TrainingRun {
   /// Continues a run bit for bit, from step 1 where it has no checkpoint; a finished one completes
   /// whatever export is missing.
   ///
+  /// - Parameter moved: where inputs are now.
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
+    _ directory: String, moved: [RecipeOverride] = [], cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(),
     interruption: (() -> Int32?)? = nil, secondsLeft: Double? = nil,
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
-    let saved = try savedRecipe(of: run) { events(.training(.warning($0))) }
+    let saved = try savedRecipe(of: run, moved: moved) { events(.training(.warning($0))) }
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
       recipe: saved.withLabels(), run: run, cache: cache, machine: machine, isResuming: true,
+      hasMovedInputs: !moved.isEmpty,
       interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }

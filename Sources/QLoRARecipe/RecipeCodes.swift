@@ -68,7 +68,8 @@ extension DiagnosticCode {
     "E0110", .usage,
     """
     A `--set` argument is not of the form KEY=VALUE, such as training.seed=7, or it names an \
-    element that a list does not have. The value is JSON; what is not JSON is taken as a string.
+    element that a list does not have. The value is JSON; what is not JSON is taken as a string. \
+    `qlora resume` takes places of inputs only, such as model.path=PATH.
     """)
   package static let recipeTooLarge = DiagnosticCode(
     "E0111", .usage,
