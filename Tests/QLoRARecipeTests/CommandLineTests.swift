@@ -43,6 +43,29 @@ import Testing
     try body(folder.path("r.json"), folder)
   }
 
+  /// Whatever the parser finds has a code of its own, also numbers below zero.
+  @Test(arguments: [
+    (["quantize", "m", "--output", "o", "--blocksize", "48"], "--blocksize must be 32"),
+    (["quantize", "m", "--output", "o", "--blocksize", "-1"], "--blocksize must be 32"),
+    (
+      ["quantize", "m", "--output", "o", "--type", "int8", "--threshold", "-3"],
+      "--threshold must be 0 or more, found -3.0"
+    ),
+    (["preview", "r.json", "-n", "-1"], "-n must be at least 1."),
+    (["preview", "r.json", "-n", "x"], "The value 'x' is invalid"),
+    (["eval", "--model", "m", "--data", "d", "--quantization", "q"], "--quantization must be nf4"),
+    (["eval", "--model", "m", "--data", "d", "--format", "zz"], "is not a row format"),
+    (["eval", "--model", "m", "--data", "d", "--threads", "-2"], "--threads must not be negative"),
+    (["train"], "Missing expected argument"), (["nonsense"], "Unexpected argument"),
+  ])
+  func wrongArgumentsHaveACode(arguments: [String], message: String) throws {
+    let ending = try qlora(arguments)
+    #expect(ending.code == 64 && ending.output == "")
+    #expect(ending.errors.hasPrefix("error[E0907]: "), "\(ending.errors)")
+    #expect(ending.errors.contains(message), "\(ending.errors)")
+    #expect(ending.errors.contains("Usage: qlora"), "\(ending.errors)")
+  }
+
   @Test func validRecipe() throws {
     try withRecipe(RecipeTexts.least) { path, folder in
       let ending = try qlora(["validate", path, "--set", "threads=3", "--json"])
