@@ -166,6 +166,14 @@ import Testing
       #"error[E0108]: model.quantization.threshold is for "int8" only; delete it, or choose "#
         + "another model.quantization.type"),
     Fault(
+      "model", #""quantization":{"type":"int8","blocksize":128}"#,
+      #"error[E0108]: model.quantization.blocksize is for "nf4" and "fp4" only; delete it, or "#
+        + "choose another model.quantization.type"),
+    Fault(
+      "model", #""quantization":{"type":"none","doubleQuant":false}"#,
+      #"error[E0108]: model.quantization.doubleQuant is for "nf4" and "fp4" only; delete it, or "#
+        + "choose another model.quantization.type"),
+    Fault(
       "model", #""quantization":{"blocksize":48}"#,
       "error[E0105]: model.quantization.blocksize must be a power of two from 32 to 4096, "
         + "found 48"),
