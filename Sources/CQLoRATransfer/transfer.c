@@ -137,7 +137,9 @@ static CURLcode prepare(
   };
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
     CURLcode code = curl.easy_setopt(handle, numbers[i].option, numbers[i].value);
-    if (code != 0) return code;
+    // A handle that kept its buffer after a failed lookup takes no size for it, and needs none:
+    // older libraries say so here.
+    if (code != 0 && numbers[i].option != option_buffersize) return code;
   }
   const struct {
     enum option option;

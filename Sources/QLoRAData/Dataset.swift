@@ -43,17 +43,28 @@ package struct Dataset: Sendable {
       }
     }
     if rows.isEmpty {
-      let found =
-        report.dropped > 0
-        ? "all \(report.dropped) rows were dropped: too long for data.maxTokens"
-        : "the data hold no rows"
-      throw Diagnostic(
-        .noRows, found, at: sources.first.map { .file($0.path) },
-        remedy: report.dropped > 0
-          ? "raise data.maxTokens, or set data.overLength to \"truncate\""
-          : "put one JSON object on each line")
+      throw noRows(sources, encoder, report)
     }
     return Dataset(rows: try rows.finish(), report: report)
+  }
+
+  private static func noRows(
+    _ sources: [DataSource], _ encoder: RowEncoder, _ report: EncodingReport
+  ) -> Diagnostic {
+    let place = sources.first.map { DiagnosticLocation.file($0.path) }
+    guard report.dropped > 0 else {
+      return Diagnostic(
+        .noRows, "the data hold no rows", at: place, remedy: "put one JSON object on each line")
+    }
+    guard encoder.overLength == .truncate else {
+      return Diagnostic(
+        .noRows, "all \(report.dropped) rows were dropped: too long for data.maxTokens", at: place,
+        remedy: "raise data.maxTokens, or set data.overLength to \"truncate\"")
+    }
+    return Diagnostic(
+      .noRows,
+      "all \(report.dropped) rows were dropped: cut to data.maxTokens, \(encoder.maxTokens), they "
+        + "end before their first trained token", at: place, remedy: "raise data.maxTokens")
   }
 
   /// Takes a random part out for validation; both keep the rows' order, and the pieces of one text

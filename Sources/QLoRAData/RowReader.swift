@@ -49,7 +49,7 @@ package struct RowReader: Sendable {
         .dataFileMissing,
         error.code == .fileMissing
           ? "no such data file" : "data file expected, found \(InputFile.kind(at: path))",
-        at: .file(path), remedy: "check the path in data.train or data.validation")
+        at: .file(path), remedy: "check the path")
     }
   }
 

@@ -29,6 +29,7 @@ package struct AdapterFolder {
   package static func open(_ path: String) throws -> AdapterFolder {
     let inner = FilePath.join(path, "adapter")
     let folder = try exists(PEFTAdapterConfig.fileName, in: inner) ? inner : path
+    try requireTrained(folder)
     let adapter = try PEFTAdapter.read(folder)
     try adapter.checkRanks(in: folder)
     let recipe = try recipe(around: folder)
@@ -43,6 +44,19 @@ package struct AdapterFolder {
       path: folder, adapter: adapter, load: load,
       basePath: recipe?.model.path ?? adapter.config.baseModel,
       validation: recipe?.data.validation.first?.dataSource, labels: labels)
+  }
+
+  /// - Throws: `adapterMissing` for a run that has no adapter yet, with what helps.
+  private static func requireTrained(_ folder: String) throws {
+    guard try !exists(PEFTAdapterConfig.fileName, in: folder),
+      try exists(RunDirectory.recipeName, in: folder)
+    else { return }
+    let store = CheckpointStore(FilePath.join(folder, RunDirectory.checkpointsName))
+    let newest = try store.newestIntact()?.path
+    throw Diagnostic(
+      .adapterMissing, "this run is not finished, and has no adapter yet", at: .file(folder),
+      remedy: "`qlora resume \(folder)` finishes it"
+        + (newest.map { "; the adapter so far is \($0)" } ?? ""))
   }
 
   /// Whether `open` would look for an adapter here, and not for a model.
@@ -84,6 +98,8 @@ extension AdapterFolder {
 enum TrainedWith {
   static let fileName = "qlora.json"
   private static let maximumFileBytes = 1 << 16
+  private static let remedy =
+    "restore the file, or delete it and say --quantization and --compute-dtype"
 
   static func text(_ options: LoadOptions, labels: [String]? = nil) -> String {
     let classes = labels.map { [JSONMember("labels", .list($0.map { .string($0) }))] } ?? []
@@ -101,18 +117,22 @@ enum TrainedWith {
     ])
   }
 
+  /// - Throws: `adapterRecordDamaged`.
   static func read(_ folder: String) throws -> (load: LoadOptions, labels: [String]?) {
     let path = FilePath.join(folder, fileName)
     let file = try InputFile(fileName, in: folder)
-    let json = try JSONValue.read(file, limit: maximumFileBytes, code: .adapterBaseUnknown)
+    let json = try JSONValue.read(file, limit: maximumFileBytes, code: .adapterRecordDamaged)
     guard let dtype = json["computeDType"]?.stringValue.flatMap({ DType(rawValue: $0) }) else {
-      throw Diagnostic(.adapterBaseUnknown, "computeDType is missing", at: .file(path))
+      throw Diagnostic(
+        .adapterRecordDamaged, "computeDType is missing or none that is known", at: .file(path),
+        remedy: remedy)
     }
     var quantization: WeightQuantization?
     if let held = json["quantization"], !held.isNull {
       quantization = WeightQuantization(json: held)
       guard quantization != nil else {
-        throw Diagnostic(.adapterBaseUnknown, "quantization is incomplete", at: .file(path))
+        throw Diagnostic(
+          .adapterRecordDamaged, "quantization is incomplete", at: .file(path), remedy: remedy)
       }
     }
     let skip = json["skip"]?.arrayValue?.compactMap(\.stringValue) ?? []

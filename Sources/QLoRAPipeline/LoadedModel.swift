@@ -132,11 +132,20 @@ package struct ModelText: Sendable {
     }
     template = try tokenizer.chatTemplateSource.map {
       try ChatTemplate(
-        source: $0, bosToken: tokenizer.bosToken?.text ?? "",
+        source: $0, name: try Self.templateName(source), bosToken: tokenizer.bosToken?.text ?? "",
         eosToken: tokenizer.eosToken?.text ?? "")
     }
     let ends = source.config.eosTokens.map(Int32.init)
     endTokens = Set(ends + [tokenizer.eosToken?.id].compactMap { $0 })
+  }
+
+  /// Where a model's chat template is: a file of its own, or a text in another one.
+  private static func templateName(_ source: ModelSource) throws -> String {
+    guard case .folder(let folder) = source.origin else { return "chat template of \(source.path)" }
+    let own = "chat_template.jinja"
+    return try InputFile.openIfPresent(own, in: folder) == nil
+      ? "chat template of \(FilePath.join(folder, "tokenizer_config.json"))"
+      : FilePath.join(folder, own)
   }
 
   /// - Throws: where the model has no chat template.

@@ -42,9 +42,16 @@ extension Pipeline {
       if verify { try checkFinite([file]) }
       return InspectionReport(kind: "safetensors", facts: sizes([file]), tensors: lines([file]))
     }
-    if path.hasSuffix(".gguf") {
-      let file = try GGUFFile(path: path)
-      if file.metadata["general.type"]?.string == "adapter" { return try adapter(file, verify) }
+    if let start = try start(of: path) {
+      if path.hasSuffix(".gguf") || start.starts(with: "GGUF".utf8) {
+        let file = try GGUFFile(path: path)
+        if file.metadata["general.type"]?.string == "adapter" { return try adapter(file, verify) }
+      } else if isJSON(start) {
+        throw Diagnostic(
+          .fileIsForeign, "this is JSON, which has no tensors", at: .file(path),
+          remedy: "inspect takes a model's folder, an adapter, a checkpoint, or a .safetensors or "
+            + "GGUF file; a recipe is for `qlora plan`")
+      }
     }
     if RunView.isRun(path) { throw isARun(path) }
     return try model(path, verify)
@@ -58,6 +65,19 @@ extension Pipeline {
       at: .file(path),
       remedy: "`qlora runs show \(path)` describes the run"
         + (isThere ? ", `qlora inspect \(adapter)` its adapter" : ""))
+  }
+
+  /// The first bytes of a plain file; nil for a folder, or where there is nothing.
+  private static func start(of path: String) throws -> [UInt8]? {
+    guard let file = try? InputFile(path: path) else { return nil }
+    return try file.bytes(0..<min(file.byteCount, 8))
+  }
+
+  /// A safetensors file begins with a length, whose last bytes are zero.
+  private static func isJSON(_ start: [UInt8]) -> Bool {
+    let first = start.first { ![0x20, 0x0A, 0x0D, 0x09].contains($0) }
+    return first.map { $0 == UInt8(ascii: "{") || $0 == UInt8(ascii: "[") } ?? false
+      && !start.contains(0)
   }
 
   private static func model(_ path: String, _ verify: Bool) throws -> InspectionReport {
@@ -90,6 +110,7 @@ extension Pipeline {
     if verify { try checkFinite(source.weights, source.path) }
     switch source.origin {
     case .gguf(let file):
+      facts.append(("memoryFootprintBytes", .int(file.tensorBytes)))
       return InspectionReport(kind: "gguf", facts: facts, tensors: lines(file))
     case .folder(let folder):
       return InspectionReport(
@@ -105,7 +126,8 @@ extension Pipeline {
     if verify { try checkFinite(weights, model.path) }
     let files = (weights as? SafetensorsWeightSource)?.files.files ?? []
     let count = try weights.names.reduce(0) { $0 + (try weights.shape(of: $1)).count }
-    let stored = files.reduce(0) { $0 + $1.file.byteCount }
+    let config = try InputFile("config.json", in: model.path).byteCount
+    let stored = files.reduce(config) { $0 + $1.file.byteCount }
     let facts: [(name: String, value: JSONValue)] = [
       ("architecture", model.json["model_type"] ?? model.json["_class_name"] ?? .null),
       ("parameters", .int(count)), ("storedBytes", .int(stored)),
@@ -148,10 +170,12 @@ extension Pipeline {
       ),
       ("alpha", alpha.map { .double($0) } ?? .null),
       ("modules", .int(file.tensors.count { $0.name.hasSuffix(".lora_a") })),
-      ("parameters", .int(file.tensors.reduce(0) { $0 + $1.count })),
-      ("storedBytes", .int(file.file.byteCount)),
     ]
-    return InspectionReport(kind: "adapter", facts: facts, tensors: lines(file))
+    let count = file.tensors.reduce(0) { $0 + $1.count }
+    return InspectionReport(
+      kind: "adapter",
+      facts: facts + sizes(count, stored: file.file.byteCount, tensors: file.tensorBytes),
+      tensors: lines(file))
   }
 
   private static func lines(_ file: GGUFFile) -> [InspectionReport.TensorLine] {
@@ -177,9 +201,22 @@ extension Pipeline {
 
   private static func sizes(_ files: [SafetensorsFile]) -> [(name: String, value: JSONValue)] {
     let entries = files.flatMap(\.entries)
-    return [
-      ("parameters", .int(entries.reduce(0) { $0 + $1.shape.count })),
-      ("storedBytes", .int(entries.reduce(0) { $0 + $1.byteRange.count })),
+    return sizes(
+      entries.reduce(0) { $0 + $1.shape.count },
+      stored: files.reduce(0) { $0 + $1.file.byteCount },
+      tensors: entries.reduce(0) { $0 + $1.byteRange.count })
+  }
+
+  /// - Parameters:
+  ///   - stored: bytes of files.
+  ///   - tensors: those of their tensors, as they are.
+  private static func sizes(
+    _ parameters: Int, stored: Int, tensors: Int
+  ) -> [(name: String, value: JSONValue)] {
+    [
+      ("parameters", .int(parameters)), ("storedBytes", .int(stored)),
+      ("bytesPerParameter", .double(Double(stored) / Double(max(1, parameters)))),
+      ("memoryFootprintBytes", .int(tensors)),
     ]
   }
 
@@ -190,6 +227,10 @@ extension Pipeline {
         bytes: $0.byteRange.count)
     }
   }
+}
+
+extension GGUFFile {
+  fileprivate var tensorBytes: Int { tensors.reduce(0) { $0 + $1.byteRange.count } }
 }
 
 // MARK: Verifying

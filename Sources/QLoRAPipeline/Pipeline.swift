@@ -87,13 +87,13 @@ extension Pipeline {
 
   /// Continues a run; see `TrainingRun.resume`.
   package static func resume(
-    runDirectory: String, cache: WeightCache? = nil,
+    runDirectory: String, moved: [RecipeOverride] = [], cache: WeightCache? = nil,
     on machine: MachineMemory = MachineMemory(), interruption: (() -> Int32?)? = nil,
     secondsLeft: Double? = nil, events: @escaping (RunEvent) -> Void
   ) throws -> RunOutcome {
     try watched(events) {
       try TrainingRun.resume(
-        runDirectory, cache: cache, on: machine, interruption: interruption,
+        runDirectory, moved: moved, cache: cache, on: machine, interruption: interruption,
         secondsLeft: secondsLeft, events: $0)
     }
   }
@@ -149,12 +149,13 @@ extension Pipeline {
         remedy: "use it with `qlora classify`, or with `qlora eval --format classification`")
     }
     let loaded = try LoadedModel.load(
-      try base.request(loadOptions(base, trained: adapter?.load)),
+      try base.request(heldOptions(base, trained: adapter?.load)),
       cache: base.cache, adapterBytes: adapter?.adapter.memoryBytes ?? 0, progress: progress)
     if let adapter { try loaded.model.addAdapters(adapter.adapter) }
     return loaded
   }
 
+  /// As the user said, else as the adapter was trained.
   static func loadOptions(_ base: BaseOptions, trained: LoadOptions?) -> LoadOptions {
     var options = trained ?? LoadOptions(quantization: nil, computeDType: .float32)
     if let word = base.quantization {

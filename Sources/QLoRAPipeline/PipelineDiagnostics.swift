@@ -31,6 +31,11 @@ extension DiagnosticCode {
     "E0554", .usage,
     "A command needs to know the base model. Give it with --model, or train the adapter with this "
       + "tool, which writes base_model_name_or_path into adapter_config.json.")
+  package static let adapterRecordDamaged = DiagnosticCode(
+    "E0583", .badData,
+    "qlora.json beside an adapter says how its training held the base, and this one is no JSON or "
+      + "lacks a value. Restore it from the run, or delete it: the adapter then loads as one of "
+      + "another tool, and --quantization and --compute-dtype say how the base is to be held.")
   package static let inputChanged = DiagnosticCode(
     "E0555", .resumeRefused,
     "An input of the run (model, tokenizer, template or data) is not what it was when the run "
@@ -101,7 +106,7 @@ extension DiagnosticCode {
     vocabularyMismatch, vocabularyMissing, templateMissing, nothingToEvaluate, adapterBaseUnknown,
     inputChanged, outputFolderExists, emptyPrompt, activationBudgetTooSmall, memoryExceeded,
     diskExceeded, nothingToQuantize, memoryBudgetTooSmall, resumeDiffers, proofStopped,
-    promptTooLong, adaptersDisagree, nameTaken, trialStopped,
+    promptTooLong, adaptersDisagree, nameTaken, trialStopped, adapterRecordDamaged,
   ]
 }
 

@@ -122,41 +122,6 @@ extension Recipe {
   }
 }
 
-extension Recipe {
-  /// Puts the adapters that are to be trained on a model.
-  ///
-  /// - Returns: the configuration of the adapter that training begins with; nil for fresh ones.
-  func addAdapters(to model: DecoderModel) throws -> PEFTAdapterConfig? {
-    model.dropoutSeed = dropoutSeed
-    model.neftuneAlpha = training.neftuneAlpha
-    guard let path = adapter.initializeFrom else {
-      try model.addAdapters(adapterOptions)
-      return nil
-    }
-    var initial = try AdapterFolder.open(path).adapter
-    try checkModules(of: initial, model.config)
-    initial.config.dropout = adapter.dropout
-    try model.addAdapters(initial)
-    return initial.config
-  }
-}
-
-extension Recipe {
-  /// An adapter to begin with brings its modules that are trained as a whole; others cannot join.
-  private func checkModules(of initial: PEFTAdapter, _ config: ModelConfig) throws {
-    guard task == .language, !adapter.modulesToSave.isEmpty else { return }
-    let wanted = try config.modulesToSave(adapter.modulesToSave)
-    let brought = config.savableModules.filter { module in
-      initial.saved.contains { saved in module.tensors.contains { $0.name == saved.name } }
-    }
-    guard wanted != Set(brought.map(\.module)) else { return }
-    throw Diagnostic(
-      .taskUnsupported,
-      "adapter.modulesToSave names other modules than the adapter of adapter.initializeFrom brings",
-      remedy: "delete adapter.modulesToSave, or begin with a fresh adapter")
-  }
-}
-
 extension Recipe.Source {
   var dataSource: DataSource {
     DataSource(

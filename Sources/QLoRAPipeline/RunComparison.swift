@@ -95,7 +95,8 @@ package struct RunComparison: Sendable, Equatable {
   private static func differenceOfValues(
     _ first: [UInt8], _ second: [UInt8], _ name: String
   ) throws -> String? {
-    var ignored = timeKeys
+    // The recipe names its own output; what it decides is in the identity.
+    var ignored = timeKeys.union([TrainingState.recipeKey])
     // Stopped within its last evaluation, a run keeps the checkpoint from before it.
     let pending = Array("\"isEvaluationPending\": true".utf8)
     if first.contains(pending) || second.contains(pending) { ignored.formUnion(evaluationKeys) }

@@ -6,6 +6,7 @@ import QLoRAFormats
 import QLoRAJSON
 import QLoRARecipe
 import QLoRASystem
+import QLoRAText
 import QLoRATraining
 
 /// Digests of a run's inputs, recorded with its recipe and in every checkpoint.
@@ -26,12 +27,15 @@ struct RunIdentity {
   }
 
   /// - Parameter base: the digest of the model's files.
-  init(_ recipe: Recipe, base: Digest, text: ModelText, data: RunData) throws {
+  /// - Throws: where they can no longer be read.
+  init(
+    _ recipe: Recipe, _ source: ModelSource, base: Digest, text: ModelText, data: RunData
+  ) throws {
     let template = text.tokenizer.chatTemplateSource ?? ""
     digests = [
       (name: "recipe", value: Self.recipeDigest(recipe)),
       ("model", "\(base)"),
-      ("tokenizer", Self.tokenizerDigest(text)),
+      ("tokenizer", try Self.tokenizerDigest(source, text, recorded: recipe.digests["tokenizer"])),
       ("template", Digest(of: template.utf8).description),
       ("data", "\(try DataFingerprint(data.train))-\(try DataFingerprint(data.validation))"),
     ] + (try Self.initialAdapter(recipe))
@@ -95,8 +99,26 @@ struct RunIdentity {
     return Digest(of: JSONWriter.text(recipe.recipeJSON).utf8).description
   }
 
-  /// Of the vocabulary, whatever file it came from.
-  private static func tokenizerDigest(_ text: ModelText) -> String {
+  /// What digests of a tokenizer's whole content begin with. Runs begun with an earlier version
+  /// have one of the vocabulary alone, which begins with nothing.
+  private static let wholeContent = "content-"
+
+  /// - Parameter recorded: what the run has on record, which decides what is compared.
+  private static func tokenizerDigest(
+    _ source: ModelSource, _ text: ModelText, recorded: String?
+  ) throws -> String {
+    if let recorded, !recorded.hasPrefix(wholeContent) { return vocabularyDigest(text) }
+    switch source.origin {
+    case .folder(let folder):
+      return wholeContent + (try Tokenizer.contentDigest(folder: folder).description)
+    case .gguf(let file):
+      return wholeContent + (try GGUFVocabulary(file).contentDigest.description)
+    case .random: return vocabularyDigest(text)
+    }
+  }
+
+  /// Of the tokens' texts, whatever file they came from.
+  private static func vocabularyDigest(_ text: ModelText) -> String {
     let stream = StreamingDigest()
     for id in 0..<Int32(text.tokenizer.vocabularyCount) {
       Array(text.tokenizer.text(of: id).utf8 + [0]).withUnsafeBytes(stream.update)

@@ -131,7 +131,7 @@ struct PlannedRun {
   init(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws {
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let resolved = try resolved.withLabels()
+    let resolved = try resolved.withLabels().withInitialAdapter().withStoredQuantization()
     let recipe = resolved.recipe
     source = try ModelSource.open(recipe.model.path)
     try recipe.checkModulesToSave(source.config)
@@ -141,6 +141,7 @@ struct PlannedRun {
     let run = RunMemory(recipe, source: source, data: data)
     let rehearsal: Rehearsal
     (arrangement, rehearsal) = try run.arrangement(on: machine)
+    try resolved.checkTargets(rehearsal.model)
     let policies = arrangement.policies
     let limit = arrangement.device.limitBytes(machine)
     let batch = run.largestBatch

@@ -57,8 +57,9 @@ extension TrainingRun {
     if AdapterExport.isComplete(run.adapterPath, run.fileSystem) { return }
     // The folder of an earlier export that lost a file; the run gives the same bits again.
     try run.discardIncompleteAdapter()
+    let held = isResuming ? try recipe.recipe.heldOptions : recipe.recipe.loadOptions
     try AdapterExport.write(
-      adapter, trainedWith: recipe.recipe.loadOptions,
+      adapter, trainedWith: held,
       labels: recipe.recipe.task == .classification ? recipe.recipe.data.labels : nil,
       name: recipe.recipe.name, facts: facts, isOfImages: recipe.recipe.task == .image,
       base: recipe.recipe.model.path, to: run.adapterPath, run.fileSystem)

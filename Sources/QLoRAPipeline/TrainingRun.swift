@@ -53,7 +53,9 @@ package struct TrainingRun {
   let run: RunDirectory
   private let cache: WeightCache?
   let machine: MachineMemory
-  private let isResuming: Bool
+  let isResuming: Bool
+  /// Whether the recipe in the run names other places of inputs.
+  var hasMovedInputs = false
   /// Signals, and the end of the time that the recipe or a scheduler gives.
   private let interruption: () -> Int32?
   private let planned = PlannedMemory()
@@ -77,7 +79,7 @@ package struct TrainingRun {
     let interruption = stopping(interruption, recipe, secondsLeft)
     let missing = recipe.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
-    let recipe = try recipe.withLabels()
+    let recipe = try recipe.withLabels().withInitialAdapter().withStoredQuantization()
     let run = try RunDirectory(starting: recipe.recipe.output, fileSystem)
     do {
       return try TrainingRun(
@@ -93,19 +95,22 @@ package struct TrainingRun {
   /// Continues a run bit for bit, from step 1 where it has no checkpoint; a finished one completes
   /// whatever export is missing.
   ///
+  /// - Parameter moved: where inputs are now.
   /// - Throws: as `start`, and with exit code 78 where recipe, model, tokenizer or data changed.
   package static func resume(
-    _ directory: String, cache: WeightCache? = nil, on machine: MachineMemory = MachineMemory(),
+    _ directory: String, moved: [RecipeOverride] = [], cache: WeightCache? = nil,
+    on machine: MachineMemory = MachineMemory(),
     interruption: (() -> Int32?)? = nil, secondsLeft: Double? = nil,
     events: @escaping (RunEvent) -> Void = { _ in }
   ) throws -> RunResult {
     let interruption = interruption ?? stopOnSignals()
     let run = try RunDirectory(resuming: directory)
-    let saved = try RecipeLoader.load(path: run.recipePath)
+    let saved = try savedRecipe(of: run, moved: moved) { events(.training(.warning($0))) }
     let missing = saved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
     return try TrainingRun(
       recipe: saved.withLabels(), run: run, cache: cache, machine: machine, isResuming: true,
+      hasMovedInputs: !moved.isEmpty,
       interruption: stopping(interruption, saved, secondsLeft), events: events
     ).perform()
   }
@@ -178,7 +183,7 @@ package struct TrainingRun {
     let text = try ModelText(source)
     let data = try RunData(recipe, text: text, scratchFolder: run.path)
     let content = try source.contentDigest()
-    let identity = try RunIdentity(recipe, base: content, text: text, data: data)
+    let identity = try RunIdentity(recipe, source, base: content, text: text, data: data)
     try identity.check(against: recipe.digests, run: run.path)
     try record(identity)
     // Before the weights too: a budget that is too small is known without them.
@@ -202,22 +207,12 @@ package struct TrainingRun {
     let (arrangement, rehearsal) = try RunMemory(recipe.recipe, source: source, data: data)
       .arrangement(on: machine)
     try plan(arrangement.memory, arrangement.problem)
+    // What a run began with stays, whatever a later version would say of it.
+    if !isResuming { try recipe.checkTargets(rehearsal.model) }
     for slip in try source.warnings + recipe.recipe.warnings(about: rehearsal.model) {
       events(.training(.warning(slip)))
     }
     return arrangement
-  }
-
-  /// Puts what the inputs are on record, unless an earlier stretch of the run has.
-  func record(_ identity: RunIdentity) throws {
-    var recorded = recipe.recipe
-    recorded.digests = Dictionary(identity.digests.map { ($0.name, $0.value) }) { $1 }
-    if recorded.digests != recipe.recipe.digests { try save(recorded) }
-  }
-
-  private func save(_ recipe: Recipe) throws {
-    let text = JSONWriter.text(recipe.recipeJSON, style: .indented) + "\n"
-    try AtomicFile.write(run.recipePath, Array(text.utf8), run.fileSystem)
   }
 
   /// Puts the adapters on the model. Returns their configuration.
@@ -246,17 +241,6 @@ package struct TrainingRun {
         guard !arrangement.layout.placement.usesDisk else { return }
         try records.sample(loaded, data.validation, recipe, until: { interruption() != nil })
       })
-  }
-
-  func artifacts(
-    _ config: PEFTAdapterConfig, _ identity: RunIdentity, device: String
-  ) -> CheckpointArtifacts {
-    CheckpointArtifacts(
-      codec: SafetensorsCodec(), adapterConfiguration: Array(config.fileText().utf8),
-      identity: identity.artifacts,
-      provenance: [
-        .init("tool", ToolVersion.text), .init(CheckpointArtifacts.deviceFact, device),
-      ])
   }
 
   /// Trains to the end and writes what a finished run leaves.

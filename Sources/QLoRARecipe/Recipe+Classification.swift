@@ -5,10 +5,7 @@ extension ResolvedRecipe {
   /// The same recipe with these classes; as it is where it names its own.
   package func naming(labels: [String]) -> ResolvedRecipe {
     guard recipe.data.labels.isEmpty else { return self }
-    var recipe = recipe
-    recipe.data.labels = labels
-    return ResolvedRecipe(
-      recipe: recipe, file: file, origins: origins, inputFolders: inputFolders)
+    return changed { $0.data.labels = labels }
   }
 }
 

@@ -32,12 +32,7 @@ extension RecipeDecoder {
         at: origins["data.validation.\(index).weight"], remedy: "delete it")
     }
     checkLabels(of: recipe)
-    let threshold = "model.quantization.threshold"
-    if recipe.model.quantization.type != .int8, let origin = origins[threshold] {
-      report(
-        .recipeContradiction, "\(threshold) is for \"int8\" only", at: origin,
-        remedy: "delete it, or choose another model.quantization.type")
-    }
+    checkQuantization(recipe.model.quantization)
     let limit = "training.maxNonFinite"
     if recipe.training.onNonFinite == .halt, let origin = origins[limit] {
       report(
@@ -51,6 +46,25 @@ extension RecipeDecoder {
       report(
         .recipeContradiction, "\(path) means nothing to \"\(optimizer.type.rawValue)\"",
         at: origin, remedy: "delete it, or choose another training.optimizer.type")
+    }
+  }
+}
+
+extension RecipeDecoder {
+  private mutating func checkQuantization(_ chosen: Recipe.Quantization) {
+    let (usual, isFourBit) = (Recipe.Quantization(), [.nf4, .fp4].contains(chosen.type))
+    // A run's saved recipe has the two of 4 bits at any type, at their defaults.
+    let misplaced = [
+      ("threshold", "\"int8\"", chosen.type != .int8),
+      ("blocksize", "\"nf4\" and \"fp4\"", !isFourBit && chosen.blocksize != usual.blocksize),
+      ("doubleQuant", "\"nf4\" and \"fp4\"", !isFourBit && chosen.doubleQuant != usual.doubleQuant),
+    ]
+    for (key, types, isMisplaced) in misplaced where isMisplaced {
+      let path = "model.quantization.\(key)"
+      guard let origin = origins[path] else { continue }
+      report(
+        .recipeContradiction, "\(path) is for \(types) only", at: origin,
+        remedy: "delete it, or choose another model.quantization.type")
     }
   }
 }

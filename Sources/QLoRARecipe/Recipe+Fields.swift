@@ -95,7 +95,8 @@ extension Recipe.Adapter: RecipeSection {
         + "list of names."),
     Field(
       "initializeFrom", \.initializeFrom, .optional(.path),
-      "A PEFT adapter folder to begin with; null begins with a fresh adapter."),
+      "A PEFT adapter folder to begin with, whose rank, alpha and targets hold; null begins with a "
+        + "fresh adapter."),
     Field(
       "modulesToSave", \.modulesToSave, .list(.text),
       "Modules that are trained as a whole: ends of the names of embedding, norms and head, such "

@@ -5,7 +5,7 @@ extension DiagnosticCode {
   package static let recipeUnreadable = DiagnosticCode(
     "E0100", .inputMissing,
     """
-    The recipe file does not exist or cannot be read. Check the path; `qlora recipes ls` lists \
+    The recipe file does not exist or is no plain file. Check the path; `qlora recipes ls` lists \
     the recipes that come with qlora.
     """)
   package static let recipeSyntax = DiagnosticCode(
@@ -54,8 +54,9 @@ extension DiagnosticCode {
   package static let recipeContradiction = DiagnosticCode(
     "E0108", .usage,
     """
-    Two keys contradict each other: each value alone would be accepted. The message names both; \
-    change or delete one.
+    Two keys contradict each other, or a key an input that has the last word, such as a model that \
+    is quantized already: each alone would be accepted. The message names both; change or delete \
+    one.
     """)
   package static let recipeUnavailable = DiagnosticCode(
     "E0109", .usage,
@@ -67,7 +68,8 @@ extension DiagnosticCode {
     "E0110", .usage,
     """
     A `--set` argument is not of the form KEY=VALUE, such as training.seed=7, or it names an \
-    element that a list does not have. The value is JSON; what is not JSON is taken as a string.
+    element that a list does not have. The value is JSON; what is not JSON is taken as a string. \
+    `qlora resume` takes places of inputs only, such as model.path=PATH.
     """)
   package static let recipeTooLarge = DiagnosticCode(
     "E0111", .usage,

@@ -135,7 +135,12 @@ package enum RecipeLoader {
           "the recipe does not exist", "`qlora recipes ls` lists recipes to begin with")
       case .fileNotRegular:
         throw unreadable("the recipe is \(InputFile.kind(at: path))", "name a file in it")
-      case .fileUnreadable: throw unreadable("the recipe cannot be read", "check its permissions")
+      case .fileUnreadable:
+        throw Diagnostics([
+          Diagnostic(
+            error.code, "the recipe \(error.message)", at: error.location,
+            remedy: "check its permissions and those of the folders above")
+        ])
       default: throw Diagnostics([error])
       }
     }

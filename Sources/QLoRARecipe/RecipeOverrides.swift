@@ -30,6 +30,25 @@ package struct RecipeOverride: Sendable {
     origin = .commandLine("--set \(argument)")
   }
 
+  /// A `--set` argument of `qlora resume`, which says where an input is now. What the input is
+  /// stays as it was: its digest is on record.
+  ///
+  /// - Throws: `recipeOverride` for any other key.
+  package init(moving argument: String) throws(Diagnostic) {
+    try self.init(argument: argument)
+    let inputs = [["model", "path"], ["adapter", "initializeFrom"]]
+    let isOfData =
+      path.count == 4 && path[0] == "data" && ["train", "validation"].contains(path[1])
+      && path[3] == "path"
+    guard inputs.contains(path) || isOfData else {
+      throw Diagnostic(
+        .recipeOverride, "a run goes on as its recipe says, and takes nothing but places of inputs",
+        at: .file("--set \(argument)"),
+        remedy: "set model.path, adapter.initializeFrom, data.train.0.path or their like, or train "
+          + "into a new output directory")
+    }
+  }
+
   private init(path: String, value: JSONValue, variable: String) {
     self.path = path.split(separator: ".").map(String.init)
     self.value = value

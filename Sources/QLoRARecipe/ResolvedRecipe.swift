@@ -28,14 +28,31 @@ package struct ResolvedRecipe: Sendable {
 
   /// The same run into another folder, however long it takes.
   package func withoutLimit(writingTo output: String) -> ResolvedRecipe {
+    changed { recipe in
+      recipe.output = output
+      recipe.training.maxWallTime = nil
+    }
+  }
+
+  /// With values that its inputs decide; who decided the others stays known.
+  package func changed(_ change: (inout Recipe) -> Void) -> ResolvedRecipe {
     var recipe = recipe
-    recipe.output = output
-    recipe.training.maxWallTime = nil
+    change(&recipe)
     return ResolvedRecipe(
       recipe: recipe, file: file, origins: origins, inputFolders: inputFolders)
   }
 
   package func origin(of path: String) -> FieldOrigin { origins[path] ?? .default }
+
+  /// What contradicts an input that has the last word.
+  ///
+  /// - Returns: nil where no layer but the defaults names the key.
+  package func contradiction(
+    of path: String, _ message: String, remedy: String
+  ) -> Diagnostic? {
+    guard let origin = origins[path], origin != .default else { return nil }
+    return Diagnostic(.recipeContradiction, message, at: origin.location, remedy: remedy)
+  }
 
   /// An error for every input that the recipe names and that does not exist.
   package func missingInputs() -> [Diagnostic] {

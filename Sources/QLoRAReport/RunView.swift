@@ -103,6 +103,17 @@ package struct RunView: Sendable {
     return history.elapsedSeconds / Double(step) * Double(stepCount - step)
   }
 
+  /// - Throws: `pathMissing` where there is no folder of this name.
+  package static func requireFolder(
+    _ path: String, _ files: any FileSystem = PosixFileSystem()
+  ) throws {
+    let status = try diagnosing { () throws(FileFailure) in try files.status(path) }
+    if let status, status.kind != .file { return }
+    throw Diagnostic(
+      .pathMissing, status == nil ? "there is no such folder" : "this is no folder",
+      at: .file(path), remedy: "give the folder that runs lie in, or one of them")
+  }
+
   /// The runs in a folder and in the folders below it, by path.
   package static func runs(
     below folder: String, _ files: any FileSystem = PosixFileSystem()

@@ -15,14 +15,16 @@ package struct ChatTemplate: Sendable {
   private let now: TemplateDate
 
   /// - Parameters:
+  ///   - name: under which messages speak of it, such as its file.
   ///   - now: what `strftime_now` formats.
   ///   - limits: what a template may use; its own are far above any known model's.
   /// - Throws: `Diagnostic` E0320 with line and column, E0323 for one that is too large or deep.
   package init(
-    source: String, bosToken: String, eosToken: String, now: TemplateDate = TemplateDate(),
+    source: String, name: String = "chat template", bosToken: String, eosToken: String,
+    now: TemplateDate = TemplateDate(),
     limits: TemplateLimits = TemplateLimits()
   ) throws {
-    self.source = try TemplateSource(source, limits)
+    self.source = try TemplateSource(source, limits, name: name)
     var parser = try TemplateParser(self.source)
     body = try parser.parseTemplate()
     self.bosToken = bosToken

@@ -1,5 +1,6 @@
 // How tensors become the bytes of a file and back; the pipeline plugs safetensors in here.
 import QLoRADiagnostics
+import QLoRAJSON
 import QLoRATensor
 
 package struct NamedTensor: Sendable {
@@ -31,6 +32,8 @@ package struct CheckpointArtifacts: Sendable {
   package var identity: [Identity]
   /// Provenance for the manifest that a resume does not insist on, such as the tool's version.
   package var provenance: [Identity]
+  /// The resolved recipe, which a resume falls back on where the run has lost its own.
+  package var recipe: JSONValue?
   /// The name of the backend in `provenance`: a resumed run says where it changed.
   package static let deviceFact = "device"
 
@@ -46,12 +49,13 @@ package struct CheckpointArtifacts: Sendable {
 
   package init(
     codec: any TensorFileCodec, adapterConfiguration: [UInt8], identity: [Identity],
-    provenance: [Identity] = []
+    provenance: [Identity] = [], recipe: JSONValue? = nil
   ) {
     self.codec = codec
     self.adapterConfiguration = adapterConfiguration
     self.identity = identity
     self.provenance = provenance
+    self.recipe = recipe
   }
 }
 

@@ -69,8 +69,8 @@ extension Trainer {
     }
     try directory.write(
       CheckpointFile.adapterConfiguration, inputs.artifacts.adapterConfiguration)
-    let text = JSONWriter.text(
-      state.json(identity: inputs.artifacts.identity), style: .indented)
+    let (identity, recipe) = (inputs.artifacts.identity, inputs.artifacts.recipe)
+    let text = JSONWriter.text(state.json(identity: identity, recipe: recipe), style: .indented)
     try directory.write(CheckpointFile.state, Array((text + "\n").utf8))
     // A device that was lost while its memory was read gave zeros.
     try inputs.backend.checkHealth()
@@ -140,5 +140,18 @@ extension Trainer {
           .deviceChanged, "this run continues on \(now), and its checkpoint was made on \(before)",
           at: .file(checkpoint.path),
           remedy: "for the same bits, use a processor with the same kernels")))
+  }
+}
+
+extension CheckpointStore {
+  /// The resolved recipe in the newest intact checkpoint; nil where there is none, or where an
+  /// earlier version made it.
+  package func newestRecipe() throws(Diagnostic) -> (recipe: JSONValue, checkpoint: String)? {
+    guard let newest = try newestIntact() else { return nil }
+    let bytes = try newest.manifest.read(CheckpointFile.state, of: newest.path, fileSystem)
+    guard let recipe = (try? JSONValue(parsing: bytes))?[TrainingState.recipeKey] else {
+      return nil
+    }
+    return (recipe, newest.path)
   }
 }

@@ -38,7 +38,10 @@ package struct TrainingState: Sendable, Equatable {
     recentLosses = (recentLosses + [metrics.loss]).suffix(Self.recentLossCount)
   }
 
-  func json(identity: [CheckpointArtifacts.Identity]) -> JSONValue {
+  /// The member with the resolved recipe.
+  package static let recipeKey = "recipe"
+
+  func json(identity: [CheckpointArtifacts.Identity], recipe: JSONValue? = nil) -> JSONValue {
     .dictionary([
       ("formatVersion", .int(Self.formatVersion)), ("step", .int(step)), ("tokens", .int(tokens)),
       ("labelledTokens", .int(labelledTokens)), ("elapsedSeconds", .double(elapsedSeconds)),
@@ -49,7 +52,7 @@ package struct TrainingState: Sendable, Equatable {
       ("recentLosses", .list(recentLosses.map { .double($0) })),
       ("metricsByteCount", .int(metricsByteCount)),
       ("identity", .dictionary(identity.map { ($0.name, .string($0.value)) })),
-    ])
+    ] + (recipe.map { [(Self.recipeKey, $0)] } ?? []))
   }
 
   /// Reads `state.json` and insists on the same identity.

@@ -38,7 +38,7 @@ struct HeldModelOptions: ParsableArguments {
       valueName: "device"))
   var device = "auto"
 
-  @Option(help: "Threads to compute with; 0 means all cores.")
+  @Option(parsing: .unconditional, help: "Threads to compute with; 0 means all cores.")
   var threads = 0
 
   @Option(

@@ -50,9 +50,17 @@ extension DiagnosticCode {
     redirected to is full. Files that the command wrote elsewhere are complete.
     """)
 
+  static let wrongArguments = DiagnosticCode(
+    "E0907", .usage,
+    """
+    The command line itself is wrong: an argument is missing, an option is unknown, or a value is \
+    not one that the option takes. Nothing was read or written. --help of the command says what it \
+    takes, with an example.
+    """)
+
   static let allCommandCodes: [DiagnosticCode] = [
     .unexpected, .unknownCode, .unknownRecipeName, .outputInTheWay, .cannotWrite, .stopped,
-    .outputLost, .portUnusable,
+    .outputLost, .wrongArguments, .portUnusable,
   ]
 
   /// Every module's codes, by number.

@@ -49,7 +49,11 @@ enum CommandRunner {
       return code.rawValue
     }
     if code == .validationFailure {
-      Console.error(message)
+      let reason = QLoRACommand.message(for: error)
+      Console.error(Console.colored(Diagnostic(.wrongArguments, reason)))
+      // What the parser adds: help on the argument, and how the command is used.
+      let plain = "Error: \(reason)\n"
+      if message.hasPrefix(plain) { Console.error(String(message.dropFirst(plain.count))) }
       return QLoRADiagnostics.ExitCode.usage.rawValue
     }
     Console.error(

@@ -4,25 +4,31 @@ import QLoRAModels
 import QLoRAPipeline
 
 struct SamplingArguments: ParsableArguments {
-  @Option(help: "Longest answer in tokens.")
+  @Option(parsing: .unconditional, help: "Longest answer in tokens.")
   var maxTokens = 256
 
-  @Option(help: "How freely tokens are drawn; 0 always takes the likeliest.")
+  @Option(
+    parsing: .unconditional, help: "How freely tokens are drawn; 0 always takes the likeliest.")
   var temperature = 0.0
 
-  @Option(help: "Draws from the likeliest tokens whose probabilities sum to this.")
+  @Option(
+    parsing: .unconditional,
+    help: "Draws from the likeliest tokens whose probabilities sum to this.")
   var topP = 1.0
 
-  @Option(help: "Draws from so many of the likeliest tokens; 0 means all.")
+  @Option(parsing: .unconditional, help: "Draws from so many of the likeliest tokens; 0 means all.")
   var topK = 0
 
-  @Option(help: "Draws from tokens at least this times as likely as the likeliest.")
+  @Option(
+    parsing: .unconditional,
+    help: "Draws from tokens at least this times as likely as the likeliest.")
   var minP = 0.0
 
-  @Option(help: "Makes tokens that were there already less likely; 1 does not.")
+  @Option(
+    parsing: .unconditional, help: "Makes tokens that were there already less likely; 1 does not.")
   var repetitionPenalty = 1.0
 
-  @Option(help: "Seed of the draws.")
+  @Option(parsing: .unconditional, help: "Seed of the draws.")
   var seed: UInt64 = 0
 
   @Option(

@@ -69,6 +69,16 @@ import Testing
     #expect(chosen.files.count == wanted.count - 2)
   }
 
+  /// Every try of one handle says what was wrong, and nothing of options.
+  @Test func anUnknownHostIsNamed() throws {
+    let hub = try hub()
+    let found = #expect(throws: Diagnostic.self) {
+      try hub.download(environment: ["HF_ENDPOINT": "https://nohost.invalid"])
+    }
+    #expect(found?.code.exitCode == .network)
+    #expect(found?.message.contains("resolve host") == true, "\(String(describing: found))")
+  }
+
   @Test func theTokenStaysWithTheHub() throws {
     let hub = try hub()
     _ = try hub.download()

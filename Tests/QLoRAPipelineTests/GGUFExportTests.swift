@@ -231,6 +231,9 @@ import Testing
     #expect(report.kind == "adapter" && report.tensors.count == 6)
     let facts = Dictionary(uniqueKeysWithValues: report.facts.map { ($0.name, $0.value) })
     #expect(facts["alpha"]?.doubleValue == 24 && facts["modules"]?.intValue == 3)
+    // Known by its first bytes, whatever it is called.
+    try FileManager.default.copyItem(atPath: path("lora.gguf"), toPath: path("lora"))
+    #expect(try Pipeline.inspect(path: path("lora"), verify: false).kind == "adapter")
   }
 
   /// Zero would be no scale at all to llama.cpp.

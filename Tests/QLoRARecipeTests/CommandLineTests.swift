@@ -43,6 +43,45 @@ import Testing
     try body(folder.path("r.json"), folder)
   }
 
+  /// Whatever the parser finds has a code of its own, also numbers below zero.
+  @Test(arguments: [
+    (["quantize", "m", "--output", "o", "--blocksize", "48"], "--blocksize must be 32"),
+    (["quantize", "m", "--output", "o", "--blocksize", "-1"], "--blocksize must be 32"),
+    (
+      ["quantize", "m", "--output", "o", "--type", "int8", "--threshold", "-3"],
+      "--threshold must be 0 or more, found -3.0"
+    ),
+    (
+      ["quantize", "m", "--output", "o", "--type", "int8", "--blocksize", "64"],
+      "--blocksize is for --type nf4 and fp4 only"
+    ),
+    (
+      ["quantize", "m", "--output", "o", "--type", "int8", "--no-double-quant"],
+      "--no-double-quant is for --type nf4 and fp4 only"
+    ),
+    (["preview", "r.json", "-n", "-1"], "-n must be at least 1."),
+    (["preview", "r.json", "-n", "x"], "The value 'x' is invalid"),
+    (["eval", "--model", "m", "--data", "d", "--quantization", "q"], "--quantization must be nf4"),
+    (["eval", "--model", "m", "--data", "d", "--format", "zz"], "is not a row format"),
+    (["eval", "--model", "m", "--data", "d", "--threads", "-2"], "--threads must not be negative"),
+    (["train"], "Missing expected argument"), (["nonsense"], "Unexpected argument"),
+  ])
+  func wrongArgumentsHaveACode(arguments: [String], message: String) throws {
+    let ending = try qlora(arguments)
+    #expect(ending.code == 64 && ending.output == "")
+    #expect(ending.errors.hasPrefix("error[E0907]: "), "\(ending.errors)")
+    #expect(ending.errors.contains(message), "\(ending.errors)")
+    #expect(ending.errors.contains("Usage: qlora"), "\(ending.errors)")
+  }
+
+  @Test func runsOfNoFolder() throws {
+    let folder = try TemporaryFolder()
+    let missing = try qlora(["runs", "ls", folder.path("nope")])
+    #expect(missing.code == 66 && missing.errors.contains("error[E0703]"))
+    let empty = try qlora(["runs", "ls", folder.path("")])
+    #expect(empty.code == 0 && empty.errors.contains("no runs below"))
+  }
+
   @Test func validRecipe() throws {
     try withRecipe(RecipeTexts.least) { path, folder in
       let ending = try qlora(["validate", path, "--set", "threads=3", "--json"])

@@ -1,4 +1,5 @@
 // The exact words and places of every kind of error.
+import Foundation
 import QLoRADiagnostics
 import QLoRAJSON
 import QLoRARecipe
@@ -165,6 +166,14 @@ import Testing
       #"error[E0108]: model.quantization.threshold is for "int8" only; delete it, or choose "#
         + "another model.quantization.type"),
     Fault(
+      "model", #""quantization":{"type":"int8","blocksize":128}"#,
+      #"error[E0108]: model.quantization.blocksize is for "nf4" and "fp4" only; delete it, or "#
+        + "choose another model.quantization.type"),
+    Fault(
+      "model", #""quantization":{"type":"none","doubleQuant":false}"#,
+      #"error[E0108]: model.quantization.doubleQuant is for "nf4" and "fp4" only; delete it, or "#
+        + "choose another model.quantization.type"),
+    Fault(
       "model", #""quantization":{"blocksize":48}"#,
       "error[E0105]: model.quantization.blocksize must be a power of two from 32 to 4096, "
         + "found 48"),
@@ -302,6 +311,12 @@ import Testing
     #expect(
       try message(folder.path(""))
         == "\(folder.path("")): error[E0100]: the recipe is a folder; name a file in it")
+    // What the system refuses to open, whoever asks.
+    let circle = folder.path("circle.json")
+    try FileManager.default.createSymbolicLink(atPath: circle, withDestinationPath: circle)
+    let refused = #expect(throws: Diagnostics.self) { try RecipeLoader.load(path: circle) }
+    #expect(refused?.all.map(\.code.number) == ["E0202"])
+    #expect(refused?.all.map(\.code.exitCode) == [.permission])
   }
 
   @Test func codesAreDistinctAndExplained() {

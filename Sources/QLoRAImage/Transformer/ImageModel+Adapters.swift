@@ -92,7 +92,8 @@ extension ImageModel {
     name.hasPrefix("transformer_blocks.") || name.hasPrefix("single_transformer_blocks.")
   }
 
-  private func targetNames(_ targets: AdapterTargets) throws -> Set<String> {
+  /// - Throws: `noTarget` where the targets name no linear.
+  package func targetNames(_ targets: AdapterTargets) throws -> Set<String> {
     // A patch embedder may be a convolution, for which an adapter has another form.
     let names = linears.map(\.name).filter { !$0.hasPrefix("pos_embed.") }
     let selected: [String]

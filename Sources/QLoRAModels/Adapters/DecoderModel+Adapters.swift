@@ -166,7 +166,8 @@ extension DecoderModel {
     }
   }
 
-  private func targetNames(_ targets: AdapterTargets) throws -> Set<String> {
+  /// - Throws: `noTarget` where the targets name no linear.
+  package func targetNames(_ targets: AdapterTargets) throws -> Set<String> {
     let names = linears.map(\.name)
     let selected: [String]
     switch targets {

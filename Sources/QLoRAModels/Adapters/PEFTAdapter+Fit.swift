@@ -79,7 +79,7 @@ extension PEFTAdapter {
 extension PEFTAdapterConfig {
   /// Whether the configuration says beyond doubt that a module has weights: patterns, chosen
   /// layers and exclusions are PEFT's to resolve.
-  func names(_ module: String) -> Bool {
+  package func names(_ module: String) -> Bool {
     guard case .list(let names) = targets, layersToTransform == nil, !excludesModules else {
       return false
     }

@@ -42,7 +42,7 @@ package struct LoadedClassifier {
         at: .file(base.adapter ?? base.model),
         remedy: "give an adapter that was trained with \"task\": \"classification\"")
     }
-    var options = Pipeline.loadOptions(base, trained: adapter?.load)
+    var options = try Pipeline.heldOptions(base, trained: adapter?.load)
     options.classes =
       adapter?.adapter.classOptions(count: labels.count) ?? ClassOptions(count: labels.count)
     let loaded = try LoadedModel.load(

@@ -79,7 +79,7 @@ extension Pipeline {
   ) throws -> SwitchedModel {
     let folders = try adapters.map { try AdapterFolder.open($0.path) }
     for folder in folders { try folder.requireLanguageModel("it does not answer") }
-    let held = folders.map { TrainedWith.text(loadOptions(base, trained: $0.load)) }
+    let held = try folders.map { TrainedWith.text(try heldOptions(base, trained: $0.load)) }
     if let odd = held.indices.first(where: { held[$0] != held[0] }) {
       throw Diagnostic(
         .adaptersDisagree,
@@ -97,7 +97,7 @@ extension Pipeline {
       names.append(adapter.name)
     }
     let loaded = try LoadedModel.load(
-      try base.request(loadOptions(base, trained: folders.first?.load)),
+      try base.request(heldOptions(base, trained: folders.first?.load)),
       cache: base.cache, adapterBytes: folders.reduce(0) { $0 + $1.adapter.memoryBytes })
     let bare = loaded.model.attachedAdapters
     var attached = [names[0]: bare]

@@ -30,6 +30,7 @@ extension TrainingRun {
     let initial = try recipe.initialImageAdapter()
     if let initial {
       try model.addAdapters(initial)
+      if !isResuming { try self.recipe.checkTargets(model) }
     } else {
       try model.addAdapters(recipe.adapterOptions)
     }
@@ -63,14 +64,16 @@ extension TrainingRun {
 extension Pipeline {
   /// What a run on images will take.
   static func imagePlan(_ resolved: ResolvedRecipe, on machine: MachineMemory) throws -> RunPlan {
-    let recipe = resolved.recipe
     let missing = resolved.missingInputs()
     guard missing.isEmpty else { throw Diagnostics(missing) }
+    let resolved = try resolved.withInitialAdapter().withStoredQuantization()
+    let recipe = resolved.recipe
     let folder = try ImageFolder(recipe.model.path)
     let data = try ImageRunData(recipe, try ImageModelSize(folder.transformer))
     let (arrangement, rehearsal) = try ImageArrangement.find(recipe, folder, data, on: machine)
     let memory = arrangement.memory
     let model = rehearsal.model
+    try resolved.checkTargets(model)
     let first = try data.microBatches(step: 1)
     let operations = try first.reduce(0) { $0 + (try rehearsal.step($1).operations) }
     let recomputed = model.recomputedBlocks

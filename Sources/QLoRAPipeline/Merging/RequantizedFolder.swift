@@ -60,16 +60,12 @@ struct Requantization {
   let skip: [String]
 
   init(_ source: ModelSource, _ load: LoadOptions?) {
-    guard let files = source.safetensors,
-      let first = files.names.first(where: files.isQuantized)
-    else {
+    guard let files = source.safetensors, let stored = source.storedQuantization else {
       quantization = load?.quantization ?? .fourBit(QuantizationSpec())
       skip = load?.skip ?? []
       return
     }
-    quantization =
-      files.fourBitSpec(first).map(WeightQuantization.fourBit)
-      ?? .int8(source.int8Spec ?? Int8Spec())
+    quantization = stored
     // What the files have in full precision beside quantized linears is to stay so.
     skip = files.names.filter { $0.hasSuffix(".weight") && !files.isQuantized($0) }
       .map { String($0.dropLast(".weight".count)) }
@@ -78,14 +74,6 @@ struct Requantization {
   /// Linears of one folder may have block sizes of their own.
   func quantization(of name: String, in source: ModelSource) -> WeightQuantization {
     source.safetensors?.fourBitSpec(name).map(WeightQuantization.fourBit) ?? quantization
-  }
-}
-
-extension ModelSource {
-  /// The files of a folder; nil where the weights are elsewhere.
-  fileprivate var safetensors: SafetensorsWeightSource? {
-    let files = (weights as? OverlaidWeights)?.base ?? weights
-    return ((files as? TransposedWeights)?.base ?? files) as? SafetensorsWeightSource
   }
 }
 

@@ -24,14 +24,16 @@ struct TemplateSource: Sendable {
   let scalars: [Unicode.Scalar]
   let limits: TemplateLimits
   private let lineStarts: [Int]
+  /// The name under which messages speak of the template.
+  private let name: String
 
   /// Line ends become `\n`, and one at the very end is dropped, as Jinja does.
-  init(_ text: String, _ limits: TemplateLimits) throws(Diagnostic) {
+  init(_ text: String, _ limits: TemplateLimits, name: String) throws(Diagnostic) {
     guard text.utf8.count <= limits.sourceBytes else {
       throw Diagnostic(
         .templateLimit,
         "the chat template has \(text.utf8.count) bytes; at most "
-          + "\(limits.sourceBytes) are allowed", at: .file(Self.name))
+          + "\(limits.sourceBytes) are allowed", at: .file(name))
     }
     var scalars: [Unicode.Scalar] = []
     var lineStarts = [0]
@@ -45,16 +47,14 @@ struct TemplateSource: Sendable {
     if scalars.last == "\n" { scalars.removeLast() }
     self.scalars = scalars
     self.limits = limits
+    self.name = name
     self.lineStarts = lineStarts
   }
-
-  /// The name under which messages speak of the template.
-  static let name = "chat template"
 
   func failure(_ code: DiagnosticCode, _ message: String, at offset: Int) -> Diagnostic {
     let line = max((lineStarts.firstIndex { $0 > offset } ?? lineStarts.count) - 1, 0)
     return Diagnostic(
       code, message,
-      at: .position(file: Self.name, line: line + 1, column: offset - lineStarts[line] + 1))
+      at: .position(file: name, line: line + 1, column: offset - lineStarts[line] + 1))
   }
 }

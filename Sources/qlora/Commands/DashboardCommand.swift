@@ -20,7 +20,7 @@ struct DashboardCommand: ParsableCommand {
   @Argument(help: ArgumentHelp("The run's folder.", valueName: "run-dir"))
   var runDirectory: String
 
-  @Option(help: "The port on 127.0.0.1; 0 takes any that is free.")
+  @Option(parsing: .unconditional, help: "The port on 127.0.0.1; 0 takes any that is free.")
   var port: UInt16 = 8090
 
   func run() throws {

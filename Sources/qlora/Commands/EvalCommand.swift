@@ -42,10 +42,11 @@ struct EvalCommand: ParsableCommand {
     help: ArgumentHelp("Also report by the values of this key of the rows.", valueName: "key"))
   var groupBy: String?
 
-  @Option(help: "At most so many rows, from the front.")
+  @Option(parsing: .unconditional, help: "At most so many rows, from the front.")
   var rows: Int?
 
-  @Option(help: "So many prompts with expected and greedy answers, on stderr.")
+  @Option(
+    parsing: .unconditional, help: "So many prompts with expected and greedy answers, on stderr.")
   var examples = 0
 
   @Option(

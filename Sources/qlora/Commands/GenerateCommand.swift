@@ -31,6 +31,7 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup var sampling: SamplingArguments
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "With --json: how likely the model held each token, and so many of the likeliest.",
       valueName: "count"))

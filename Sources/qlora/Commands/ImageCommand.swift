@@ -29,7 +29,9 @@ struct ImageCommand: ParsableCommand {
   @Option(help: "What it is guided away from; of Stable Diffusion 3 only.")
   var negativePrompt = ""
 
-  @Option(help: ArgumentHelp("Tokens of the prompt that T5 sees.", valueName: "count"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Tokens of the prompt that T5 sees.", valueName: "count"))
   var maxTokens: Int?
 
   @Option(
@@ -47,22 +49,24 @@ struct ImageCommand: ParsableCommand {
   @Option(help: "The PNG file to write.")
   var output: String
 
-  @Option(help: ArgumentHelp("In pixels.", valueName: "pixels"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("In pixels.", valueName: "pixels"))
   var width = 1024
 
-  @Option(help: ArgumentHelp("In pixels.", valueName: "pixels"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("In pixels.", valueName: "pixels"))
   var height = 1024
 
-  @Option(help: ArgumentHelp("Steps from noise to picture.", valueName: "count"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("Steps from noise to picture.", valueName: "count"))
   var steps = 28
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How strongly the prompt counts; 3.5 for FLUX.1 and 7 for Stable Diffusion 3 if not given.",
       valueName: "factor"))
   var guidance: Double?
 
-  @Option(help: "The noise to begin with is drawn from it.")
+  @Option(parsing: .unconditional, help: "The noise to begin with is drawn from it.")
   var seed: UInt64 = 0
 
   @Option(
@@ -82,7 +86,7 @@ struct ImageCommand: ParsableCommand {
       valueName: "type"))
   var computeDtype: String?
 
-  @Option(help: "Threads to compute with; 0 means all cores.")
+  @Option(parsing: .unconditional, help: "Threads to compute with; 0 means all cores.")
   var threads = 0
 
   @Flag(help: "Prints one JSON object instead of lines for people.")

@@ -28,6 +28,7 @@ struct LatentsCommand: ParsableCommand {
   var pictures: String
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Scales each picture so that its shorter side has this size; as it is if not given.",
       valueName: "pixels"))
@@ -36,7 +37,9 @@ struct LatentsCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Where to write.", valueName: "folder"))
   var output: String
 
-  @Option(help: ArgumentHelp("Tokens of a caption that T5 sees.", valueName: "count"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Tokens of a caption that T5 sees.", valueName: "count"))
   var maxTokens: Int?
 
   @Option(
@@ -47,7 +50,7 @@ struct LatentsCommand: ParsableCommand {
     help: ArgumentHelp("bfloat16, float16 or float32; bfloat16 if not given.", valueName: "type"))
   var computeDtype: String?
 
-  @Option(help: "Threads to compute with; 0 means all cores.")
+  @Option(parsing: .unconditional, help: "Threads to compute with; 0 means all cores.")
   var threads = 0
 
   @Flag(help: "Prints one JSON object instead of lines for people.")

@@ -21,7 +21,7 @@ struct PreviewCommand: ParsableCommand {
   @OptionGroup var recipe: RecipeOptions
   @OptionGroup var output: OutputOptions
 
-  @Option(name: .customShort("n"), help: "How many sequences.")
+  @Option(name: .customShort("n"), parsing: .unconditional, help: "How many sequences.")
   var count = 3
 
   @Option(help: ArgumentHelp("Writes a page instead; never overwrites.", valueName: "file"))

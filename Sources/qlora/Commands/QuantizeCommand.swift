@@ -24,13 +24,16 @@ struct QuantizeCommand: ParsableCommand {
   @Option(help: "nf4, fp4 or int8.")
   var type = FourBitType.nf4.rawValue
 
-  @Option(help: "Weights that share a scale: 32, 64, 128 … 4096.")
-  var blocksize = QuantizationSpec().blockSize
+  @Option(
+    parsing: .unconditional,
+    help: "Weights that share a scale, in 4 bits: 32, 64, 128 … 4096. (default: 64)")
+  var blocksize: Int?
 
   @Flag(help: "Keeps the scales in fp32 instead of quantizing them to 8 bits.")
   var noDoubleQuant = false
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "With int8, the magnitude from which activations are outliers, whose columns stay in higher "
         + "precision; 0 for none. (default: 6.0)",
@@ -61,7 +64,11 @@ struct QuantizeCommand: ParsableCommand {
         throw ValidationError("--threshold must be 0 or more, found \(threshold).")
       }
     }
-    if !QuantizationSpec.validBlockSizes.contains(blocksize) {
+    if FourBitType(rawValue: type) == nil, blocksize != nil || noDoubleQuant {
+      throw ValidationError(
+        "\(noDoubleQuant ? "--no-double-quant" : "--blocksize") is for --type nf4 and fp4 only.")
+    }
+    if let blocksize, !QuantizationSpec.validBlockSizes.contains(blocksize) {
       throw ValidationError("--blocksize must be 32, 64, 128 … 4096, found \(blocksize).")
     }
     if NumberType.dtype(computeDtype) == nil {
@@ -78,7 +85,9 @@ struct QuantizeCommand: ParsableCommand {
     options.quantization =
       FourBitType(rawValue: type).map { type in
         .fourBit(
-          QuantizationSpec(type: type, blockSize: blocksize, doubleQuantized: !noDoubleQuant))
+          QuantizationSpec(
+            type: type, blockSize: blocksize ?? QuantizationSpec().blockSize,
+            doubleQuantized: !noDoubleQuant))
       } ?? .int8(Int8Spec(threshold: threshold ?? Int8Spec.standardThreshold))
     options.skip = skip
     options.computeDType = NumberType.dtype(computeDtype) ?? .float32

@@ -19,12 +19,15 @@ struct RunsCommand: ParsableCommand {
       commandName: "ls", abstract: "Lists the runs below a folder.",
       discussion: "Example:\n  qlora runs ls runs")
 
-    @Argument(help: "The folder.")
-    var folder = "runs"
+    @Argument(help: "The folder. (default: runs)")
+    var folder: String?
 
     @OptionGroup var output: OutputOptions
 
     func run() throws {
+      // Before the first run there is no usual folder, which is no mistake.
+      if let folder { try RunView.requireFolder(folder) }
+      let folder = folder ?? "runs"
       let runs = try RunView.runs(below: folder).map { try RunView($0) }
       if output.json {
         for run in runs { Console.output(json: run.json) }

@@ -33,13 +33,13 @@ struct ServeCommand: ParsableCommand {
   @Option(help: "The address of this machine to be reached at; 0.0.0.0 means all.")
   var host = "127.0.0.1"
 
-  @Option(help: "The port; 0 takes any that is free.")
+  @Option(parsing: .unconditional, help: "The port; 0 takes any that is free.")
   var port: UInt16 = 8080
 
   @Option(help: "What clients must send as their key.")
   var apiKey: String?
 
-  @Option(help: "How many requests may wait; more are refused.")
+  @Option(parsing: .unconditional, help: "How many requests may wait; more are refused.")
   var queue = 16
 
   func validate() throws {

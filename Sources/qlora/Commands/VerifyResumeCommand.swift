@@ -26,7 +26,7 @@ struct VerifyResumeCommand: ParsableCommand {
   @OptionGroup var recipe: RecipeOptions
   @OptionGroup var output: OutputOptions
 
-  @Option(help: "So many optimizer steps instead of the recipe's.")
+  @Option(parsing: .unconditional, help: "So many optimizer steps instead of the recipe's.")
   var steps: Int?
 
   func run() throws {
