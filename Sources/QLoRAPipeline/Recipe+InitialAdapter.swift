@@ -10,7 +10,7 @@ import QLoRARecipe
 extension ResolvedRecipe {
   /// The recipe with rank, alpha and targets of the adapter that it begins with.
   ///
-  /// - Throws: `recipeContradiction` for each that the recipe names and that differs.
+  /// - Throws: `recipeContradiction` for each that the recipe decides and that differs.
   func withInitialAdapter() throws -> ResolvedRecipe {
     guard let path = recipe.adapter.initializeFrom else { return self }
     let initial = try AdapterFolder.open(path).adapter
@@ -22,7 +22,7 @@ extension ResolvedRecipe {
     }
     let found = problems.compactMap { $0 }
     guard found.isEmpty else { throw Diagnostics(found) }
-    let isOpen = origin(of: "adapter.targets") == .default
+    let isOpen = !decides("adapter.targets")
     return changed { recipe in
       recipe.adapter.rank = config.rank
       // PEFT knows adapters without effect, and a recipe has no word for them.
@@ -52,7 +52,7 @@ extension ResolvedRecipe {
   private func checkTargets(
     _ adapted: Set<String>, _ targets: (AdapterTargets) throws -> Set<String>
   ) throws {
-    guard recipe.adapter.initializeFrom != nil, origin(of: "adapter.targets") != .default,
+    guard recipe.adapter.initializeFrom != nil, decides("adapter.targets"),
       try targets(recipe.adapterOptions.targets) != adapted,
       let problem = contradiction(
         of: "adapter.targets",

@@ -99,8 +99,8 @@ extension ResolvedRecipe {
   /// The recipe with the quantization of a base that comes quantized. What its files have in full
   /// precision stays so.
   ///
-  /// - Throws: `recipeContradiction` for each key of `model.quantization` that the recipe names and
-  ///   that the base has otherwise, and what opening the model throws. Type `none` is no
+  /// - Throws: `recipeContradiction` for each key of `model.quantization` that the recipe decides
+  ///   and that the base has otherwise, and what opening the model throws. Type `none` is no
   ///   contradiction: nothing more is quantized.
   func withStoredQuantization() throws -> ResolvedRecipe {
     guard let stored = try recipe.storedBase else { return self }

@@ -12,11 +12,13 @@ package enum FieldOrigin: Sendable, Equatable {
   /// The argument as it was typed.
   case commandLine(String)
 
+  static let fileRank = 1
+
   /// Layers of the same rank cannot override each other.
   var rank: Int {
     switch self {
     case .default: 0
-    case .recipe: 1
+    case .recipe: Self.fileRank
     case .environment: 2
     case .commandLine: 3
     }

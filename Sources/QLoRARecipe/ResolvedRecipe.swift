@@ -44,14 +44,27 @@ package struct ResolvedRecipe: Sendable {
 
   package func origin(of path: String) -> FieldOrigin { origins[path] ?? .default }
 
+  /// Whether somebody chose a key's value: a file that is written out whole names every key, and
+  /// means nothing by those that are at their defaults.
+  package func decides(_ path: String) -> Bool {
+    let origin = origin(of: path)
+    if origin.rank > FieldOrigin.fileRank { return true }
+    if origin == .default { return false }
+    let value = path.split(separator: ".").reduce(recipe.recipeJSON as JSONValue?) {
+      $0?[String($1)]
+    }
+    return value != FieldSchema.recipe.find(path)?.assumedValue
+  }
+
   /// What contradicts an input that has the last word.
   ///
-  /// - Returns: nil where no layer but the defaults names the key.
+  /// - Returns: nil where the recipe does not decide the key.
   package func contradiction(
     of path: String, _ message: String, remedy: String
   ) -> Diagnostic? {
-    guard let origin = origins[path], origin != .default else { return nil }
-    return Diagnostic(.recipeContradiction, message, at: origin.location, remedy: remedy)
+    guard decides(path) else { return nil }
+    return Diagnostic(
+      .recipeContradiction, message, at: origin(of: path).location, remedy: remedy)
   }
 
   /// An error for every input that the recipe names and that does not exist.

@@ -64,6 +64,15 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: tiny.folder.path("run")))
   }
 
+  /// A file that spells out all keys says nothing by their defaults.
+  @Test func defaultsOfAFileGiveWay() throws {
+    let old = #""adapter": { "rank": 4, "alpha": 8, "dropout": 0.1 },"#
+    let whole = #""adapter": { "rank": 16, "alpha": 32, "targets": "all-linear" },"#
+    try tiny.write("recipe.json", TinyRun.recipe.replacing(old, with: whole))
+    let adapter = try Pipeline.plan(try tiny.recipe("run", [initial])).recipe.recipe.adapter
+    #expect(adapter.rank == 2 && adapter.alpha == 6 && adapter.targets == .names(["q_proj"]))
+  }
+
   /// The same values may be repeated, however they are written.
   @Test(arguments: [
     "adapter.rank=2", "adapter.alpha=6", #"adapter.targets=".*q_proj""#,
