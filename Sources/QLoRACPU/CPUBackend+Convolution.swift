@@ -1,4 +1,4 @@
-// Convolutions on a matrix unit without unrolled windows. The image lies in planes of 32 channels
+// Convolutions in bf16 without unrolled windows. The image lies in planes of 32 channels
 // with a border of zeros, so that any 32 pixels in a row, wherever the window begins, are a step
 // of a product as they lie there.
 // Source: Georganas et al. 2018, "Anatomy of High-Performance Deep Learning Convolutions on SIMD

@@ -1,4 +1,4 @@
-// The gradients of adapters in bf16 on a matrix unit: sums over tokens of a low-rank activation and
+// The gradients of adapters in products of bf16: sums over tokens of a low-rank activation and
 // an input or a gradient. The low-rank side counts with 16 bits of its fp32 values.
 import CQLoRAKernels
 import QLoRATensor

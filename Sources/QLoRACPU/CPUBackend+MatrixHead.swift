@@ -1,4 +1,4 @@
-// The output head in bf16 on a matrix unit: one sweep over the vocabulary yields the loss and its
+// The output head in products of bf16: one sweep over the vocabulary yields the loss and its
 // gradient. No logits are kept: the sum that the gradient needs follows the running maximum, as in
 // the attention of Dao et al. 2022, arXiv:2205.14135, with the vocabulary in the place of keys.
 import CQLoRAKernels

@@ -1,4 +1,4 @@
-// `linear` in bf16 on a matrix unit. Weights and activations are rounded to bf16 once, sums are
+// `linear` in products of bf16. Weights and activations are rounded to bf16 once, sums are
 // fp32. Adapters count with 16 bits of their fp32 values, as a rounded part and what it left.
 import CQLoRAKernels
 import QLoRATensor

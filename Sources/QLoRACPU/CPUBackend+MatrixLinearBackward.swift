@@ -1,4 +1,4 @@
-// The gradients of `linear` in bf16 on a matrix unit: gradients of outputs are rounded to bf16
+// The gradients of `linear` in products of bf16: gradients of outputs are rounded to bf16
 // once, all terms and their adapters are stretches of one reduction, and sums are fp32.
 import CQLoRAKernels
 import QLoRATensor

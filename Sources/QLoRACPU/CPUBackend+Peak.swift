@@ -13,7 +13,7 @@ extension CPUBackend {
     return kernels.peak(1) * Double(rounds) * Double(threadPool.threads)
   }
 
-  /// The same on the matrix unit; nil without one.
+  /// The same of bf16 products; nil where they have no kernels.
   package func spendMatrixPeak() -> Double? {
     guard let kernels = kernels.pointee.matrix?.pointee, !isScalar else { return nil }
     let rounds = 5_000

@@ -52,7 +52,7 @@ struct AlternatingTimer {
     return operations / seconds
   }
 
-  /// The same of the matrix unit; nil without one.
+  /// The same of bf16 products; nil where they have no kernels.
   func matrixPeak() -> Double? {
     var operations: Double?
     let seconds = seconds { operations = backend.spendMatrixPeak() }

@@ -121,7 +121,7 @@ struct AttentionTests {
     }
   }
 
-  /// What a matrix unit takes, with a window or a cap that it hands on.
+  /// What bf16 products take, with a window or a cap that it hands on.
   @Test(arguments: CPUBackend.instructionSets, [(7, Float(0)), (0, 2), (50, 2)])
   func windowsAndCapsOfBfloat16(_ instructionSet: String, _ form: (Int, Float)) throws {
     let problem = AttentionCase(

@@ -1,4 +1,4 @@
-// Products in bf16 as a matrix unit computes them, against an fp64 oracle of the same roundings.
+// Products that round both factors to bf16, against an fp64 oracle of the same roundings.
 // The scalar kernels run everywhere, so that every machine checks the code around them.
 import CQLoRAKernels
 import ProductCases

@@ -15,15 +15,23 @@ QLORA_KERNEL(256, qlora_silu_multiply, const void *gate, int gate_type, const vo
   });
 }
 
+// Whether pieces of what the gradient of a gated activation reads lie in whole words.
+static __device__ inline bool is_whole_gradient(const float *gradient, const void *gate,
+                                                int gate_type, const void *up, int up_type,
+                                                i64 rows, i64 columns) {
+  const i64 apart = rows > 1 ? columns : 0;
+  return is_whole(gradient, element_f32, apart) && is_whole(gate, gate_type, apart)
+      && is_whole(up, up_type, apart);
+}
+
 // Rows of the gradients begin `out_width` elements apart. `gate_gradient` may be `gradient` where
 // it is float32 and no wider.
 QLORA_KERNEL(256, qlora_silu_multiply_backward, const float *gradient, const void *gate,
              int gate_type, const void *up, int up_type, void *gate_gradient, void *up_gradient,
              int out_type, i64 rows, i64 columns, i64 out_width) {
-  const i64 from = rows > 1 ? columns : 0, apart = rows > 1 ? out_width : 0;
-  const bool whole = is_whole(gradient, element_f32, from) && is_whole(gate, gate_type, from)
-                  && is_whole(up, up_type, from) && is_whole(gate_gradient, out_type, apart)
-                  && is_whole(up_gradient, out_type, apart);
+  const bool whole = is_whole_gradient(gradient, gate, gate_type, up, up_type, rows, columns)
+                  && is_whole(gate_gradient, out_type, rows > 1 ? out_width : 0)
+                  && is_whole(up_gradient, out_type, rows > 1 ? out_width : 0);
   for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
     const i64 i = row * columns + column, to = row * out_width + column;
     const auto gates = fetch(gate, gate_type, i, width), ups = fetch(up, up_type, i, width);
@@ -73,10 +81,9 @@ QLORA_KERNEL(256, qlora_gelu_multiply, int by_tanh, const void *gate, int gate_t
 QLORA_KERNEL(256, qlora_gelu_multiply_backward, int by_tanh, const float *gradient,
              const void *gate, int gate_type, const void *up, int up_type, void *gate_gradient,
              void *up_gradient, int out_type, i64 rows, i64 columns, i64 out_width) {
-  const i64 from = rows > 1 ? columns : 0, apart = rows > 1 ? out_width : 0;
-  const bool whole = is_whole(gradient, element_f32, from) && is_whole(gate, gate_type, from)
-                  && is_whole(up, up_type, from) && is_whole(gate_gradient, out_type, apart)
-                  && is_whole(up_gradient, out_type, apart);
+  const bool whole = is_whole_gradient(gradient, gate, gate_type, up, up_type, rows, columns)
+                  && is_whole(gate_gradient, out_type, rows > 1 ? out_width : 0)
+                  && is_whole(up_gradient, out_type, rows > 1 ? out_width : 0);
   for_matrix(rows, columns, whole, [&](i64 row, i64 column, auto width) {
     const i64 i = row * columns + column, to = row * out_width + column;
     auto dy = load(gradient, element_f32, i, width);
